@@ -1,0 +1,20 @@
+//! Bounds that more than one crate needs, each with its reason.
+
+/// A compiled regular expression may take this much memory; a larger one is a denial of service, not a query.
+pub const REGEX_COMPILED_BYTES: usize = 4 << 20;
+/// A request body as received. Collecting agents send 1 MB batches; OTLP receivers commonly allow 20 MiB.
+pub const BODY_BYTES: usize = 32 << 20;
+/// A request body after decompression: a bomb of a few kilobytes must not become gigabytes.
+pub const BODY_DECOMPRESSED_BYTES: usize = 128 << 20;
+/// Labels in one set.
+pub const LABELS_PER_SERIES: usize = 256;
+/// Bytes of one label name.
+pub const LABEL_NAME_BYTES: usize = 1024;
+/// Bytes of one label value.
+pub const LABEL_VALUE_BYTES: usize = 64 << 10;
+/// Bytes of one log line or one attribute value.
+pub const LINE_BYTES: usize = 8 << 20;
+/// Nesting of JSON, attributes and expressions.
+pub const DEPTH: usize = 128;
+/// Rows this much in the future are refused: a clock is wrong, and such a row would never age out in time.
+pub const FUTURE_NS: i64 = 10 * 60 * 1_000_000_000;

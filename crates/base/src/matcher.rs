@@ -1,0 +1,109 @@
+//! Label matchers, as the three languages share them.
+
+use std::fmt;
+
+use regex::Regex;
+
+use crate::{Error, Labels, Result, limits};
+
+/// How a matcher compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MatchOp {
+    /// `=`
+    Eq,
+    /// `!=`
+    Ne,
+    /// `=~`, anchored at both ends
+    Re,
+    /// `!~`, anchored at both ends
+    NotRe,
+}
+
+/// `name op "value"`. An absent label has the empty value.
+#[derive(Clone)]
+pub struct Matcher {
+    /// The label's name.
+    pub name: String,
+    /// How it is compared.
+    pub op: MatchOp,
+    /// The value or pattern as written.
+    pub value: String,
+    regex: Option<Regex>,
+}
+
+impl Matcher {
+    /// Compiles a matcher; a pattern is RE2-like, fully anchored, and `.` matches a newline.
+    pub fn new(name: impl Into<String>, op: MatchOp, value: impl Into<String>) -> Result<Self> {
+        let value = value.into();
+        let regex = match op {
+            MatchOp::Eq | MatchOp::Ne => None,
+            MatchOp::Re | MatchOp::NotRe => Some(
+                regex::RegexBuilder::new(&format!("^(?s:{value})$"))
+                    .size_limit(limits::REGEX_COMPILED_BYTES)
+                    .build()
+                    .map_err(|e| Error::invalid(format!("regular expression {value:?} is not valid: {e}")))?,
+            ),
+        };
+        Ok(Matcher { name: name.into(), op, value, regex })
+    }
+    /// An equality matcher.
+    pub fn eq(name: impl Into<String>, value: impl Into<String>) -> Self {
+        Matcher { name: name.into(), op: MatchOp::Eq, value: value.into(), regex: None }
+    }
+    /// Whether a label with this value (empty when absent) matches.
+    pub fn matches_value(&self, v: &str) -> bool {
+        let re = || self.regex.as_ref().is_some_and(|r| r.is_match(v));
+        match self.op {
+            MatchOp::Eq => v == self.value,
+            MatchOp::Ne => v != self.value,
+            MatchOp::Re => re(),
+            MatchOp::NotRe => !re(),
+        }
+    }
+    /// Whether a label set matches.
+    pub fn matches(&self, labels: &Labels) -> bool {
+        self.matches_value(labels.get(&self.name).unwrap_or(""))
+    }
+    /// Whether an absent label matches.
+    pub fn matches_empty(&self) -> bool {
+        self.matches_value("")
+    }
+}
+
+impl PartialEq for Matcher {
+    fn eq(&self, o: &Self) -> bool {
+        self.name == o.name && self.op == o.op && self.value == o.value
+    }
+}
+
+impl fmt::Display for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let op = match self.op {
+            MatchOp::Eq => "=",
+            MatchOp::Ne => "!=",
+            MatchOp::Re => "=~",
+            MatchOp::NotRe => "!~",
+        };
+        write!(f, "{}{op}{:?}", self.name, self.value)
+    }
+}
+
+impl fmt::Debug for Matcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_anchored_and_cross_lines() {
+        let m = Matcher::new("a", MatchOp::Re, "x.*y|z").unwrap();
+        assert!(m.matches_value("x\ny") && m.matches_value("z") && !m.matches_value("az"));
+        let m = Matcher::new("a", MatchOp::NotRe, ".+").unwrap();
+        assert!(m.matches(&Labels::empty()));
+        assert!(Matcher::new("a", MatchOp::Re, "(").is_err());
+    }
+}

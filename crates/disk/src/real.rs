@@ -1,0 +1,3 @@
+//! The operating system's file system.
+/// The operating system's file system.
+pub struct RealFs;

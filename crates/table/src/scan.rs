@@ -1,0 +1,111 @@
+//! The read half of the waist: what is asked, what comes back.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arrow_array::RecordBatch;
+use base::{Error, Kind, Labels, Matcher, Result, Tenant};
+
+use crate::predicate::Predicate;
+use crate::spec::TableSpec;
+
+/// Times `start <= t < end`, in the table's unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeRange {
+    /// First time.
+    pub start: i64,
+    /// First time after.
+    pub end: i64,
+}
+
+impl TimeRange {
+    /// Everything.
+    pub const ALL: TimeRange = TimeRange { start: i64::MIN, end: i64::MAX };
+    /// Whether `t` lies inside.
+    pub fn contains(&self, t: i64) -> bool {
+        t >= self.start && t < self.end
+    }
+    /// Whether any time of `first..=last` lies inside.
+    pub fn touches(&self, first: i64, last: i64) -> bool {
+        first < self.end && last >= self.start
+    }
+}
+
+/// Order in which slices are answered. Rows within a slice always come in the table's order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Direction {
+    /// Oldest slice first.
+    #[default]
+    Forward,
+    /// Newest slice first.
+    Backward,
+}
+
+/// Tells a scan that nobody waits for it any more. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Cancel(Arc<AtomicBool>);
+
+impl Cancel {
+    /// Stops the scans that hold a clone, at their next batch.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+    /// An error of kind `Canceled` once cancelled.
+    pub fn check(&self) -> Result<()> {
+        if self.0.load(Ordering::Relaxed) { Err(Error::new(Kind::Canceled, "the client went away")) } else { Ok(()) }
+    }
+}
+
+/// What to scan.
+#[derive(Clone)]
+pub struct ScanRequest {
+    /// The table.
+    pub table: &'static TableSpec,
+    /// Whose rows.
+    pub tenant: Tenant,
+    /// All of them must match the row's series.
+    pub matchers: Vec<Matcher>,
+    /// When.
+    pub range: TimeRange,
+    /// Payload columns wanted beside `series` and time, in this order.
+    pub columns: Vec<&'static str>,
+    /// Condition on payload columns; they need not be among `columns`.
+    pub predicate: Option<Predicate>,
+    /// Order of slices.
+    pub direction: Direction,
+    /// Stops it early.
+    pub cancel: Cancel,
+}
+
+impl ScanRequest {
+    /// All columns, no condition, oldest first.
+    pub fn new(table: &'static TableSpec, tenant: Tenant, matchers: Vec<Matcher>, range: TimeRange) -> Self {
+        ScanRequest {
+            table,
+            tenant,
+            matchers,
+            range,
+            columns: table.columns.iter().map(|c| c.name).collect(),
+            predicate: None,
+            direction: Direction::Forward,
+            cancel: Cancel::default(),
+        }
+    }
+}
+
+/// Rows as they come: each batch lies within one time slice and holds `series`, time and the wanted columns in the
+/// table's order; slices come in the direction asked for. No row comes twice.
+pub struct RowStream {
+    /// The series that may occur, in label order; the `series` column of a batch is an index into it.
+    pub series: Arc<[Labels]>,
+    /// The batches. Stops after the first error.
+    pub batches: Box<dyn Iterator<Item = Result<RecordBatch>> + Send>,
+}
+
+/// Whoever can be asked for rows.
+pub trait Rows: Send + Sync {
+    /// Rows that match.
+    fn scan(&self, request: &ScanRequest) -> Result<RowStream>;
+    /// Label sets of the series that match and may have a row in the range, in label order, each once.
+    fn series(&self, request: &ScanRequest) -> Result<Vec<Labels>>;
+}

@@ -1,0 +1,1 @@
+//! Sorted, encoded rows: parts in memory, runs and blocks on disk.
