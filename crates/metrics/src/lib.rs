@@ -1,1 +1,5 @@
-//! metrics
+//! Metrics: the samples table, what turns received bodies into its rows, and PromQL.
+
+pub mod spec;
+
+pub use spec::SPEC;

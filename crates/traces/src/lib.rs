@@ -1,1 +1,5 @@
-//! traces
+//! Traces: the spans table, what turns received bodies into its rows, and reading traces back.
+
+pub mod spec;
+
+pub use spec::SPEC;
