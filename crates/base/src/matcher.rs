@@ -35,10 +35,17 @@ impl Matcher {
     /// Compiles a matcher; a pattern is RE2-like, fully anchored, and `.` matches a newline.
     pub fn new(name: impl Into<String>, op: MatchOp, value: impl Into<String>) -> Result<Self> {
         let value = value.into();
+        let pattern = value.clone();
+        Self::with_pattern(name, op, value, &pattern)
+    }
+    /// The same, where `pattern` is what a pattern matcher compiles: `value`, as it was written, in the syntax of the
+    /// `regex` crate.
+    pub fn with_pattern(name: impl Into<String>, op: MatchOp, value: impl Into<String>, pattern: &str) -> Result<Self> {
+        let value = value.into();
         let regex = match op {
             MatchOp::Eq | MatchOp::Ne => None,
             MatchOp::Re | MatchOp::NotRe => Some(
-                regex::RegexBuilder::new(&format!("^(?s:{value})$"))
+                regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
                     .size_limit(limits::REGEX_COMPILED_BYTES)
                     .build()
                     .map_err(|e| Error::invalid(format!("regular expression {value:?} is not valid: {e}")))?,
