@@ -1,0 +1,160 @@
+//! The command line: what can be asked for, with help that teaches.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const AFTER_HELP: &str = "\
+Examples:
+  watchfire                                    serve on 127.0.0.1:3100, keep data in ./data
+  watchfire serve --profile prod --data-dir /var/lib/watchfire
+  watchfire logs '{service_name=\"nginx\"} |= \"error\"' --since 1h
+  watchfire check /etc/watchfire/watchfire.yaml
+
+Push to it:
+  Loki agents          http://127.0.0.1:3100/loki/api/v1/push
+  Prometheus           http://127.0.0.1:3100/api/v1/write
+  OpenTelemetry (HTTP) http://127.0.0.1:3100   (/v1/logs and /v1/traces)
+
+Exit codes:
+  0 done   1 failed   2 wrong command line   3 wrong settings   4 no server   5 server answered with an error
+  6 checked and found wrong (damage, missing or doubled rows)";
+
+/// A durable store for logs, metrics and traces in one binary. Without a command it serves.
+#[derive(Parser, Debug)]
+#[command(name = "watchfire", version, about, after_help = AFTER_HELP, args_conflicts_with_subcommands = true, max_term_width = 110)]
+pub struct Cli {
+    /// What to do; `serve` when left out.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Arguments of `serve`, which may be left out.
+    #[command(flatten)]
+    pub serve: ServeArgs,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Serve: take rows in, keep them, answer queries
+    Serve(ServeArgs),
+    /// Ask for log lines with a LogQL query
+    Logs(LogsArgs),
+    /// Check a settings file and print what it comes to
+    Check(CheckArgs),
+    /// Look into files of a data directory without changing them
+    #[command(subcommand)]
+    Inspect(InspectCommand),
+    /// Put load on a server and verify that it kept every acknowledged row
+    Load(crate::load::Args),
+}
+
+/// A set of limits and retention for a kind of installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// Loki's default limits (4 MB/s), 30 days
+    Dev,
+    /// 10 MB/s, 30 days
+    Staging,
+    /// 10 MB/s, 90 days
+    Prod,
+}
+
+/// `watchfire serve`
+#[derive(Args, Debug, Default, Clone)]
+pub struct ServeArgs {
+    /// Settings file (YAML)
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where rows are kept [default: ./data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address to listen on [default: 127.0.0.1:3100]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<String>,
+    /// Limits and retention for a kind of installation; without one there is no rate limit and rows are kept for good
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<Profile>,
+    /// Allow listening on an address that others reach without asking them for a token
+    #[arg(long)]
+    pub insecure: bool,
+}
+
+const LOGS_HELP: &str = "\
+Examples:
+  watchfire logs '{service_name=\"nginx\"}'
+  watchfire logs '{service_name=\"nginx\"} |= \" 500 \"' --since 30m --limit 20
+  watchfire logs '{job=\"api\"} | json | level=\"error\"' --output jsonl | jq .line";
+
+/// `watchfire logs`
+#[derive(Args, Debug)]
+#[command(after_help = LOGS_HELP)]
+pub struct LogsArgs {
+    /// LogQL query
+    pub query: String,
+    /// How far back to look
+    #[arg(long, default_value = "1h", value_name = "DURATION")]
+    pub since: String,
+    /// Most lines to print, the newest ones
+    #[arg(long, default_value_t = 100)]
+    pub limit: u32,
+    /// default: time, labels and line; raw: the line alone; jsonl: one JSON object a line
+    #[arg(long, value_enum, default_value_t = Output::Default)]
+    pub output: Output,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Which server a command talks to.
+#[derive(Args, Debug, Clone)]
+pub struct ServerArgs {
+    /// Address of the server
+    #[arg(long, default_value = "http://127.0.0.1:3100", value_name = "URL")]
+    pub addr: String,
+    /// Whose rows (the X-Scope-OrgID header)
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
+    /// File that holds the bearer token; without it WATCHFIRE_TOKEN of the environment is used, if set
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+}
+
+/// How lines are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// Time, labels and line
+    Default,
+    /// The line alone
+    Raw,
+    /// One JSON object a line: time, labels, line
+    Jsonl,
+}
+
+/// `watchfire check`
+#[derive(Args, Debug)]
+pub struct CheckArgs {
+    /// Settings file (YAML)
+    pub file: PathBuf,
+    /// Compose with this profile
+    #[arg(long, value_name = "PROFILE")]
+    pub profile: Option<Profile>,
+}
+
+/// `watchfire inspect`
+#[derive(Subcommand, Debug)]
+pub enum InspectCommand {
+    /// Frames of a log segment, or of all segments of a directory
+    Wal(PathArgs),
+    /// A run: tables, row groups, time spans
+    Run(PathArgs),
+    /// A block: meta, row groups, time spans
+    Block(PathArgs),
+    /// What the catalog of a data directory holds
+    Catalog(PathArgs),
+}
+
+/// A path.
+#[derive(Args, Debug)]
+pub struct PathArgs {
+    /// File or directory
+    pub path: PathBuf,
+}
