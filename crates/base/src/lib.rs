@@ -10,6 +10,7 @@ pub mod hash;
 pub mod labels;
 pub mod limits;
 pub mod matcher;
+pub mod stats;
 pub mod tenant;
 pub mod units;
 
