@@ -11,7 +11,7 @@ mod real;
 mod sim;
 
 pub use real::RealFs;
-pub use sim::{SimFs, SimSettings};
+pub use sim::{Loss, SimFs, SimSettings};
 
 /// A directory entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
