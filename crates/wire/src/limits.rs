@@ -1,0 +1,15 @@
+//! Bounds of the readers, each with its reason. Those that other crates need too are in [`base::limits`].
+
+/// Rows of one body. A row of two bytes on the wire takes about 70 in memory, so bytes alone do not bound it;
+/// collecting agents send some thousands.
+pub const ROWS_PER_BODY: usize = 1 << 20;
+/// One label string of a Loki stream. The largest valid set ([`base::limits::LABELS_PER_SERIES`]) is far below it.
+pub const LABEL_STRING_BYTES: usize = 1 << 20;
+/// A snappy block cannot grow by more than this: its densest element is three bytes that copy 64. A length that claims
+/// more is a lie, found out before memory is taken for it.
+pub const SNAPPY_GROWTH: usize = 22;
+/// Largest window a zstd frame may ask for, as a power of two (8 MiB, what RFC 8878 wants every decoder to support).
+pub const ZSTD_WINDOW_LOG: u32 = 23;
+/// Nesting of OTLP values (an array of arrays, a map of maps), in JSON and in protobuf: what reads them is recursive.
+/// A test holds the JSON reader, whose library has this bound built in, to it.
+pub const VALUE_DEPTH: usize = base::limits::DEPTH;

@@ -1,0 +1,163 @@
+//! Prometheus remote write 1.0: `prometheus.WriteRequest`.
+//!
+//! `WriteRequest { 1: TimeSeries*, 3: MetricMetadata* }`, `TimeSeries { 1: Label { 1: name, 2: value }*, 2: Sample
+//! { 1: value double, 2: timestamp ms }*, 3: Exemplar*, 4: Histogram { .., 15: timestamp ms }* }`.
+
+use crate::loki::Pairs;
+use crate::proto::{Fields, Region, Repeated, Result, Writer, repeated};
+
+/// The media type of a body, and of `proto=` in the content type of version 1.
+pub const MEDIA_TYPE: &str = "application/x-protobuf";
+
+/// The series of a request. After an error it ends.
+pub struct SeriesList<'a>(Repeated<'a>);
+
+impl<'a> SeriesList<'a> {
+    /// Walks an uncompressed body.
+    pub fn new(body: &'a [u8]) -> Self {
+        SeriesList(repeated(body, 1))
+    }
+}
+
+impl<'a> Iterator for SeriesList<'a> {
+    type Item = Result<Series<'a>>;
+    fn next(&mut self) -> Option<Self::Item> {
+        Some(self.0.next()?.and_then(Series::new))
+    }
+}
+
+/// Number of metadata entries of a request.
+pub fn count_metadata(body: &[u8]) -> Result<usize> {
+    repeated(body, 3).try_fold(0, |n, m| m.map(|_| n + 1))
+}
+
+/// One series of a request.
+#[derive(Clone, Debug)]
+pub struct Series<'a> {
+    /// The label fields as received, tags included: what to hash. The same labels in another order are other bytes.
+    pub labels: Region<'a>,
+    message: &'a [u8],
+}
+
+/// Something a series has.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Item<'a> {
+    /// A float.
+    Sample {
+        /// When, milliseconds since 1970.
+        time_ms: i64,
+        /// The value; a NaN keeps its bits.
+        value: f64,
+    },
+    /// A native histogram.
+    Histogram {
+        /// When, milliseconds since 1970.
+        time_ms: i64,
+        /// The `Histogram` message.
+        message: &'a [u8],
+    },
+    /// An exemplar.
+    Exemplar,
+}
+
+impl<'a> Series<'a> {
+    fn new(message: &'a [u8]) -> Result<Self> {
+        let mut labels = Region::default();
+        let mut fields = Fields::new(message);
+        loop {
+            let start = fields.position();
+            let Some((n, v)) = fields.next()? else { break };
+            if n == 1 {
+                v.bytes()?;
+                labels.add(message, start, fields.position());
+            }
+        }
+        Ok(Series { labels, message })
+    }
+    /// Names and values, in the order sent.
+    pub fn labels(&self) -> Pairs<'_> {
+        label_pairs(self.labels.bytes())
+    }
+    /// Samples, histograms and exemplars, in the order sent. After an error it ends.
+    pub fn items(&self) -> impl Iterator<Item = Result<Item<'a>>> + use<'a> {
+        let mut fields = Fields::new(self.message);
+        let mut done = false;
+        std::iter::from_fn(move || {
+            let item = if done { None } else { next_item(&mut fields).transpose() };
+            done = !matches!(item, Some(Ok(_)));
+            item
+        })
+    }
+}
+
+/// Names and values of label fields, as [`Series::labels`] holds them.
+pub fn label_pairs(region: &[u8]) -> Pairs<'_> {
+    Pairs(repeated(region, 1))
+}
+
+fn next_item<'a>(fields: &mut Fields<'a>) -> Result<Option<Item<'a>>> {
+    while let Some((n, v)) = fields.next()? {
+        return Ok(Some(match n {
+            2 => sample(v.bytes()?)?,
+            3 => v.bytes().map(|_| Item::Exemplar)?,
+            4 => histogram(v.bytes()?)?,
+            _ => continue,
+        }));
+    }
+    Ok(None)
+}
+
+fn sample(message: &[u8]) -> Result<Item<'_>> {
+    let (mut time_ms, mut value) = (0, 0.0);
+    let mut f = Fields::new(message);
+    while let Some((n, v)) = f.next()? {
+        match n {
+            1 => value = f64::from_bits(v.fixed64()?),
+            2 => time_ms = v.varint()? as i64,
+            _ => {}
+        }
+    }
+    Ok(Item::Sample { time_ms, value })
+}
+
+fn histogram(message: &[u8]) -> Result<Item<'_>> {
+    let mut time_ms = 0;
+    let mut f = Fields::new(message);
+    while let Some((n, v)) = f.next()? {
+        if n == 15 {
+            time_ms = v.varint()? as i64;
+        }
+    }
+    Ok(Item::Histogram { time_ms, message })
+}
+
+/// Writes a request: for the agent, the load generator and tests. Send [`RequestWriter::finish`] as a snappy block.
+#[derive(Default)]
+pub struct RequestWriter(Writer);
+
+impl RequestWriter {
+    /// Adds a series; receivers want the labels sorted by name. `samples` are time (ms) and value.
+    pub fn series<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>, samples: &[(i64, f64)], histograms: &[&[u8]]) {
+        self.0.message(1, |w| {
+            for (name, value) in labels {
+                w.message(1, |w| {
+                    w.bytes(1, name.as_bytes());
+                    w.bytes(2, value.as_bytes());
+                });
+            }
+            for &(time_ms, value) in samples {
+                w.message(2, |w| {
+                    w.double(1, value);
+                    w.varint(2, time_ms as u64);
+                });
+            }
+            for h in histograms {
+                w.bytes(4, h);
+            }
+        });
+    }
+    /// The uncompressed body.
+    pub fn finish(self) -> Vec<u8> {
+        self.0.out
+    }
+}
