@@ -10,7 +10,7 @@ run:
 	$(CARGO) build --release --locked -p watchfire
 	exec "$${CARGO_TARGET_DIR:-target}/release/watchfire" serve --data-dir $(DATA)
 
-## Unit tests, the simulation, the house rules, and the binary end to end. CI hides ignored tests' names, people do not.
+## Unit tests, the simulation, the house rules, and the binary end to end.
 test:
 	@if $(CARGO) nextest --version >/dev/null 2>&1; then \
 		$(CARGO) nextest run --locked --workspace --no-fail-fast; \

@@ -1,0 +1,22 @@
+//! Bounds of the load generator, each with its reason.
+
+/// Bytes read of one answer. A page of 5,000 lines is about 2 MB; more than this is not an answer to what was asked.
+pub const ANSWER_BYTES: u64 = 256 << 20;
+/// Lines asked for at once: the default bound of Loki, which a tenant may not raise.
+pub const PAGE_LINES: usize = 5_000;
+/// Width of one log query, nanoseconds: below every server's bound on a query's length.
+pub const LOG_WINDOW_NS: i64 = 3_600_000_000_000;
+/// Raw samples asked for at once: about 2 MB of JSON.
+pub const PAGE_SAMPLES: u64 = 50_000;
+/// Metric series that share a `shard` label, so that one query names a bounded number of them.
+pub const SERIES_PER_SHARD: u64 = 1_000;
+/// Spans of one trace: what a call tree of a small shop has.
+pub const SPANS_PER_TRACE: u64 = 10;
+/// Streams that one request of logs touches, as a collecting agent's does.
+pub const STREAMS_PER_REQUEST: u64 = 16;
+/// Late lines and spans are late by up to this, nanoseconds.
+pub const LATE_NS: u64 = 6 * 3_600_000_000_000;
+/// Sequence numbers named in a report: enough to look at, short enough to read.
+pub const EXAMPLES: usize = 10;
+/// Sequence numbers travel as doubles in samples, which are exact up to here.
+pub const SEQUENCE: u64 = 1 << 53;
