@@ -1,0 +1,199 @@
+//! The way in: decode, admit, reserve, commit.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow_array::RecordBatch;
+use base::{Error, Labels, Result, Tenant};
+use bytes::Bytes;
+
+use super::Engine;
+use super::commit::{Rows, Submission};
+use crate::frame;
+use crate::generation::{Generation, batch_bytes};
+use crate::ingest::{FrameHeader, Refusal, Sink, TableId};
+use crate::registry::tenant_seed;
+use crate::sorted::SeriesKey;
+use crate::spec::TableSpec;
+
+/// What became of a body.
+#[derive(Debug, Default)]
+pub struct Ingested {
+    /// Rows stored, durable and visible.
+    pub rows: u64,
+    /// Bytes of them, as the codec counts.
+    pub bytes: u64,
+    /// Entries that were not taken and never can be as they are.
+    pub refusals: Vec<Refusal>,
+}
+
+/// Limits that are asked while a body is decoded. The engine itself has none but memory and disk.
+pub trait Admission: Send + Sync {
+    /// Whether an entry of this series may come in now. `series` is the series' identity.
+    fn entry(&self, tenant: &Tenant, table: &'static TableSpec, series: u128, bytes: u64) -> bool;
+    /// Whether the body as a whole may come in, after decoding and before it is logged.
+    fn body(&self, tenant: &Tenant, rows: u64, bytes: u64) -> Result<()>;
+}
+
+impl Engine {
+    /// Stores a received body. When it returns `Ok`, every row that is not among the refusals is fsynced and visible. An
+    /// error stores nothing: `Invalid` can never succeed, `LimitExceeded` and `Unavailable` can later.
+    pub fn ingest(&self, mut header: FrameHeader, body: Bytes, admission: Option<&dyn Admission>) -> Result<Ingested> {
+        self.running()?;
+        let codec = self.codecs.get(&header.codec).ok_or_else(|| Error::internal(format!("no codec {}", header.codec)))?;
+        let generation = self.current();
+        let mut sink = EngineSink::new(self, &generation, &header, admission);
+        sink.new_body = true;
+        codec.decode(&header, &body, &mut sink)?;
+        let EngineSink { rows, refusals, late_refused, bytes, .. } = sink;
+        let count: u64 = rows.iter().map(|r| r.batch.num_rows() as u64).sum();
+        if let Some(a) = admission {
+            a.body(&header.tenant, count, bytes)?;
+        }
+        let done = Ingested { rows: count, bytes, refusals };
+        if count == 0 && header.origin.is_none() {
+            return Ok(done);
+        }
+        header.refused = late_refused;
+        self.newest_ns.fetch_max(header.received_ns.max(0) as u64, Ordering::Relaxed);
+        self.room_on_disk()?;
+        let need: usize = rows.iter().map(|r| r.bytes).sum();
+        self.reserve(need)?;
+        let submission = Arc::new(Submission::new(frame::encode(&header), body, rows, generation, header.origin));
+        match self.commit(&submission) {
+            Ok(()) => Ok(done),
+            Err(e) => {
+                self.budget.free_rows(need);
+                Err(e)
+            }
+        }
+    }
+
+    /// Waits for memory; nothing is logged before there is room for it (promise P7).
+    fn reserve(&self, bytes: usize) -> Result<()> {
+        let mut waited = std::time::Duration::ZERO;
+        let step = std::time::Duration::from_millis(50);
+        while !self.budget.try_rows(bytes) {
+            self.running()?;
+            if !self.settings.background {
+                self.seal()?;
+                self.flush_sealed()?;
+                if !self.budget.try_rows(bytes) {
+                    return Err(Error::unavailable("rows in memory are at their bound and could not be flushed"));
+                }
+                break;
+            }
+            if waited >= self.settings.write_wait {
+                self.stats.writes_deferred.fetch_add(1, Ordering::Relaxed);
+                return Err(Error::unavailable("rows in memory are at their bound: the disk does not keep up, try again later"));
+            }
+            self.stats.pressure.store(true, Ordering::Relaxed);
+            self.bell.freeze();
+            self.bell.maintain();
+            self.budget.wait_freed(step);
+            waited += step;
+        }
+        Ok(())
+    }
+
+    fn room_on_disk(&self) -> Result<()> {
+        let free = self.fs.free_bytes(self.keys.root()).map_err(Error::from)?;
+        if free < self.settings.min_free_bytes {
+            self.stats.writes_deferred.fetch_add(1, Ordering::Relaxed);
+            return Err(Error::unavailable(format!(
+                "the disk below {} is full ({} left): writes wait until there is room, reads go on",
+                self.keys.root().display(),
+                base::units::format_size(free)
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Collects what a codec finds. Used for new bodies and for replay alike.
+pub(super) struct EngineSink<'a> {
+    engine: &'a Engine,
+    generation: &'a Generation,
+    tenant: &'a Tenant,
+    seed: u128,
+    admission: Option<&'a dyn Admission>,
+    replayed: &'a [u32],
+    pub rows: Vec<Rows>,
+    pub refusals: Vec<Refusal>,
+    /// Ordinals refused for reasons that header and body do not tell.
+    pub late_refused: Vec<u32>,
+    pub bytes: u64,
+    /// Not a replayed one: bounds hold.
+    pub new_body: bool,
+}
+
+impl<'a> EngineSink<'a> {
+    pub fn new(engine: &'a Engine, generation: &'a Generation, header: &'a FrameHeader, admission: Option<&'a dyn Admission>) -> Self {
+        EngineSink {
+            engine,
+            generation,
+            tenant: &header.tenant,
+            seed: tenant_seed(&header.tenant),
+            admission,
+            replayed: &header.refused,
+            rows: vec![],
+            refusals: vec![],
+            late_refused: vec![],
+            bytes: 0,
+            new_body: false,
+        }
+    }
+}
+
+impl Sink for EngineSink<'_> {
+    fn table(&self, spec: &TableSpec) -> Result<TableId> {
+        Ok(TableId(self.engine.table_id(spec)? as u8))
+    }
+
+    fn series(&mut self, table: TableId, raw: u128, labels: &mut dyn FnMut() -> Result<Labels>) -> Result<u32> {
+        let registry = &self.generation.tables[table.0 as usize].registry;
+        let raw = raw ^ self.seed;
+        if let Some(n) = registry.lookup(raw) {
+            return Ok(n);
+        }
+        if self.new_body && self.generation.registries_bytes() > self.engine.settings.registry_limit / 2 {
+            // One more generation may still be in memory. Flushing this one empties its registry.
+            self.engine.stats.pressure.store(true, Ordering::Relaxed);
+            self.engine.bell.maintain();
+            return Err(Error::unavailable("names of new series are at their bound in memory and are being flushed, try again"));
+        }
+        Ok(registry.intern(Some(raw), SeriesKey { tenant: self.tenant.clone(), labels: labels()? }))
+    }
+
+    fn admit(&mut self, ordinal: u32, table: TableId, series: u32, bytes: u64, time_ns: i64) -> bool {
+        if self.replayed.binary_search(&ordinal).is_ok() {
+            return false;
+        }
+        if let Some(a) = self.admission {
+            let t = table.0 as usize;
+            if !a.entry(self.tenant, self.engine.tables[t], self.generation.tables[t].registry.identity(series), bytes) {
+                self.late_refused.push(ordinal);
+                self.refusals.push(Refusal {
+                    ordinal,
+                    reason: "per_stream_rate_limit",
+                    message: "the stream's rate limit is exceeded: send it more slowly or raise the limit".into(),
+                    bytes,
+                    time_ns: Some(time_ns),
+                });
+                return false;
+            }
+        }
+        self.bytes += bytes;
+        true
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.refusals.push(refusal);
+    }
+
+    fn rows(&mut self, table: TableId, batch: RecordBatch) {
+        if batch.num_rows() > 0 {
+            self.rows.push(Rows { table: table.0 as usize, bytes: batch_bytes(&batch), batch });
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Runs to blocks, small blocks to larger ones, superseded files to nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use base::{Result, Tenant};
+
+use super::Engine;
+use crate::catalog::{self, Block, PartitionKey};
+use crate::keys::{Keys, META};
+use crate::limits;
+use crate::meta::{self, BlockMeta, FORMAT};
+use crate::scan::Cancel;
+use crate::sorted::{self, MergeOptions, Source};
+
+/// What to merge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MergeWhat {
+    /// What is due by number and age of runs.
+    Due,
+    /// Every run.
+    All,
+}
+
+/// Inputs of one merge, and what they are called.
+struct Inputs {
+    sources: Vec<Source>,
+    parents: Vec<String>,
+    level: u32,
+}
+
+impl Engine {
+    /// Merges runs into blocks, partition by partition. Each partition is committed on its own.
+    pub fn merge(&self, what: MergeWhat) -> Result<()> {
+        let _one = self.merging.lock();
+        if what == MergeWhat::Due && !self.merge_is_due() {
+            return Ok(());
+        }
+        let partitions = self.live.read().catalog.unmerged();
+        for key in partitions {
+            if self.stopping.load(Ordering::SeqCst) && what == MergeWhat::Due {
+                break;
+            }
+            if !self.is_expired(&key) {
+                self.merge_partition(&key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_is_due(&self) -> bool {
+        let live = self.live.read();
+        let now = self.clock.now_ns();
+        let age = self.settings.merge_age.as_nanos() as i64;
+        live.catalog.runs().count() >= self.settings.merge_runs || live.catalog.runs().any(|r| now.saturating_sub(r.meta.created_ns) > age)
+    }
+
+    fn merge_partition(&self, key: &PartitionKey) -> Result<()> {
+        let Inputs { sources, parents, level } = self.merge_inputs(key);
+        if sources.is_empty() {
+            return Ok(());
+        }
+        let spec = self.tables[key.table];
+        let id = BlockMeta::id_of(spec.name, &key.tenant, key.day, level, &parents);
+        let dir = self.keys.partition(spec.name, &key.tenant, key.day).join(&id);
+        self.fs.create_dir_all(&dir)?;
+        let options = MergeOptions { keep_from: None, cancel: Cancel::default() };
+        let (data, series) = (Keys::data(&dir), Keys::series(&dir));
+        let (sorted, stats) = sorted::merge(spec, sources, &key.tenant, key.day, &*self.fs, &data, &series, &options)?;
+        self.fs.sync_dir(&dir)?;
+        let ancestors = self.ancestors(key, &parents);
+        let meta = BlockMeta {
+            format: FORMAT,
+            id,
+            table: spec.name.into(),
+            tenant: key.tenant.to_string(),
+            day: key.day,
+            level,
+            created_ns: self.clock.now_ns(),
+            ancestors,
+            sorted,
+        };
+        meta::write(&*self.fs, &dir.join(META), &meta)?;
+        let file = sorted::open(spec, &self.fs, &data, &series, &meta.sorted, self.losses.of_table(spec, &self.clock))?;
+        self.live.write().catalog.add_block(key.clone(), Arc::new(Block { meta, file }), &self.keys, spec.name);
+        self.stats.merges.fetch_add(1, Ordering::Relaxed);
+        self.stats.doubles.fetch_add(stats.doubles, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// All runs of the partition, and of its blocks those that are small or not larger than what is being merged anyway:
+    /// each row is rewritten about log2(rows of the day / rows of a flush) times, and a day has as many blocks.
+    fn merge_inputs(&self, key: &PartitionKey) -> Inputs {
+        let live = self.live.read();
+        let runs = live.catalog.runs_of(key);
+        if runs.is_empty() {
+            return Inputs { sources: vec![], parents: vec![], level: 0 };
+        }
+        let rows_here = |r: &catalog::Run| {
+            let sorted = r.meta.tables.iter().find(|t| t.table == self.tables[key.table].name).map(|t| &t.sorted);
+            let share = |s: &sorted::SortedMeta| {
+                let mine: u64 = s.partitions.iter().filter(|p| p.tenant == key.tenant.as_str() && p.day == key.day).map(|p| p.rows).sum();
+                (s.data_bytes as f64 * mine as f64 / s.rows.max(1) as f64) as u64
+            };
+            sorted.map_or(0, share)
+        };
+        let mut bytes: u64 = runs.iter().map(|r| rows_here(r)).sum();
+        let mut parents: Vec<String> = runs.iter().map(|r| r.meta.id.clone()).collect();
+        let mut sources: Vec<Source> = runs.iter().map(|r| Source::File { file: r.files[&key.table].clone(), hidden_days: vec![] }).collect();
+        let mut level = 0;
+        let mut blocks = live.catalog.blocks_of(key).to_vec();
+        blocks.sort_by_key(|b| b.bytes());
+        for b in blocks {
+            if b.bytes() > bytes.max(limits::SMALL_BLOCK_BYTES) {
+                break;
+            }
+            bytes += b.bytes();
+            level = level.max(b.meta.level);
+            parents.push(b.meta.id.clone());
+            sources.push(Source::File { file: b.file.clone(), hidden_days: vec![] });
+        }
+        Inputs { sources, parents, level: level + 1 }
+    }
+
+    /// The parents and those of their ancestors that are not confirmed gone: as long as one could come back after a
+    /// crash, the newest block must name it (promise P5).
+    fn ancestors(&self, key: &PartitionKey, parents: &[String]) -> Vec<String> {
+        let live = self.live.read();
+        let mut all = parents.to_vec();
+        for b in live.catalog.blocks_of(key).iter().filter(|b| parents.contains(&b.meta.id)) {
+            all.extend(b.meta.ancestors.iter().filter(|a| live.catalog.exists(a)).cloned());
+        }
+        all.sort();
+        all.dedup();
+        all
+    }
+
+    /// Removes what is superseded or past its retention and held by no scan.
+    pub fn sweep(&self) -> Result<()> {
+        let _one = self.merging.lock();
+        let expired = self.live.write().catalog.expire(&|k| self.is_expired(k), &self.keys, &self.tables);
+        self.stats.expired.fetch_add(expired as u64, Ordering::Relaxed);
+        let removable = self.live.read().catalog.removable();
+        for (id, dir) in removable {
+            if self.losses.damaged_below(&dir) {
+                catalog::set_aside(&*self.fs, &self.keys, &id, &dir)?;
+            } else {
+                catalog::remove_dir(&*self.fs, &dir)?;
+            }
+            self.live.write().catalog.buried(&dir);
+            self.stats.removed.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The first time of a table and tenant that is kept, in the table's unit.
+    pub(crate) fn kept_from(&self, table: usize, tenant: &Tenant) -> i64 {
+        let spec = self.tables[table];
+        match self.settings.keep_ns(spec.name, tenant.as_str()) {
+            None => i64::MIN,
+            Some(keep) => spec.unit.from_ns(self.retention_now_ns().saturating_sub(keep)),
+        }
+    }
+
+    fn is_expired(&self, key: &PartitionKey) -> bool {
+        let spec = self.tables[key.table];
+        let kept = self.kept_from(key.table, &key.tenant);
+        kept > i64::MIN && (key.day + 1).saturating_mul(spec.unit.day()) <= kept
+    }
+
+    /// Retention must not believe a clock that has jumped ahead: it counts from the newest row's receipt, or from the
+    /// clock if that is earlier.
+    fn retention_now_ns(&self) -> i64 {
+        let newest = self.newest_ns.load(Ordering::Relaxed) as i64;
+        if newest == 0 { self.clock.now_ns() } else { self.clock.now_ns().min(newest.saturating_add(2 * 86_400 * base::units::SECOND_NS)) }
+    }
+}

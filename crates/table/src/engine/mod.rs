@@ -1,0 +1,183 @@
+//! The engine: WAL, memtable, runs, blocks, and the one way in and out of them.
+//!
+//! A write is decoded, its memory reserved, its body logged and fsynced together with those of the writers that came at
+//! the same time, its rows made visible, and then acknowledged. Everything else happens behind it, in steps that can be
+//! called one by one (which is what the simulation does) or by two threads of the engine's own ([`background`]):
+//! freeze heads into parts, flush sealed generations into runs, merge runs into blocks, remove what is superseded or
+//! expired.
+//!
+//! Order of durability: run or block files fsync, meta fsync and rename, directories fsync, checkpoint, and only then
+//! the WAL segments go. Killed anywhere, the rows are in the WAL, in a committed run or in a committed block.
+
+mod background;
+mod commit;
+mod flush;
+mod ingest;
+mod merge;
+mod open;
+mod scan;
+mod settings;
+mod stats;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use base::{Clock, Error, Result};
+use disk::Fs;
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use crate::catalog::Catalog;
+use crate::generation::Generation;
+use crate::ingest::Codec;
+use crate::keys::Keys;
+use crate::loss::{Loss, Losses};
+use crate::memory_budget::MemoryBudget;
+use crate::spec::TableSpec;
+
+pub use ingest::{Admission, Ingested};
+pub use merge::MergeWhat;
+pub use settings::{Retention, Settings};
+pub use stats::{Metric, MetricKind};
+
+/// What an engine is made of.
+pub struct EngineOptions {
+    /// The disk.
+    pub fs: Arc<dyn Fs>,
+    /// The data directory.
+    pub dir: std::path::PathBuf,
+    /// The clock.
+    pub clock: Clock,
+    /// The tables; their order gives their ids, which are not stored.
+    pub tables: Vec<&'static TableSpec>,
+    /// Every codec that the WAL may hold frames of.
+    pub codecs: Vec<Arc<dyn Codec>>,
+    /// Tuning.
+    pub settings: Settings,
+}
+
+/// Memory and disk at one instant: a scan reads a snapshot of both, so no row is between them.
+pub(crate) struct Live {
+    /// Oldest first; the last takes rows, the others are sealed and wait for their flush.
+    pub generations: Vec<Arc<Generation>>,
+    pub catalog: Catalog,
+}
+
+/// A durable store of tables on one node.
+pub struct Engine {
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) keys: Keys,
+    pub(crate) clock: Clock,
+    pub(crate) tables: Vec<&'static TableSpec>,
+    pub(crate) codecs: BTreeMap<u16, Arc<dyn Codec>>,
+    pub(crate) settings: Settings,
+    pub(crate) budget: Arc<MemoryBudget>,
+    pub(crate) losses: Arc<Losses>,
+    pub(crate) stats: stats::Counters,
+    pub(crate) live: RwLock<Live>,
+    pub(crate) queue: Mutex<std::collections::VecDeque<Arc<commit::Submission>>>,
+    pub(crate) committer: Mutex<commit::Committer>,
+    /// Positions of sources at the end of each sealed generation, by its id.
+    pub(crate) sealed_positions: Mutex<BTreeMap<u64, BTreeMap<String, Vec<u8>>>>,
+    pub(crate) positions: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// One flush, and one merge, at a time.
+    pub(crate) flushing: Mutex<()>,
+    pub(crate) merging: Mutex<()>,
+    pub(crate) bell: Bell,
+    pub(crate) stopping: AtomicBool,
+    pub(crate) newest_ns: AtomicU64,
+    threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+}
+
+/// Wakes the background threads.
+#[derive(Default)]
+pub(crate) struct Bell {
+    rung: Mutex<(bool, bool)>,
+    cond: Condvar,
+}
+
+impl Bell {
+    /// There may be a head to freeze.
+    pub fn freeze(&self) {
+        self.rung.lock().0 = true;
+        self.cond.notify_all();
+    }
+    /// There may be something to flush or merge.
+    pub fn maintain(&self) {
+        self.rung.lock().1 = true;
+        self.cond.notify_all();
+    }
+    fn wait(&self, which: impl Fn(&mut (bool, bool)) -> &mut bool, at_most: std::time::Duration) {
+        let mut r = self.rung.lock();
+        if !*which(&mut r) {
+            self.cond.wait_for(&mut r, at_most);
+        }
+        *which(&mut r) = false;
+    }
+    pub fn wait_freeze(&self, at_most: std::time::Duration) {
+        self.wait(|r| &mut r.0, at_most);
+    }
+    pub fn wait_maintain(&self, at_most: std::time::Duration) {
+        self.wait(|r| &mut r.1, at_most);
+    }
+}
+
+impl Engine {
+    /// Makes everything acknowledged final on disk: seals and flushes the memtable, merges all runs into blocks and
+    /// removes what they supersede.
+    pub fn flush(&self) -> Result<()> {
+        self.seal()?;
+        self.flush_sealed()?;
+        self.merge(MergeWhat::All)?;
+        self.sweep()
+    }
+
+    /// Stops: no more rows are taken, what is in memory goes to runs, the WAL is closed. Without it, dropping the engine
+    /// is a crash, which loses nothing either, but the next start replays.
+    pub fn shutdown(&self) -> Result<()> {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.join_threads();
+        self.seal()?;
+        self.flush_sealed()?;
+        self.committer.lock().close()
+    }
+
+    /// Final losses found by this process.
+    pub fn losses(&self) -> Vec<Loss> {
+        self.losses.list()
+    }
+
+    /// The durable position of every source whose name starts with `prefix`.
+    pub fn positions(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
+        self.positions.lock().iter().filter(|(s, _)| s.starts_with(prefix)).map(|(s, p)| (s.clone(), p.clone())).collect()
+    }
+
+    /// The tables, by id.
+    pub fn tables(&self) -> &[&'static TableSpec] {
+        &self.tables
+    }
+
+    /// The clock it lives by.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn current(&self) -> Arc<Generation> {
+        self.live.read().generations.last().expect("there is always a generation that takes rows").clone()
+    }
+
+    pub(crate) fn table_id(&self, spec: &TableSpec) -> Result<usize> {
+        self.tables.iter().position(|t| t.name == spec.name).ok_or_else(|| Error::internal(format!("the engine has no table {:?}", spec.name)))
+    }
+
+    pub(crate) fn running(&self) -> Result<()> {
+        if self.stopping.load(Ordering::SeqCst) { Err(Error::unavailable("the server is stopping")) } else { Ok(()) }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        self.join_threads();
+    }
+}

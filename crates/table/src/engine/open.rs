@@ -1,0 +1,191 @@
+//! Opening: what is committed, then what the WAL holds beyond it.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use base::{Error, Kind, Result};
+use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
+
+use super::commit::Committer;
+use super::ingest::EngineSink;
+use super::{Bell, Engine, EngineOptions, Live, stats};
+use crate::generation::Generation;
+use crate::keys::Keys;
+use crate::loss::{Loss, Losses};
+use crate::memory_budget::MemoryBudget;
+use crate::meta::Checkpoint;
+use crate::{catalog, frame, limits, meta};
+
+impl Engine {
+    /// Opens the data directory, or makes it, and replays the WAL. When it returns, every acknowledged row is visible.
+    pub fn open(o: EngineOptions) -> Result<Arc<Engine>> {
+        if o.tables.len() > limits::TABLES {
+            return Err(Error::internal("too many tables"));
+        }
+        let keys = Keys::new(&o.dir);
+        for dir in [keys.root().to_owned(), keys.wal(), keys.runs(), keys.blocks()] {
+            o.fs.create_dir_all(&dir)?;
+        }
+        let losses = Arc::new(Losses::default());
+        let catalog = catalog::open(&o.fs, &keys, &o.tables, &losses, &o.clock)?;
+        let checkpoint = read_checkpoint(&o, &keys, &losses)?;
+        let in_runs = catalog.runs().map(|r| r.meta.wal_upto).max().unwrap_or(0).max(checkpoint.wal_upto);
+        let newest = catalog.runs().map(|r| r.meta.created_ns).chain(catalog.partitions().flat_map(|(_, b)| b.iter().map(|b| b.meta.created_ns))).max();
+        let positions: BTreeMap<String, Vec<u8>> = checkpoint.positions.iter().filter_map(|(s, h)| Some((s.clone(), unhex(h)?))).collect();
+        let s = &o.settings;
+        let budget = MemoryBudget::new(s.memtable_limit, s.queries_limit, s.query_limit);
+        let first = Generation::new(1, in_runs, &o.tables, budget.clone());
+        let engine = Arc::new(Engine {
+            stats: stats::Counters::new(o.tables.len()),
+            codecs: o.codecs.into_iter().map(|c| (c.id(), c)).collect(),
+            fs: o.fs,
+            keys,
+            clock: o.clock,
+            tables: o.tables,
+            settings: o.settings,
+            budget,
+            losses,
+            live: RwLock::new(Live { generations: vec![first], catalog }),
+            queue: Mutex::new(VecDeque::new()),
+            committer: Mutex::new(Committer { wal: None }),
+            sealed_positions: Mutex::default(),
+            positions: Mutex::new(positions),
+            flushing: Mutex::default(),
+            merging: Mutex::default(),
+            bell: Bell::default(),
+            stopping: AtomicBool::new(false),
+            newest_ns: AtomicU64::new(newest.unwrap_or(0).max(0) as u64),
+            threads: Mutex::default(),
+        });
+        if engine.settings.background {
+            engine.start_threads()?;
+        }
+        engine.replay(checkpoint.wal_upto, in_runs)?;
+        Ok(engine)
+    }
+
+    /// Frames from `from` on tell positions; frames from `in_runs` on hold rows that are nowhere else.
+    fn replay(&self, from: u64, in_runs: u64) -> Result<()> {
+        let wal_settings = wal::Settings { segment_bytes: self.settings.wal_segment_bytes, ..wal::Settings::default() };
+        let (mut wal, recovered) = wal::Wal::open(self.fs.clone(), &self.keys.wal(), wal_settings, from, &mut |f| {
+            if f.kind == frame::PUSH {
+                self.replay_frame(f.seq, &Bytes::copy_from_slice(f.payload), f.seq >= in_runs)?;
+            }
+            Ok(())
+        })?;
+        for d in &recovered.damage {
+            self.lost(format!("wal segment {} offset {}", d.segment, d.offset), "wal_damaged", None, Some(d.bytes), match d.seq_range {
+                Some((a, b)) => format!("{}; {} requests between sequence numbers {a} and {b}", d.reason, b.saturating_sub(a).saturating_add(1)),
+                None => d.reason.clone(),
+            });
+        }
+        let flushed = self.live.read().generations[0].from.max(in_runs);
+        wal.remove_before(flushed)?;
+        let g = self.current();
+        g.upto.fetch_max(wal.next_seq(), Ordering::AcqRel);
+        if self.live.read().generations.len() == 1 && g.rows_bytes() == 0 {
+            // Nothing was replayed: the generation begins where the log goes on.
+            let fresh = Generation::new(g.id, wal.next_seq(), &self.tables, self.budget.clone());
+            self.live.write().generations = vec![fresh];
+        }
+        tracing::info!(frames = recovered.frames, bytes = recovered.bytes, torn_tail_bytes = recovered.torn_tail_bytes, damage = recovered.damage.len(), "log replayed");
+        self.committer.lock().wal = Some(wal);
+        Ok(())
+    }
+
+    fn replay_frame(&self, seq: u64, payload: &Bytes, with_rows: bool) -> Result<()> {
+        let name = || format!("wal frame {seq}");
+        let (header, body) = match frame::decode(payload) {
+            Ok(x) => x,
+            Err(e) => {
+                self.lost(name(), "frame_damaged", None, Some(payload.len() as u64), e.to_string());
+                return Ok(());
+            }
+        };
+        if let Some(o) = &header.origin {
+            self.positions.lock().insert(o.source.clone(), o.position.clone());
+        }
+        if !with_rows {
+            return Ok(());
+        }
+        let generation = self.current();
+        let mut sink = EngineSink::new(self, &generation, &header, None);
+        let decoded = match self.codecs.get(&header.codec) {
+            Some(c) => c.decode(&header, &body, &mut sink),
+            None => Err(Error::invalid(format!("this build has no codec {}", header.codec))),
+        };
+        if let Err(e) = decoded {
+            self.lost(name(), "frame_undecodable", None, Some(body.len() as u64), e.to_string());
+            return Ok(());
+        }
+        let rows = sink.rows;
+        self.make_room(rows.iter().map(|r| r.bytes).sum())?;
+        generation.wal_bytes.fetch_add(payload.len() as u64, Ordering::AcqRel);
+        generation.upto.store(seq + 1, Ordering::Release);
+        self.show(&generation, rows);
+        if !self.settings.background {
+            self.freeze_due()?;
+        }
+        if generation.wal_bytes.load(Ordering::Acquire) >= self.settings.generation_wal_bytes || generation.rows_bytes() >= self.settings.generation_bytes {
+            self.seal()?;
+            if !self.settings.background {
+                self.flush_sealed()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Replayed rows were accepted long ago: they wait for memory, they are not refused.
+    fn make_room(&self, bytes: usize) -> Result<()> {
+        if !self.settings.background {
+            self.budget.force_rows(bytes);
+            return Ok(());
+        }
+        let mut patience = 200;
+        while !self.budget.try_rows(bytes) {
+            self.stats.pressure.store(true, Ordering::Relaxed);
+            self.bell.freeze();
+            self.bell.maintain();
+            self.budget.wait_freed(std::time::Duration::from_millis(50));
+            patience -= 1;
+            if patience == 0 {
+                // The disk takes nothing more, and the rows must be readable all the same.
+                self.budget.force_rows(bytes);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn lost(&self, source: String, reason: &str, rows: Option<u64>, bytes: Option<u64>, detail: String) {
+        self.losses.add(Loss { source, reason: reason.into(), rows, bytes, first_ns: None, last_ns: None, found_ns: self.clock.now_ns(), detail });
+    }
+}
+
+/// A damaged checkpoint only makes the replay longer and may repeat a source's lines, which are told as such.
+fn read_checkpoint(o: &EngineOptions, keys: &Keys, losses: &Losses) -> Result<Checkpoint> {
+    match meta::read::<Checkpoint>(&*o.fs, &keys.checkpoint()) {
+        Ok(c) => Ok(c),
+        Err(e) if e.kind() == Kind::NotFound => Ok(Checkpoint::default()),
+        Err(e) if e.kind() == Kind::Corrupt => {
+            losses.add(Loss {
+                source: keys.checkpoint().display().to_string(),
+                reason: "checkpoint_damaged".into(),
+                rows: Some(0),
+                bytes: None,
+                first_ns: None,
+                last_ns: None,
+                found_ns: o.clock.now_ns(),
+                detail: format!("{}: no rows are lost, but sources that were quiet since may be read again", e.message()),
+            });
+            Ok(Checkpoint::default())
+        }
+        Err(e) => Err(e),
+    }
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(text.get(i..i + 2)?, 16).ok()).collect()
+}

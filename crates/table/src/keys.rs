@@ -1,0 +1,107 @@
+//! Every path below the data directory is made and parsed here.
+//!
+//! ```text
+//! wal/                                   segments of the write-ahead log
+//! runs/<run>/meta.json                   a flush: exists when its meta exists
+//! runs/<run>/<table>.{data,series}.parquet
+//! blocks/<table>/<tenant>/<yyyy-mm-dd>/<block>/{data.parquet,series.parquet,meta.json}
+//! damaged/                               what could not be read, set aside
+//! checkpoint.json                        how far the log is flushed, and the sources' positions
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use base::Tenant;
+
+/// The data directory's layout.
+#[derive(Clone)]
+pub struct Keys {
+    root: PathBuf,
+}
+
+/// Name of a block's or a run's commit object.
+pub const META: &str = "meta.json";
+
+impl Keys {
+    /// Below `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Keys { root: root.into() }
+    }
+    /// The data directory.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    /// WAL segments.
+    pub fn wal(&self) -> PathBuf {
+        self.root.join("wal")
+    }
+    /// Runs.
+    pub fn runs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+    /// One run.
+    pub fn run(&self, id: &str) -> PathBuf {
+        self.runs().join(id)
+    }
+    /// A run's id: the WAL position it ends before, so that ids sort by age.
+    pub fn run_id(wal_upto: u64) -> String {
+        format!("r{wal_upto:016x}")
+    }
+    /// A run's data of one table.
+    pub fn run_data(&self, id: &str, table: &str) -> PathBuf {
+        self.run(id).join(format!("{table}.data.parquet"))
+    }
+    /// A run's series of one table.
+    pub fn run_series(&self, id: &str, table: &str) -> PathBuf {
+        self.run(id).join(format!("{table}.series.parquet"))
+    }
+    /// All blocks.
+    pub fn blocks(&self) -> PathBuf {
+        self.root.join("blocks")
+    }
+    /// Blocks of one partition.
+    pub fn partition(&self, table: &str, tenant: &Tenant, day: i64) -> PathBuf {
+        self.blocks().join(table).join(tenant.as_str()).join(day_name(day))
+    }
+    /// A block's data.
+    pub fn data(block: &Path) -> PathBuf {
+        block.join("data.parquet")
+    }
+    /// A block's series.
+    pub fn series(block: &Path) -> PathBuf {
+        block.join("series.parquet")
+    }
+    /// What could not be read.
+    pub fn damaged(&self) -> PathBuf {
+        self.root.join("damaged")
+    }
+    /// How far the log is flushed.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.root.join("checkpoint.json")
+    }
+}
+
+/// `yyyy-mm-dd` of a day since 1970 (proleptic Gregorian calendar, Howard Hinnant's `civil_from_days`).
+pub fn day_name(day: i64) -> String {
+    let z = day + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let (d, m) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+    let y = yoe + era * 400 + i64::from(m <= 2);
+    format!("{y:04}-{m:02}-{d:02}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_have_calendar_names() {
+        for (day, name) in [(0, "1970-01-01"), (19_782, "2024-02-29"), (20_778, "2026-11-21"), (-1, "1969-12-31")] {
+            assert_eq!(day_name(day), name);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Bounds of the engine, each with its reason.
+
+/// Tables of one engine: a table's id is one byte, and each costs a little in every generation.
+pub const TABLES: usize = 32;
+/// Bytes of a frame's header (tenant, options, origin, refused ordinals): four million refused entries fit.
+pub const FRAME_HEADER_BYTES: usize = 16 << 20;
+/// Bytes that one group commit gathers at most, so that the first writer of a group does not wait for many others.
+pub const GROUP_BYTES: usize = 8 << 20;
+/// Writers that one group commit gathers at most.
+pub const GROUP_FRAMES: usize = 512;
+/// Small batches in the head before they are joined: each has a fixed cost of about a kilobyte.
+pub const HEAD_SMALL_BATCHES: usize = 256;
+/// A batch with fewer rows is small.
+pub const SMALL_BATCH_ROWS: usize = 256;
+/// Losses kept one by one; more are only counted.
+pub const LOSSES: usize = 4096;
+/// Raw label hashes for each series: clients may write one label set in several ways, but not without end.
+pub const RAW_FORMS_PER_SERIES: usize = 8;
+/// Blocks smaller than this join every merge of their partition, so that a quiet tenant has one file a day, not one a flush.
+pub const SMALL_BLOCK_BYTES: u64 = 1 << 20;

@@ -1,0 +1,104 @@
+//! One memory budget for the process: what the memtable may take and what queries may take (promise P10).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use base::{Error, Kind, Result, units::format_size};
+use parking_lot::{Condvar, Mutex};
+
+use crate::sorted::Budget;
+
+/// Bytes in use against their bounds.
+pub struct MemoryBudget {
+    memtable_limit: usize,
+    memtable: AtomicUsize,
+    queries_limit: usize,
+    query_limit: usize,
+    queries: AtomicUsize,
+    lock: Mutex<()>,
+    freed: Condvar,
+}
+
+impl MemoryBudget {
+    /// Bounds in bytes: rows in memory, all queries together, one query.
+    pub fn new(memtable_limit: usize, queries_limit: usize, query_limit: usize) -> Arc<Self> {
+        Arc::new(MemoryBudget {
+            memtable_limit,
+            memtable: AtomicUsize::new(0),
+            queries_limit,
+            query_limit,
+            queries: AtomicUsize::new(0),
+            lock: Mutex::new(()),
+            freed: Condvar::new(),
+        })
+    }
+
+    /// Takes room for rows, if there is any. One batch is always let in when nothing else is there.
+    pub fn try_rows(&self, bytes: usize) -> bool {
+        self.memtable
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
+                (used == 0 || used + bytes <= self.memtable_limit).then_some(used + bytes)
+            })
+            .is_ok()
+    }
+    /// Takes room for rows that are already accepted.
+    pub fn force_rows(&self, bytes: usize) {
+        self.memtable.fetch_add(bytes, Ordering::AcqRel);
+    }
+    /// Gives room for rows back.
+    pub fn free_rows(&self, bytes: usize) {
+        self.memtable.fetch_sub(bytes, Ordering::AcqRel);
+        let _order = self.lock.lock();
+        self.freed.notify_all();
+    }
+    /// Waits until something is given back, or `at_most`.
+    pub fn wait_freed(&self, at_most: Duration) {
+        self.freed.wait_for(&mut self.lock.lock(), at_most);
+    }
+    /// Bytes of rows in memory.
+    pub fn rows(&self) -> usize {
+        self.memtable.load(Ordering::Relaxed)
+    }
+    /// Bytes that queries hold.
+    pub fn queries(&self) -> usize {
+        self.queries.load(Ordering::Relaxed)
+    }
+    /// A new query's share.
+    pub fn query(self: &Arc<Self>) -> QueryBudget {
+        QueryBudget { all: self.clone(), mine: AtomicUsize::new(0) }
+    }
+}
+
+/// What one query holds; given back when it is dropped.
+pub struct QueryBudget {
+    all: Arc<MemoryBudget>,
+    mine: AtomicUsize,
+}
+
+impl Budget for QueryBudget {
+    fn reserve(&self, bytes: usize) -> Result<()> {
+        let mine = self.mine.fetch_add(bytes, Ordering::AcqRel) + bytes;
+        let all = self.all.queries.fetch_add(bytes, Ordering::AcqRel) + bytes;
+        if mine <= self.all.query_limit && all <= self.all.queries_limit {
+            return Ok(());
+        }
+        self.release(bytes);
+        let (what, limit) = if mine > self.all.query_limit { ("one query", self.all.query_limit) } else { ("all queries together", self.all.queries_limit) };
+        Err(Error::new(
+            Kind::Unprocessable,
+            format!("the query needs more memory than {what} may use ({}): narrow the selector or the time range, or raise memory_limit", format_size(limit as u64)),
+        ))
+    }
+    fn release(&self, bytes: usize) {
+        self.mine.fetch_sub(bytes, Ordering::AcqRel);
+        self.all.queries.fetch_sub(bytes, Ordering::AcqRel);
+    }
+}
+
+impl Drop for QueryBudget {
+    fn drop(&mut self) {
+        let left = self.mine.load(Ordering::Acquire);
+        self.all.queries.fetch_sub(left, Ordering::AcqRel);
+    }
+}
