@@ -1,0 +1,309 @@
+//! Recovery: reads the segments in order, hands out every valid frame, and decides about everything else whether it is a
+//! torn tail or damage.
+//!
+//! A stretch between two valid records (a *hole*) was certainly synced if a later mark of the segment says so
+//! ([`Mark::synced_bytes`]) or if a later segment says that the numbers it held were ([`Mark::synced_seq`], also in the
+//! segment's header). If a later segment says the opposite, the hole belongs to a group whose sync failed. Where neither
+//! is there, the hole lies in the last group before a crash.
+//!
+//! [`Mark::synced_bytes`]: crate::Mark::synced_bytes
+//! [`Mark::synced_seq`]: crate::Mark::synced_seq
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base::{Error, Kind, Result};
+use disk::{File, Fs};
+
+use crate::Frame;
+use crate::damage::{Aside, Damage};
+use crate::format::{HeaderRead, MARK_BYTES, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, VERSION, parse_segment_name};
+use crate::limits::SEQ_PLAUSIBLE_AHEAD;
+use crate::walk::{Item, Walk};
+
+/// What [`crate::Wal::open`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// Frames handed to `visit`.
+    pub frames: u64,
+    /// Bytes of their payloads.
+    pub bytes: u64,
+    /// Bytes cut off behind the last valid record of a group that was never acknowledged.
+    pub torn_tail_bytes: u64,
+    /// What could not be used, in order.
+    pub damage: Vec<Damage>,
+    /// The number that the next appended frame gets.
+    pub next_seq: u64,
+}
+
+/// A segment that takes no more groups.
+#[derive(Clone, Copy, Debug)]
+pub struct Closed {
+    pub id: u64,
+    /// All its frames have numbers below this.
+    pub end_seq: u64,
+    /// Bytes of its file.
+    pub bytes: u64,
+}
+
+/// What the log is after recovery.
+pub struct Outcome {
+    pub recovered: Recovered,
+    pub closed: Vec<Closed>,
+    /// Every number below is in the log, set aside, or removed.
+    pub synced_seq: u64,
+    /// Ids up to this are used.
+    pub last_id: u64,
+}
+
+/// The segments of a folder in order: id and path.
+pub fn segments(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
+    let mut out: Vec<_> =
+        fs.list(dir)?.into_iter().filter(|e| !e.is_dir).filter_map(|e| Some((parse_segment_name(&e.name)?, dir.join(&e.name)))).collect();
+    out.sort();
+    Ok(out)
+}
+
+/// What is known of a segment before it is read through.
+struct Segment {
+    id: u64,
+    path: PathBuf,
+    /// From the header, or else from the first valid mark.
+    first: Option<SegmentHeader>,
+}
+
+fn look_at(fs: &dyn Fs, id: u64, path: PathBuf) -> Result<Segment> {
+    let (header, mut walk) = Walk::open(fs.open(&path)?, id)?;
+    let first = match header {
+        HeaderRead::Good(h) => Some(h),
+        HeaderRead::Version(v) => {
+            let text = format!("{}: the log has format version {v}, this program knows up to {VERSION}; start the newer program", path.display());
+            return Err(Error::new(Kind::Invalid, text));
+        }
+        HeaderRead::Bad => first_mark(&mut walk, id),
+    };
+    Ok(Segment { id, path, first })
+}
+
+fn first_mark(walk: &mut Walk, id: u64) -> Option<SegmentHeader> {
+    while let Some(item) = walk.next() {
+        if let Item::Mark { mark, .. } = item {
+            return Some(SegmentHeader { id, first_seq: mark.seq, synced_seq: mark.synced_seq });
+        }
+    }
+    None
+}
+
+/// A stretch that is no valid record.
+struct Hole {
+    offset: u64,
+    bytes: u64,
+    reason: &'static str,
+    /// The number that should have come here; 0 if unknown.
+    at_seq: u64,
+    /// Numbers missing, the last one exclusive.
+    missing: (u64, u64),
+}
+
+impl Hole {
+    fn end(&self) -> u64 {
+        self.offset + self.bytes
+    }
+}
+
+/// Reads one segment, and remembers what is not valid in it.
+struct Reading {
+    holes: Vec<Hole>,
+    /// The stretch since the last valid record.
+    open: Option<Hole>,
+    /// Where the last valid record ends.
+    valid_end: u64,
+    /// Bytes that a mark said to be synced.
+    proven: u64,
+    has_records: bool,
+    file_bytes: u64,
+}
+
+pub struct Recovery<'a> {
+    fs: &'a dyn Fs,
+    from_seq: u64,
+    visit: &'a mut dyn FnMut(Frame<'_>) -> Result<()>,
+    aside: Aside<'a>,
+    out: Recovered,
+    /// The next number that should come; 0 while unknown.
+    expect: u64,
+    /// No number from here on has been seen.
+    unseen_seq: u64,
+}
+
+/// Recovers the log in `dir`. See [`crate::Wal::open`].
+pub fn recover(fs: &dyn Fs, dir: &Path, from_seq: u64, visit: &mut dyn FnMut(Frame<'_>) -> Result<()>) -> Result<Outcome> {
+    fs.create_dir_all(dir)?;
+    let found = segments(fs, dir)?;
+    let last_id = found.last().map_or(0, |s| s.0);
+    let all = found.into_iter().map(|(id, path)| look_at(fs, id, path)).collect::<Result<Vec<_>>>()?;
+    let aside = Aside::new(fs, dir)?;
+    let mut r = Recovery { fs, from_seq, visit, aside, out: Recovered::default(), expect: 0, unseen_seq: from_seq.max(1) };
+    let mut closed = vec![];
+    let mut removed = false;
+    for (i, s) in all.iter().enumerate() {
+        let next = all[i + 1..].iter().find_map(|s| s.first);
+        if let Some(n) = next
+            && n.first_seq <= from_seq
+        {
+            // All its frames are below: not needed, so not read.
+            closed.push(Closed { id: s.id, end_seq: n.first_seq, bytes: fs.open(&s.path)?.len()? });
+            continue;
+        }
+        match r.segment(s, next)? {
+            Some(c) => closed.push(c),
+            None => {
+                fs.remove(&s.path)?;
+                removed = true;
+            }
+        }
+    }
+    if removed || !all.is_empty() {
+        // What was just read may have been in the page cache alone; from here on the log says that it is kept.
+        fs.sync_dir(dir)?;
+    }
+    let next_seq = r.unseen_seq;
+    r.out.next_seq = next_seq;
+    let synced_seq = if r.expect == 0 { next_seq } else { r.expect };
+    Ok(Outcome { recovered: r.out, closed, synced_seq, last_id })
+}
+
+impl Recovery<'_> {
+    /// Reads a segment through. `next` is what the next readable segment says. `None` if there is nothing to keep.
+    fn segment(&mut self, s: &Segment, next: Option<SegmentHeader>) -> Result<Option<Closed>> {
+        let file = self.fs.open(&s.path)?;
+        let (header, mut walk) = Walk::open(file.clone(), s.id)?;
+        let mut reading = self.begin(header, walk.file_bytes());
+        let max_seq = next.map_or(self.unseen_seq.saturating_add(SEQ_PLAUSIBLE_AHEAD), |n| n.first_seq);
+        walk.expect(self.expect, max_seq);
+        let mut unused = 0;
+        while let Some(item) = walk.next() {
+            match item {
+                Item::Unused { bytes, .. } => unused = bytes,
+                Item::Broken { offset, bytes, seq, reason } => self.broken(&mut reading, offset, bytes, seq, reason),
+                Item::Mark { offset, mark } => {
+                    self.valid(&mut reading, offset, MARK_BYTES as u64, mark.synced_seq);
+                    self.expect = self.expect.max(mark.seq);
+                    self.seen(mark.seq.saturating_add(mark.frames));
+                    reading.proven = reading.proven.max(mark.synced_bytes.min(offset));
+                }
+                Item::Frame { offset, seq, kind, payload } => {
+                    self.valid(&mut reading, offset, (RECORD_HEADER_BYTES + payload.len()) as u64, seq);
+                    self.expect = seq.saturating_add(1);
+                    self.seen(self.expect);
+                    if seq >= self.from_seq {
+                        self.out.frames += 1;
+                        self.out.bytes += payload.len() as u64;
+                        (self.visit)(Frame { seq, kind, payload })?;
+                    }
+                }
+            }
+        }
+        self.finish(s, file, reading, unused, next)
+    }
+
+    fn begin(&mut self, header: HeaderRead, file_bytes: u64) -> Reading {
+        let header_bytes = (SEGMENT_HEADER_BYTES as u64).min(file_bytes);
+        let mut r = Reading { holes: vec![], open: None, valid_end: header_bytes, proven: 0, has_records: false, file_bytes };
+        match header {
+            HeaderRead::Good(h) => {
+                self.expect = self.expect.max(h.first_seq);
+                self.seen(h.first_seq);
+            }
+            _ if header_bytes > 0 => {
+                let at_seq = self.expect;
+                r.open = Some(Hole { offset: 0, bytes: header_bytes, reason: "the segment's header is damaged", at_seq, missing: (0, 0) });
+            }
+            _ => {}
+        }
+        r
+    }
+
+    fn seen(&mut self, next: u64) {
+        self.unseen_seq = self.unseen_seq.max(next);
+    }
+
+    fn broken(&mut self, r: &mut Reading, offset: u64, bytes: u64, seq: Option<u64>, reason: &'static str) {
+        let expect = self.expect;
+        let hole = r.open.get_or_insert(Hole { offset, bytes: 0, reason, at_seq: expect, missing: (0, 0) });
+        hole.bytes = offset + bytes - hole.offset;
+        if let Some(seq) = seq {
+            self.seen(seq.saturating_add(1));
+            let hole_first = if hole.missing.1 == 0 { seq } else { hole.missing.0 };
+            hole.missing = (hole_first, seq.saturating_add(1));
+        }
+    }
+
+    /// A valid record at `offset`, before which all numbers below `seq` should have been.
+    fn valid(&mut self, r: &mut Reading, offset: u64, bytes: u64, seq: u64) {
+        let missing = if self.expect > 0 && self.expect < seq { Some((self.expect, seq)) } else { None };
+        let mut hole = r.open.take();
+        if hole.is_none() && missing.is_some() {
+            hole = Some(Hole { offset, bytes: 0, reason: "numbers are missing between valid records", at_seq: self.expect, missing: (0, 0) });
+        }
+        if let Some(mut h) = hole {
+            // Without an expectation (nothing valid before), what intact headers said is all that is known.
+            h.missing = missing.unwrap_or(if self.expect == 0 { h.missing } else { (0, 0) });
+            r.holes.push(h);
+        }
+        r.has_records = true;
+        r.valid_end = offset + bytes;
+    }
+
+    fn finish(&mut self, s: &Segment, file: Arc<dyn File>, mut r: Reading, unused: u64, next: Option<SegmentHeader>) -> Result<Option<Closed>> {
+        let lost_tail = next.is_some_and(|n| self.expect > 0 && self.expect < n.synced_seq);
+        if let (true, Some(n)) = (lost_tail, next) {
+            let reason = "the segment ends before frames that were synced";
+            let mut tail =
+                r.open.take().unwrap_or(Hole { offset: r.valid_end, bytes: unused, reason, at_seq: self.expect, missing: (0, 0) });
+            tail.missing = (self.expect, n.synced_seq);
+            self.expect = n.synced_seq;
+            r.holes.push(tail);
+        }
+        let mut kept_holes = false;
+        for hole in std::mem::take(&mut r.holes) {
+            kept_holes |= self.judge(s.id, file.as_ref(), hole, r.proven, next);
+        }
+        self.out.torn_tail_bytes += r.open.as_ref().map_or(0, |h| h.bytes);
+        if !r.has_records && !kept_holes {
+            return Ok(None);
+        }
+        let mut bytes = r.file_bytes;
+        if !lost_tail && r.valid_end < r.file_bytes {
+            file.set_len(r.valid_end)?;
+            bytes = r.valid_end;
+        }
+        if next.is_none() {
+            // The last group may be in the page cache alone, left there by a killed process.
+            file.sync()?;
+        }
+        Ok(Some(Closed { id: s.id, end_seq: next.map_or(self.unseen_seq, |n| n.first_seq), bytes }))
+    }
+
+    /// Reports a hole as damage, or counts it as torn. True if it was reported.
+    fn judge(&mut self, segment: u64, file: &dyn File, hole: Hole, proven: u64, next: Option<SegmentHeader>) -> bool {
+        let proven = hole.end() <= proven && hole.bytes > 0;
+        let was_synced = proven || next.is_some_and(|n| hole.at_seq < n.synced_seq);
+        if !was_synced && next.is_some() {
+            // A group whose sync failed: a later segment says that it was never acknowledged.
+            self.out.torn_tail_bytes += hole.bytes;
+            return false;
+        }
+        let first = hole.missing.0.max(self.from_seq);
+        let seq_range = (first < hole.missing.1).then(|| (first, hole.missing.1 - 1));
+        let mut d =
+            Damage { segment, offset: hole.offset, bytes: hole.bytes, reason: hole.reason.into(), seq_range, was_synced, known: false };
+        self.aside.take(file, &mut d);
+        if !d.known {
+            tracing::warn!(segment, offset = d.offset, bytes = d.bytes, reason = d.reason, was_synced, "damaged stretch of the log");
+        }
+        self.out.damage.push(d);
+        true
+    }
+}
