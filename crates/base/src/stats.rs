@@ -78,14 +78,14 @@ pub struct Exposition {
 
 impl Exposition {
     /// Writes a value of a counter or gauge; `labels` are the values of `desc.labels`.
-    pub fn value(&mut self, desc: &'static Desc, labels: &[&str], value: f64) {
+    pub fn value(&mut self, desc: &Desc, labels: &[&str], value: f64) {
         self.head(desc);
         self.sample(desc.name, "", desc.labels, labels, None, value);
     }
 
     /// Writes a histogram: `counts[i]` values lay at or below `bounds[i]` and above the one before; the last of
     /// `counts` lay above all bounds.
-    pub fn histogram(&mut self, desc: &'static Desc, labels: &[&str], bounds: &[f64], counts: &[u64], sum: f64) {
+    pub fn histogram(&mut self, desc: &Desc, labels: &[&str], bounds: &[f64], counts: &[u64], sum: f64) {
         self.head(desc);
         let mut total = 0;
         for (i, n) in counts.iter().enumerate() {
@@ -97,19 +97,32 @@ impl Exposition {
         self.sample(desc.name, "_count", desc.labels, labels, None, total as f64);
     }
 
+    /// Writes a value of a figure that is described on the spot; `help` names the unit.
+    pub fn plain(&mut self, name: &'static str, kind: StatKind, help: &str, labels: &[(&str, &str)], value: f64) {
+        self.head_of(name, kind, help);
+        let (names, values): (Vec<&str>, Vec<&str>) = labels.iter().copied().unzip();
+        self.sample(name, "", &names, &values, None, value);
+    }
+
     /// The text.
     pub fn finish(self) -> String {
         self.text
     }
 
-    fn head(&mut self, desc: &'static Desc) {
-        if self.last == desc.name {
+    fn head(&mut self, desc: &Desc) {
+        if self.last != desc.name {
+            self.head_of(desc.name, desc.kind, &format!("{} Unit: {}.", desc.help, desc.unit));
+        }
+    }
+
+    fn head_of(&mut self, name: &'static str, kind: StatKind, help: &str) {
+        if self.last == name {
             return;
         }
-        self.last = desc.name;
+        self.last = name;
         // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "# HELP {} {} Unit: {}.", desc.name, desc.help.replace('\\', "\\\\").replace('\n', "\\n"), desc.unit);
-        let _ = writeln!(self.text, "# TYPE {} {}", desc.name, desc.kind.word());
+        let _ = writeln!(self.text, "# HELP {name} {}", help.replace('\\', "\\\\").replace('\n', "\\n"));
+        let _ = writeln!(self.text, "# TYPE {name} {}", kind.word());
     }
 
     fn sample(&mut self, name: &str, suffix: &str, names: &[&str], values: &[&str], le: Option<&str>, value: f64) {
