@@ -55,6 +55,22 @@ pub fn format_duration_ns(ns: i64) -> String {
     out
 }
 
+/// Prints nanoseconds since 1970 as UTC in RFC 3339, whole seconds: `2026-11-21T23:32:55Z`.
+pub fn format_rfc3339(ns: i64) -> String {
+    let seconds = ns.div_euclid(SECOND_NS);
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Days are counted from 0000-03-01, so that the leap day is the last of its year (Hinnant, "chrono-compatible
+    // low-level date algorithms").
+    let z = days + 719_468;
+    let (era, day_of_era) = (z.div_euclid(146_097), z.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let (day, month) = (day_of_year - (153 * shifted + 2) / 5 + 1, if shifted < 10 { shifted + 3 } else { shifted - 9 });
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3_600, second / 60 % 60, second % 60)
+}
+
 /// Parses `10MB`, `64MiB`, `512KB`, `1.5GiB`, `100B` into bytes. KB, MB, GB are powers of 1000; KiB, MiB, GiB of 1024.
 pub fn parse_size(text: &str) -> Result<u64> {
     let t = text.trim();
@@ -102,6 +118,19 @@ mod tests {
         }
         for bad in ["", "5", "5x", "m", "-5m"] {
             assert!(parse_duration_ns(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn instants() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_709_251_199, "2024-02-29T23:59:59Z"),
+            (-1, "1969-12-31T23:59:59Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(format_rfc3339(seconds * SECOND_NS), text);
         }
     }
 

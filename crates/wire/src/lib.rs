@@ -14,6 +14,7 @@
 pub mod encoding;
 pub mod exposition;
 pub mod limits;
+pub mod lines;
 pub mod loki;
 pub mod options;
 pub mod otlp;
