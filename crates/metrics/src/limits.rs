@@ -1,0 +1,18 @@
+//! Bounds of this crate, each with its reason.
+
+/// Bytes of a query text. Dashboards' longest are a few kilobytes; a parse tree is about 50 times its text.
+pub const QUERY_BYTES: usize = 256 << 10;
+/// Depth of an expression tree: evaluation recurses once per level, and a thread's stack is 2 MiB.
+pub const EXPRESSION_DEPTH: usize = 250;
+/// Samples a query may hold at one time, as in Prometheus (`--query.max-samples`): 16 bytes each.
+pub const QUERY_SAMPLES: usize = 50_000_000;
+/// Steps of a range query, as in Prometheus: enough for a week at a minute, and no panel has more pixels.
+pub const RANGE_STEPS: i64 = 11_000;
+/// Steps of one subquery. Prometheus leaves this to the sample limit alone; a grid without samples costs memory too.
+pub const SUBQUERY_STEPS: i64 = 11_000_000;
+/// How far back an instant selector looks for the latest sample, milliseconds, unless asked otherwise.
+pub const LOOKBACK_MS: i64 = 300_000;
+/// Warnings and infos of one answer, each kind. More would repeat themselves for thousands of series.
+pub const ANNOTATIONS: usize = 10;
+/// Buckets of one native histogram on each side. Senders cut at 160 to 1,000.
+pub const HISTOGRAM_BUCKETS: usize = 65_536;
