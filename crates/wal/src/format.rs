@@ -160,7 +160,7 @@ pub fn frame_header(segment: u64, kind: u8, seq: u64, payload: &[u8]) -> [u8; RE
 }
 
 impl Mark {
-    pub fn encode(&self, segment: u64) -> [u8; MARK_BYTES] {
+    pub(crate) fn encode(&self, segment: u64) -> [u8; MARK_BYTES] {
         let mut b = [0; MARK_BYTES];
         let fields = [self.synced_seq, self.synced_bytes, self.frames, self.bytes];
         for (i, v) in fields.iter().enumerate() {
@@ -172,7 +172,7 @@ impl Mark {
     }
 
     /// Reads the payload of a mark whose checksum was right.
-    pub fn decode(seq: u64, payload: &[u8]) -> Mark {
+    pub(crate) fn decode(seq: u64, payload: &[u8]) -> Mark {
         Mark { seq, synced_seq: u64_at(payload, 0), synced_bytes: u64_at(payload, 8), frames: u64_at(payload, 16), bytes: u64_at(payload, 24) }
     }
 }

@@ -18,7 +18,7 @@ use disk::{File, Fs};
 
 use crate::Frame;
 use crate::damage::{Aside, Damage};
-use crate::format::{HeaderRead, MARK_BYTES, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, VERSION, parse_segment_name};
+use crate::format::{HeaderRead, MARK_BYTES, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, VERSION, parse_segment_name};
 use crate::limits::SEQ_PLAUSIBLE_AHEAD;
 use crate::walk::{Item, Walk};
 
@@ -69,27 +69,41 @@ pub fn segments(fs: &dyn Fs, dir: &Path) -> io::Result<Vec<(u64, PathBuf)>> {
 struct Segment {
     id: u64,
     path: PathBuf,
-    /// From the header, or else from the first valid mark.
-    first: Option<SegmentHeader>,
+    /// `None` if nothing in it is readable.
+    first: Option<First>,
+}
+
+/// How a segment begins: from its header, or else from its first valid record.
+#[derive(Clone, Copy)]
+struct First {
+    /// No number in earlier segments is as large as this.
+    first_seq: u64,
+    /// What had been synced before it was begun; unknown if header and first mark are both damaged.
+    synced_seq: Option<u64>,
 }
 
 fn look_at(fs: &dyn Fs, id: u64, path: PathBuf) -> Result<Segment> {
     let (header, mut walk) = Walk::open(fs.open(&path)?, id)?;
     let first = match header {
-        HeaderRead::Good(h) => Some(h),
+        HeaderRead::Good(h) => Some(First { first_seq: h.first_seq, synced_seq: Some(h.synced_seq) }),
         HeaderRead::Version(v) => {
             let text = format!("{}: the log has format version {v}, this program knows up to {VERSION}; start the newer program", path.display());
             return Err(Error::new(Kind::Invalid, text));
         }
-        HeaderRead::Bad => first_mark(&mut walk, id),
+        HeaderRead::Bad => first_record(&mut walk),
     };
     Ok(Segment { id, path, first })
 }
 
-fn first_mark(walk: &mut Walk, id: u64) -> Option<SegmentHeader> {
+fn first_record(walk: &mut Walk) -> Option<First> {
     while let Some(item) = walk.next() {
-        if let Item::Mark { mark, .. } = item {
-            return Some(SegmentHeader { id, first_seq: mark.seq, synced_seq: mark.synced_seq });
+        match item {
+            // Later groups' marks speak of this segment's earlier groups too.
+            Item::Mark { mark, .. } => {
+                return Some(First { first_seq: mark.seq, synced_seq: (mark.synced_bytes == 0).then_some(mark.synced_seq) });
+            }
+            Item::Frame { seq, .. } => return Some(First { first_seq: seq, synced_seq: None }),
+            Item::Broken { .. } | Item::Unused { .. } => {}
         }
     }
     None
@@ -122,6 +136,8 @@ struct Reading {
     /// Bytes that a mark said to be synced.
     proven: u64,
     has_records: bool,
+    /// Where the last hole that is no torn tail ends.
+    holes_end: u64,
     file_bytes: u64,
 }
 
@@ -176,7 +192,7 @@ pub fn recover(fs: &dyn Fs, dir: &Path, from_seq: u64, visit: &mut dyn FnMut(Fra
 
 impl Recovery<'_> {
     /// Reads a segment through. `next` is what the next readable segment says. `None` if there is nothing to keep.
-    fn segment(&mut self, s: &Segment, next: Option<SegmentHeader>) -> Result<Option<Closed>> {
+    fn segment(&mut self, s: &Segment, next: Option<First>) -> Result<Option<Closed>> {
         let file = self.fs.open(&s.path)?;
         let (header, mut walk) = Walk::open(file.clone(), s.id)?;
         let mut reading = self.begin(header, walk.file_bytes());
@@ -210,7 +226,7 @@ impl Recovery<'_> {
 
     fn begin(&mut self, header: HeaderRead, file_bytes: u64) -> Reading {
         let header_bytes = (SEGMENT_HEADER_BYTES as u64).min(file_bytes);
-        let mut r = Reading { holes: vec![], open: None, valid_end: header_bytes, proven: 0, has_records: false, file_bytes };
+        let mut r = Reading { holes: vec![], open: None, valid_end: header_bytes, proven: 0, has_records: false, holes_end: 0, file_bytes };
         match header {
             HeaderRead::Good(h) => {
                 self.expect = self.expect.max(h.first_seq);
@@ -256,41 +272,45 @@ impl Recovery<'_> {
         r.valid_end = offset + bytes;
     }
 
-    fn finish(&mut self, s: &Segment, file: Arc<dyn File>, mut r: Reading, unused: u64, next: Option<SegmentHeader>) -> Result<Option<Closed>> {
-        let lost_tail = next.is_some_and(|n| self.expect > 0 && self.expect < n.synced_seq);
-        if let (true, Some(n)) = (lost_tail, next) {
+    fn finish(&mut self, s: &Segment, file: Arc<dyn File>, mut r: Reading, unused: u64, next: Option<First>) -> Result<Option<Closed>> {
+        let synced = next.and_then(|n| n.synced_seq);
+        let lost_tail = synced.filter(|&s| self.expect > 0 && self.expect < s);
+        if let Some(synced) = lost_tail {
             let reason = "the segment ends before frames that were synced";
             let mut tail =
                 r.open.take().unwrap_or(Hole { offset: r.valid_end, bytes: unused, reason, at_seq: self.expect, missing: (0, 0) });
-            tail.missing = (self.expect, n.synced_seq);
-            self.expect = n.synced_seq;
+            tail.missing = (self.expect, synced);
+            self.expect = synced;
             r.holes.push(tail);
+        } else if next.is_some() && synced.is_none() {
+            // Nobody says what was synced here: what is not valid stays and is reported.
+            r.holes.extend(r.open.take());
         }
         let mut kept_holes = false;
         for hole in std::mem::take(&mut r.holes) {
+            r.holes_end = r.holes_end.max(hole.end());
             kept_holes |= self.judge(s.id, file.as_ref(), hole, r.proven, next);
         }
         self.out.torn_tail_bytes += r.open.as_ref().map_or(0, |h| h.bytes);
         if !r.has_records && !kept_holes {
             return Ok(None);
         }
-        let mut bytes = r.file_bytes;
-        if !lost_tail && r.valid_end < r.file_bytes {
-            file.set_len(r.valid_end)?;
-            bytes = r.valid_end;
+        let end = r.holes_end.max(r.valid_end);
+        let cut = end < r.file_bytes;
+        // Neither is needed for what was acknowledged, so a failure does not stop the start. The cut gives back space. The
+        // sync is for frames that a killed process left in the page cache: from now on the log says that it has them.
+        let tidied = if cut { file.set_len(end) } else { Ok(()) }.and_then(|()| if next.is_none() { file.sync() } else { Ok(()) });
+        if let Err(e) = tidied {
+            tracing::warn!(segment = s.id, error = %e, "could not tidy the end of a segment");
         }
-        if next.is_none() {
-            // The last group may be in the page cache alone, left there by a killed process.
-            file.sync()?;
-        }
-        Ok(Some(Closed { id: s.id, end_seq: next.map_or(self.unseen_seq, |n| n.first_seq), bytes }))
+        Ok(Some(Closed { id: s.id, end_seq: next.map_or(self.unseen_seq, |n| n.first_seq), bytes: end.min(r.file_bytes) }))
     }
 
     /// Reports a hole as damage, or counts it as torn. True if it was reported.
-    fn judge(&mut self, segment: u64, file: &dyn File, hole: Hole, proven: u64, next: Option<SegmentHeader>) -> bool {
-        let proven = hole.end() <= proven && hole.bytes > 0;
-        let was_synced = proven || next.is_some_and(|n| hole.at_seq < n.synced_seq);
-        if !was_synced && next.is_some() {
+    fn judge(&mut self, segment: u64, file: &dyn File, hole: Hole, proven: u64, next: Option<First>) -> bool {
+        let synced = next.and_then(|n| n.synced_seq);
+        let was_synced = hole.end() <= proven || synced.is_some_and(|s| hole.at_seq < s);
+        if !was_synced && synced.is_some() {
             // A group whose sync failed: a later segment says that it was never acknowledged.
             self.out.torn_tail_bytes += hole.bytes;
             return false;
