@@ -1,0 +1,45 @@
+//! For operators: readiness, figures, flush, the ledger.
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode};
+use base::stats::Exposition;
+use base::{Error, Tenant};
+
+use crate::app::{Call, json, reply};
+use crate::routes::Answer;
+
+/// `GET /ready`: 200 `ready`, or 503 and what is not.
+pub(crate) async fn ready(call: Call) -> Answer {
+    if call.app.is_stopping() {
+        return Err(Error::unavailable("not ready: shutting down"));
+    }
+    call.app.backend.ready().map_err(|what| Error::unavailable(format!("not ready: {what}")))?;
+    Ok(reply("text/plain; charset=utf-8", "ready\n"))
+}
+
+/// `GET /metrics`: Prometheus text.
+pub(crate) async fn metrics(call: Call) -> Answer {
+    let mut out = Exposition::default();
+    call.app.stats.write(&[&call.app.pushes, &call.app.queries], &mut out);
+    call.app.backend.metrics(&mut out);
+    Ok(reply("text/plain; version=0.0.4; charset=utf-8", out.finish()))
+}
+
+/// `POST /flush`: 204 when everything acknowledged is in its final form on disk. However long that takes: it is
+/// asked for by tools that wait for it.
+pub(crate) async fn flush(call: Call) -> Answer {
+    let backend = call.app.backend.clone();
+    call.app.queries.run(move || backend.flush()).await?;
+    let mut r = Response::new(Body::empty());
+    *r.status_mut() = StatusCode::NO_CONTENT;
+    Ok(r)
+}
+
+/// `GET /api/v1/ledger?tenant=`: what was refused or lost; of all tenants when none is named.
+pub(crate) async fn ledger(mut call: Call) -> Answer {
+    let params = call.params().await?;
+    let tenant = params.get("tenant").map(Tenant::new).transpose()?;
+    let backend = call.app.backend.clone();
+    let value = call.app.queries.run(move || backend.ledger(tenant.as_ref())).await?;
+    Ok(json(value.to_string()))
+}

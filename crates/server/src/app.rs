@@ -1,0 +1,180 @@
+//! What every adapter shares: the store, the pools, and the few steps each request takes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, Method, Response, Uri};
+use base::{Error, Kind, Result, Tenant};
+use table::{Cancel, FrameHeader, Rows};
+
+use crate::backend::{Backend, Ingested};
+use crate::body::{self, Budget, Received};
+use crate::cpu::Pool;
+use crate::params::Params;
+use crate::stats::Stats;
+use crate::{Settings, limits};
+
+/// The state of the edge.
+pub struct App {
+    pub(crate) backend: Arc<dyn Backend>,
+    pub(crate) settings: Settings,
+    pub(crate) stats: Stats,
+    pub(crate) pushes: Pool,
+    pub(crate) queries: Pool,
+    bodies: Budget,
+    stopping: AtomicBool,
+}
+
+/// A request taken apart: what adapters read.
+pub(crate) struct Call {
+    pub(crate) app: Arc<App>,
+    pub(crate) method: Method,
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) tenant: Tenant,
+    pub(crate) route: String,
+    body: Body,
+}
+
+impl App {
+    /// An edge over `backend`.
+    pub fn new(backend: Arc<dyn Backend>, settings: Settings) -> Arc<Self> {
+        Arc::new(App {
+            backend,
+            stats: Stats::new(),
+            pushes: Pool::new("pushes", settings.ingest_concurrency, limits::INGEST_WAIT),
+            queries: Pool::new("queries", settings.query_concurrency, limits::QUERY_WAIT),
+            bodies: Budget::new(settings.body_memory_bytes.max(settings.body_bytes)),
+            stopping: AtomicBool::new(false),
+            settings,
+        })
+    }
+
+    /// First phase of shutdown: what comes from now on is asked to come again, and `/ready` says no.
+    pub fn stop_admitting(&self) {
+        self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether requests are still admitted.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::SeqCst)
+    }
+}
+
+impl Call {
+    /// Takes a request apart; a tenant that is not valid is refused.
+    pub(crate) fn new(app: Arc<App>, route: String, request: Request) -> Result<Call> {
+        let (parts, body) = request.into_parts();
+        let tenant = tenant(&parts.headers)?;
+        Ok(Call { app, method: parts.method, uri: parts.uri, headers: parts.headers, tenant, route, body })
+    }
+
+    /// A header as text; empty when it is absent or not ASCII.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
+    }
+
+    /// The body, at most `cap` bytes of it.
+    pub(crate) async fn read_body(&mut self, cap: usize) -> Result<Received> {
+        let body = std::mem::take(&mut self.body);
+        let received = body::read(&self.app.bodies, cap, &self.headers, body).await?;
+        self.app.stats.body_bytes.add(&[&self.route], received.bytes.len() as u64);
+        Ok(received)
+    }
+
+    /// The parameters of the address and of a form in the body.
+    pub(crate) async fn params(&mut self) -> Result<Params> {
+        let mut params = Params::default();
+        if self.method == Method::POST && crate::status::media_type(&self.headers) == "application/x-www-form-urlencoded" {
+            let form = self.read_body(limits::FORM_BYTES).await?;
+            params.add(std::str::from_utf8(&form.bytes).map_err(|_| Error::invalid("the form is not UTF-8"))?)?;
+        }
+        params.add(self.uri.query().unwrap_or(""))?;
+        Ok(params)
+    }
+
+    /// Reads the body and gives it to the store with the codec that understands it.
+    pub(crate) async fn ingest(&mut self, codec: u16, encoding: wire::Encoding) -> Result<Ingested> {
+        self.app.backend.ready().map_err(Error::unavailable)?;
+        let received = self.read_body(self.app.settings.body_bytes).await?;
+        let header = FrameHeader {
+            tenant: self.tenant.clone(),
+            received_ns: self.app.backend.clock().now_ns(),
+            codec,
+            options: wire::Options::encoded(encoding).to_bytes(),
+            origin: None,
+            refused: vec![],
+        };
+        let backend = self.app.backend.clone();
+        let done = self.app.pushes.run(move || {
+            let result = backend.ingest(header, received.bytes.clone());
+            drop(received);
+            result
+        });
+        let ingested = done.await?;
+        self.app.stats.rows.add(&[&self.route], ingested.rows);
+        for r in &ingested.refusals {
+            self.app.stats.refused.add(&[&self.route, r.reason], 1);
+        }
+        Ok(ingested)
+    }
+
+    /// Runs a query. It is cancelled when the client goes away and when its time is over.
+    pub(crate) async fn query<T, F>(&self, ask: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Rows, &Cancel) -> Result<T> + Send + 'static,
+    {
+        let cancel = Cancel::default();
+        let _guard = CancelOnDrop(cancel.clone());
+        let backend = self.app.backend.clone();
+        let job = self.app.queries.run(move || ask(backend.rows()?, &cancel));
+        let limit = self.app.settings.query_timeout;
+        match tokio::time::timeout(limit, job).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(Kind::Timeout, format!("the query ran longer than {} s: ask for a shorter time or fewer series", limit.as_secs_f64()))),
+        }
+    }
+}
+
+/// Fires when the handler is dropped, which is what the listener does when the client goes away.
+struct CancelOnDrop(Cancel);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.cancel();
+    }
+}
+
+/// Whose rows: the header `X-Scope-OrgID`, or the default tenant.
+fn tenant(headers: &HeaderMap) -> Result<Tenant> {
+    match headers.get("x-scope-orgid") {
+        None => Ok(Tenant::default()),
+        Some(v) => Tenant::new(v.to_str().map_err(|_| Error::invalid("the header X-Scope-OrgID is not ASCII"))?.trim()),
+    }
+}
+
+/// What refusals look like to people: the first few, and how many there are.
+pub(crate) fn describe(refusals: &[table::Refusal]) -> String {
+    let mut lines: Vec<&str> = refusals.iter().take(limits::REFUSALS_SHOWN).map(|r| r.message.as_str()).collect();
+    let total;
+    if refusals.len() > limits::REFUSALS_SHOWN {
+        total = format!("and {} more of {} refused entries", refusals.len() - limits::REFUSALS_SHOWN, refusals.len());
+        lines.push(&total);
+    }
+    lines.join("\n")
+}
+
+/// An answer with a body and its media type.
+pub(crate) fn reply(media_type: &'static str, body: impl Into<Body>) -> Response<Body> {
+    let mut r = Response::new(body.into());
+    r.headers_mut().insert(axum::http::header::CONTENT_TYPE, axum::http::HeaderValue::from_static(media_type));
+    r
+}
+
+/// An answer in JSON.
+pub(crate) fn json(body: impl Into<Body>) -> Response<Body> {
+    reply("application/json", body)
+}

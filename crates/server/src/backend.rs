@@ -1,0 +1,34 @@
+//! What the edge needs of the store: one way in, one way out, and a few words about its state.
+
+use base::Result;
+use base::stats::Exposition;
+use bytes::Bytes;
+use table::{FrameHeader, Refusal, Rows};
+
+/// A body that is durable.
+#[derive(Clone, Debug, Default)]
+pub struct Ingested {
+    /// Rows that were taken.
+    pub rows: u64,
+    /// Entries that can never be taken; the others are.
+    pub refusals: Vec<Refusal>,
+}
+
+/// The store behind the adapters. All calls may block and are made off the async runtime.
+pub trait Backend: Send + Sync + 'static {
+    /// Decodes, makes durable and visible; returns when a crash cannot take it back. An error means that nothing
+    /// of the body was taken.
+    fn ingest(&self, header: FrameHeader, body: Bytes) -> Result<Ingested>;
+    /// Whom queries ask. An error of kind `Unavailable` while the store is not whole yet.
+    fn rows(&self) -> Result<&dyn Rows>;
+    /// Returns when everything that was acknowledged is in its final form on disk.
+    fn flush(&self) -> Result<()>;
+    /// What is not ready, in words; never blocks.
+    fn ready(&self) -> std::result::Result<(), String>;
+    /// What was refused or lost, by reason, source and time.
+    fn ledger(&self, tenant: Option<&base::Tenant>) -> Result<serde_json::Value>;
+    /// Writes the store's figures.
+    fn metrics(&self, out: &mut Exposition);
+    /// The clock that says when a body was received.
+    fn clock(&self) -> base::Clock;
+}

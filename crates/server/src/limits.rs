@@ -1,0 +1,33 @@
+//! Bounds of the edge, each with its reason. What an operator may want to tune is in [`crate::Settings`].
+
+use std::time::Duration;
+
+/// A request's head must arrive within this, and an idle connection is kept for as long. Go's clients drop idle
+/// connections after 90 s: closing ours first would meet pushes that are just being sent.
+pub const HEADER_TIMEOUT: Duration = Duration::from_secs(120);
+/// The next piece of a body must arrive within this: a stalled sender must not hold the memory of its body.
+pub const BODY_STALL: Duration = Duration::from_secs(30);
+/// All of a body must arrive within this, however steadily it drips.
+pub const BODY_TOTAL: Duration = Duration::from_secs(120);
+/// A client that takes no byte of its answer for so long is given up.
+pub const WRITE_STALL: Duration = Duration::from_secs(60);
+/// Bytes of a request's head: long LogQL queries are sent as GET.
+pub const HEADER_BYTES: usize = 256 << 10;
+/// Headers in one request.
+pub const HEADERS: usize = 100;
+/// Body of a query sent as a form.
+pub const FORM_BYTES: usize = 1 << 20;
+/// Parameters of one request.
+pub const PARAMS: usize = 10_000;
+/// How long a push waits for a free place among those being decoded before it is asked to come again.
+pub const INGEST_WAIT: Duration = Duration::from_secs(10);
+/// How long a query waits for a free place. Shorter than a person's patience.
+pub const QUERY_WAIT: Duration = Duration::from_secs(20);
+/// How long a push waits until there is memory for its body.
+pub const BODY_MEMORY_WAIT: Duration = Duration::from_secs(10);
+/// Refusals spelled out in one answer; the others are counted in it.
+pub const REFUSALS_SHOWN: usize = 10;
+/// After the stop signal, requests in flight get so long to end.
+pub const DRAIN: Duration = Duration::from_secs(20);
+/// Pause after the system refused to accept a connection (too many open files), so as not to spin.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,119 @@
+//! All paths, by position, and the steps around every handler: admission, token, tenant, panic, figures.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Response, StatusCode};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use base::{Error, Kind, Result};
+use futures_util::FutureExt;
+
+use crate::app::{App, Call};
+use crate::status::{self, Dialect};
+use crate::{admin, auth, loki, otlp, prometheus, tempo};
+
+/// What an adapter's handler answers: an error is shaped by the dialect of the path.
+pub(crate) type Answer = Result<Response<Body>>;
+
+const READ: MethodFilter = MethodFilter::GET.or(MethodFilter::POST);
+
+/// The table of paths.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/loki/api/v1/status/buildinfo", h(MethodFilter::GET, loki::buildinfo))
+        .route("/v1/metrics", h(MethodFilter::POST, otlp::metrics))
+        .route("/api/v1/status/buildinfo", h(MethodFilter::GET, prometheus::buildinfo))
+        .route("/api/echo", h(MethodFilter::GET, tempo::echo))
+        .route("/ready", h(MethodFilter::GET, admin::ready))
+        .route("/metrics", h(MethodFilter::GET, admin::metrics))
+        .route("/flush", h(MethodFilter::POST, admin::flush))
+        .route("/api/v1/ledger", h(MethodFilter::GET, admin::ledger))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(not_this_way)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), around))
+        .with_state(app)
+}
+
+/// A handler of ours as a route.
+fn h<F, Fut>(methods: MethodFilter, handler: F) -> MethodRouter<Arc<App>>
+where
+    F: Fn(Call) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Answer> + Send,
+{
+    on(methods, async move |State(app): State<Arc<App>>, path: MatchedPath, request: Request| {
+        let dialect = status::dialect(request.uri().path(), request.headers());
+        let answer = match Call::new(app, path.as_str().to_owned(), request) {
+            Ok(call) => handler(call).await,
+            Err(e) => Err(e),
+        };
+        answer.unwrap_or_else(|e| failed(dialect, path.as_str(), &e))
+    })
+}
+
+fn failed(dialect: Dialect, route: &str, e: &Error) -> Response<Body> {
+    if matches!(e.kind(), Kind::Internal | Kind::Corrupt) {
+        tracing::error!(route, error = %e, "request failed");
+    } else {
+        tracing::debug!(route, kind = ?e.kind(), error = %e, "request refused");
+    }
+    status::error(dialect, e)
+}
+
+async fn nothing_here(request: Request) -> Response<Body> {
+    let dialect = status::dialect(request.uri().path(), request.headers());
+    status::refuse(dialect, StatusCode::NOT_FOUND, "nothing answers at this path")
+}
+
+async fn not_this_way(request: Request) -> Response<Body> {
+    let dialect = status::dialect(request.uri().path(), request.headers());
+    status::refuse(dialect, StatusCode::METHOD_NOT_ALLOWED, &format!("this path does not take {}", request.method()))
+}
+
+/// Admission, token, panic and figures, around every handler.
+async fn around(State(app): State<Arc<App>>, request: Request, next: axum::middleware::Next) -> Response<Body> {
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let dialect = status::dialect(request.uri().path(), request.headers());
+    let mut observed = Observed { app: &app, route: &route, started: Instant::now(), status: 499 };
+    let response = match admit(&app, &route, &request) {
+        Err(e) => failed(dialect, &route, &e),
+        Ok(()) => AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
+            app.stats.panics.fetch_add(1, Ordering::Relaxed);
+            failed(dialect, &route, &Error::internal("a bug of ours ended this request; it is in the server's log"))
+        }),
+    };
+    observed.status = response.status().as_u16();
+    response
+}
+
+fn admit(app: &App, route: &str, request: &Request) -> Result<()> {
+    if route == "/ready" {
+        return Ok(());
+    }
+    if app.is_stopping() {
+        return Err(Error::unavailable("this server is shutting down"));
+    }
+    auth::check(app.settings.token.as_ref(), request.headers()).inspect_err(|_| {
+        app.stats.unauthenticated.fetch_add(1, Ordering::Relaxed);
+    })
+}
+
+/// Counts a request when it ends, also when it ends by being dropped.
+struct Observed<'a> {
+    app: &'a App,
+    route: &'a str,
+    started: Instant,
+    status: u16,
+}
+
+impl Drop for Observed<'_> {
+    fn drop(&mut self) {
+        self.app.stats.requests.add(&[self.route, &self.status.to_string()], 1);
+        self.app.stats.seconds.observe(&[self.route], self.started.elapsed().as_secs_f64());
+    }
+}

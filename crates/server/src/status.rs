@@ -1,0 +1,182 @@
+//! The one map from kinds of error to HTTP statuses, and the shapes of error bodies.
+
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use base::{Error, Kind};
+
+/// Which habits a request's protocol has for errors. The paths decide, by position, never by what they contain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Loki, Tempo and our own paths: the message as plain text.
+    Text,
+    /// Prometheus' query API: `{"status":"error", ...}`.
+    Prometheus,
+    /// Remote write: plain text; senders that take 429 for final get 503.
+    RemoteWrite {
+        /// The sender drops on 429 (Prometheus' default) instead of trying again.
+        drops_on_429: bool,
+    },
+    /// OTLP: `google.rpc.Status`, in the request's own encoding. 500 is final there, so our own failures are 503.
+    Otlp {
+        /// JSON, else protobuf.
+        json: bool,
+    },
+}
+
+/// The protocol of a path, from its first segments.
+pub fn dialect(path: &str, headers: &HeaderMap) -> Dialect {
+    let mut segments = path.trim_start_matches('/').split('/');
+    let first = [(); 3].map(|()| segments.next().unwrap_or(""));
+    match first {
+        ["api", "v1", "write"] => Dialect::RemoteWrite { drops_on_429: drops_on_429(headers) },
+        ["api", "v1", "ledger"] => Dialect::Text,
+        ["api", "v1", _] => Dialect::Prometheus,
+        ["v1", _, _] | ["otlp", "v1", _] => Dialect::Otlp { json: media_type(headers) == "application/json" },
+        _ => Dialect::Text,
+    }
+}
+
+/// Prometheus gives up on 429 unless told otherwise, which a receiver cannot see.
+fn drops_on_429(headers: &HeaderMap) -> bool {
+    headers.get(header::USER_AGENT).is_some_and(|v| v.as_bytes().starts_with(b"Prometheus/"))
+}
+
+/// The media type of a request's body in lower case, without parameters; empty when it names none.
+pub fn media_type(headers: &HeaderMap) -> String {
+    let v = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    v.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+}
+
+/// The status of a kind of error.
+pub fn status(kind: Kind, dialect: Dialect) -> StatusCode {
+    match (kind, dialect) {
+        (Kind::LimitExceeded, Dialect::RemoteWrite { drops_on_429: true }) => StatusCode::SERVICE_UNAVAILABLE,
+        (Kind::Timeout, Dialect::Prometheus) => StatusCode::SERVICE_UNAVAILABLE,
+        (Kind::Internal | Kind::Corrupt, Dialect::Otlp { .. }) => StatusCode::SERVICE_UNAVAILABLE,
+        (Kind::Invalid, _) => StatusCode::BAD_REQUEST,
+        (Kind::Unprocessable, _) => StatusCode::UNPROCESSABLE_ENTITY,
+        (Kind::NotFound, _) => StatusCode::NOT_FOUND,
+        (Kind::TooLarge, _) => StatusCode::PAYLOAD_TOO_LARGE,
+        (Kind::LimitExceeded, _) => StatusCode::TOO_MANY_REQUESTS,
+        (Kind::Unauthenticated, _) => StatusCode::UNAUTHORIZED,
+        (Kind::Forbidden, _) => StatusCode::FORBIDDEN,
+        (Kind::Unavailable, _) => StatusCode::SERVICE_UNAVAILABLE,
+        (Kind::Timeout, _) => StatusCode::GATEWAY_TIMEOUT,
+        // 499 is what the protocols' own servers log for a client that went away; nobody is left to read it.
+        (Kind::Canceled, _) => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+        (Kind::Corrupt | Kind::Internal, _) => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The answer to a request that failed.
+pub fn error(dialect: Dialect, e: &Error) -> Response<Body> {
+    let mut r = refuse(dialect, status(e.kind(), dialect), e.message());
+    if let Some(after) = e.retry_hint()
+        && r.headers().contains_key(header::RETRY_AFTER)
+    {
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        r.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+    r
+}
+
+/// An answer with a status of the adapter's own choice (a media type it does not know, for example).
+pub fn refuse(dialect: Dialect, status: StatusCode, message: &str) -> Response<Body> {
+    let (kind, body) = match dialect {
+        Dialect::Text | Dialect::RemoteWrite { .. } => ("text/plain; charset=utf-8", format!("{message}\n").into_bytes()),
+        Dialect::Prometheus => ("application/json", prometheus_body(status, message)),
+        Dialect::Otlp { json: true } => ("application/json", rpc_json(status, message)),
+        Dialect::Otlp { json: false } => ("application/x-protobuf", rpc_protobuf(status, message)),
+    };
+    let mut r = Response::new(Body::from(body));
+    *r.status_mut() = status;
+    r.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        r.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        r.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    r
+}
+
+fn prometheus_body(status: StatusCode, message: &str) -> Vec<u8> {
+    let kind = match status.as_u16() {
+        404 => "not_found",
+        406 => "not_acceptable",
+        422 => "execution",
+        499 => "canceled",
+        429 | 503 => "unavailable",
+        504 => "timeout",
+        500..=599 => "internal",
+        _ => "bad_data",
+    };
+    serde_json::json!({"status": "error", "errorType": kind, "error": message}).to_string().into_bytes()
+}
+
+/// The code of `google.rpc.Status` that goes with an HTTP status.
+fn rpc_code(status: StatusCode) -> u8 {
+    match status.as_u16() {
+        401 => 16,       // UNAUTHENTICATED
+        403 => 7,        // PERMISSION_DENIED
+        404 => 5,        // NOT_FOUND
+        429 => 8,        // RESOURCE_EXHAUSTED
+        503 => 14,       // UNAVAILABLE
+        504 => 4,        // DEADLINE_EXCEEDED
+        500..=599 => 13, // INTERNAL
+        _ => 3,          // INVALID_ARGUMENT
+    }
+}
+
+fn rpc_json(status: StatusCode, message: &str) -> Vec<u8> {
+    serde_json::json!({"code": rpc_code(status), "message": message}).to_string().into_bytes()
+}
+
+/// `google.rpc.Status { 1: code int32, 2: message string }`.
+fn rpc_protobuf(status: StatusCode, message: &str) -> Vec<u8> {
+    let mut out = vec![1 << 3, rpc_code(status), 2 << 3 | 2];
+    base::attrs::write_varint(&mut out, message.len() as u64);
+    out.extend_from_slice(message.as_bytes());
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_decides_by_position() {
+        let h = HeaderMap::new();
+        for (path, want) in [
+            ("/loki/api/v1/push", Dialect::Text),
+            ("/loki/api/v1/write", Dialect::Text),
+            ("/api/v1/write", Dialect::RemoteWrite { drops_on_429: false }),
+            ("/api/v1/query", Dialect::Prometheus),
+            ("/api/v1/ledger", Dialect::Text),
+            ("/v1/traces", Dialect::Otlp { json: false }),
+            ("/otlp/v1/logs", Dialect::Otlp { json: false }),
+            ("/api/traces/v1", Dialect::Text),
+            ("/ready", Dialect::Text),
+        ] {
+            assert_eq!(dialect(path, &h), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn failures_of_ours_stay_retryable_where_500_is_final_and_429_is_a_drop() {
+        assert_eq!(status(Kind::Internal, Dialect::Otlp { json: true }), 503);
+        assert_eq!(status(Kind::Internal, Dialect::Text), 500);
+        assert_eq!(status(Kind::LimitExceeded, Dialect::RemoteWrite { drops_on_429: true }), 503);
+        assert_eq!(status(Kind::LimitExceeded, Dialect::RemoteWrite { drops_on_429: false }), 429);
+        assert_eq!(status(Kind::Timeout, Dialect::Prometheus), 503);
+        assert_eq!(status(Kind::Timeout, Dialect::Text), 504);
+    }
+
+    #[test]
+    fn whoever_is_asked_to_come_again_is_told_when() {
+        let e = Error::new(Kind::LimitExceeded, "slow down").retry_after(std::time::Duration::from_millis(2500));
+        assert_eq!(error(Dialect::Text, &e).headers()[header::RETRY_AFTER], "3");
+        assert_eq!(error(Dialect::Text, &Error::new(Kind::Unavailable, "x")).headers()[header::RETRY_AFTER], "1");
+        assert!(!error(Dialect::Text, &Error::invalid("x")).headers().contains_key(header::RETRY_AFTER));
+    }
+}
