@@ -1,6 +1,6 @@
 //! The logs table.
 
-use table::spec::{Column, ColumnType, Order, SkipFilter, TableSpec, TimeUnit};
+use table::{Column, ColumnType, Order, SkipFilter, TableSpec, TimeUnit};
 
 /// Position of the entry in the batch it came in: keeps lines of one timestamp in the order they were sent.
 pub const ORDINAL: &str = "ordinal";

@@ -1,6 +1,6 @@
 //! The samples table.
 
-use table::spec::{Column, ColumnType, Order, Prefer, TableSpec, TimeUnit};
+use table::{Column, ColumnType, Order, Prefer, TableSpec, TimeUnit};
 
 /// The value of a float sample; 0 where the row holds a histogram.
 pub const VALUE: &str = "value";

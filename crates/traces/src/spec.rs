@@ -1,6 +1,6 @@
 //! The spans table.
 
-use table::spec::{Column, ColumnType, Order, Prefer, SkipFilter, TableSpec, TimeUnit};
+use table::{Column, ColumnType, Order, Prefer, SkipFilter, TableSpec, TimeUnit};
 
 /// 16 bytes, never all zero.
 pub const TRACE_ID: &str = "trace_id";
