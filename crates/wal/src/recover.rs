@@ -162,7 +162,6 @@ pub fn recover(fs: &dyn Fs, dir: &Path, from_seq: u64, visit: &mut dyn FnMut(Fra
     let aside = Aside::new(fs, dir)?;
     let mut r = Recovery { fs, from_seq, visit, aside, out: Recovered::default(), expect: 0, unseen_seq: from_seq.max(1) };
     let mut closed = vec![];
-    let mut removed = false;
     for (i, s) in all.iter().enumerate() {
         let next = all[i + 1..].iter().find_map(|s| s.first);
         if let Some(n) = next
@@ -174,16 +173,11 @@ pub fn recover(fs: &dyn Fs, dir: &Path, from_seq: u64, visit: &mut dyn FnMut(Fra
         }
         match r.segment(s, next)? {
             Some(c) => closed.push(c),
-            None => {
-                fs.remove(&s.path)?;
-                removed = true;
-            }
+            None => fs.remove(&s.path)?,
         }
     }
-    if removed || !all.is_empty() {
-        // What was just read may have been in the page cache alone; from here on the log says that it is kept.
-        fs.sync_dir(dir)?;
-    }
+    // What was just seen, or seen to be gone, may have been so in the page cache alone. From here on it is so.
+    fs.sync_dir(dir)?;
     let next_seq = r.unseen_seq;
     r.out.next_seq = next_seq;
     let synced_seq = if r.expect == 0 { next_seq } else { r.expect };
@@ -298,8 +292,8 @@ impl Recovery<'_> {
         let end = r.holes_end.max(r.valid_end);
         let cut = end < r.file_bytes;
         // Neither is needed for what was acknowledged, so a failure does not stop the start. The cut gives back space. The
-        // sync is for frames that a killed process left in the page cache: from now on the log says that it has them.
-        let tidied = if cut { file.set_len(end) } else { Ok(()) }.and_then(|()| if next.is_none() { file.sync() } else { Ok(()) });
+        // sync is for what a killed process left in the page cache: frames that from now on the log says it has, and cuts.
+        let tidied = if cut { file.set_len(end) } else { Ok(()) }.and_then(|()| file.sync());
         if let Err(e) = tidied {
             tracing::warn!(segment = s.id, error = %e, "could not tidy the end of a segment");
         }
