@@ -103,6 +103,11 @@ fn texts_of_bytes() {
     for (text, want) in [("", &b""[..]), ("YQ==", b"a"), ("YWI", b"ab"), ("YWJj", b"abc"), ("-_8", b"\xfb\xff")] {
         assert_eq!(base64(text).unwrap(), want);
     }
+    for bytes in [&b""[..], b"a", b"ab", b"abc", b"\0\xff\xfb~"] {
+        assert_eq!(base64(&to_base64(bytes)).unwrap(), bytes);
+        assert_eq!(hex(&to_hex(bytes)).unwrap(), bytes);
+    }
+    assert_eq!(to_base64(b"ab"), "YWI=");
     assert_eq!(base64("a b"), None);
     assert_eq!(hex("00fFa0"), Some(vec![0, 255, 160]));
     assert!(hex("0").is_none() && hex("0g").is_none() && hex("é").is_none());
