@@ -8,7 +8,6 @@ Each writes in its own way and is read back through the API that its users ask.
 import http.client
 import json
 import os
-import pathlib
 import signal
 import subprocess
 import sys

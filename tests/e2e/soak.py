@@ -11,7 +11,6 @@ last cycle must be about that after the second, when every tenant, table and day
 import argparse
 import pathlib
 import threading
-import time
 
 from harness import Load, Server, check, figures, folder, main, say
 
