@@ -116,6 +116,10 @@ impl SimFs {
         let ino = s.find(&names(path))?;
         s.file(ino)?.flip(offset, mask)
     }
+    fn handle(&self, s: &mut State, ino: Ino) -> io::Result<SimFile> {
+        s.file(ino)?.handles += 1;
+        Ok(SimFile { fs: self.clone(), ino, life: s.life })
+    }
     /// All files, in order.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.0.lock().paths()
@@ -165,15 +169,14 @@ impl Fs for SimFs {
                 ino
             }
         };
-        Ok(Arc::new(SimFile { fs: self.clone(), ino, life: s.life }))
+        Ok(Arc::new(self.handle(&mut s, ino)?))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let mut s = self.0.lock();
         s.alive()?;
         let ino = s.find(&names(path))?;
-        s.file(ino)?;
-        Ok(Arc::new(SimFile { fs: self.clone(), ino, life: s.life }))
+        Ok(Arc::new(self.handle(&mut s, ino)?))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -273,6 +276,17 @@ impl SimFile {
             return Err(io::Error::other("the machine went down since this file was opened"));
         }
         Ok(s)
+    }
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        let mut s = self.fs.0.lock();
+        if s.life == self.life
+            && let Ok(f) = s.file(self.ino)
+        {
+            f.handles -= 1;
+        }
     }
 }
 

@@ -29,6 +29,10 @@ pub struct FileNode {
     pub bad_sectors: BTreeSet<u64>,
     /// Whether any directory's view names it: it counts against the capacity.
     linked: bool,
+    /// Durable entries that name it.
+    durable_links: u32,
+    /// Open handles of this life.
+    pub handles: u32,
 }
 
 impl FileNode {
@@ -69,6 +73,12 @@ pub enum Change {
 }
 
 impl Change {
+    fn ino(&self) -> Ino {
+        match self {
+            Change::Link { ino, .. } | Change::Unlink { ino, .. } | Change::Rename { ino, .. } => *ino,
+        }
+    }
+
     fn touches(&self, d: Ino) -> bool {
         match self {
             Change::Link { dir, .. } | Change::Unlink { dir, .. } => *dir == d,
@@ -187,6 +197,12 @@ impl State {
         self.dir(ino).map(|_| ino)
     }
 
+    /// Files that are remembered, with or without a name.
+    #[cfg(test)]
+    pub fn remembered(&self) -> usize {
+        self.nodes.values().filter(|n| matches!(n, Node::File(_))).count()
+    }
+
     pub fn new_file(&mut self) -> Ino {
         self.add(Node::File(FileNode::default()))
     }
@@ -225,7 +241,10 @@ impl State {
         let Ok(d) = self.dir(dir) else { return };
         let entries = if durable { &mut d.durable } else { &mut d.now };
         let old = entries.insert(name.to_owned(), ino);
-        if !durable {
+        if durable {
+            self.count_durable(old, false);
+            self.count_durable(Some(ino), true);
+        } else {
             if let Some(old) = old.filter(|&o| o != ino) {
                 self.set_linked(old, false);
             }
@@ -239,7 +258,9 @@ impl State {
         let entries = if durable { &mut d.durable } else { &mut d.now };
         if entries.get(name) == Some(&ino) {
             entries.remove(name);
-            if !durable {
+            if durable {
+                self.count_durable(Some(ino), false);
+            } else {
                 self.set_linked(ino, false);
             }
         }
@@ -255,6 +276,21 @@ impl State {
         }
     }
 
+    fn count_durable(&mut self, ino: Option<Ino>, more: bool) {
+        if let Some(Ok(f)) = ino.map(|i| self.file(i)) {
+            f.durable_links = if more { f.durable_links + 1 } else { f.durable_links - 1 };
+        }
+    }
+
+    /// Forgets files that nothing can name again, or a long simulation would keep all it ever wrote.
+    fn forget_unreachable(&mut self) {
+        let awaited: BTreeSet<Ino> = self.waiting.iter().map(Change::ino).collect();
+        self.nodes.retain(|ino, n| match n {
+            Node::File(f) => f.linked || f.durable_links > 0 || f.handles > 0 || awaited.contains(ino),
+            Node::Dir(_) => true,
+        });
+    }
+
     pub fn sync_dir(&mut self, dir: Ino) -> io::Result<()> {
         if self.lying_sync {
             return Ok(());
@@ -264,6 +300,7 @@ impl State {
         for c in &due as &Vec<Change> {
             self.apply(c, true);
         }
+        self.forget_unreachable();
         Ok(())
     }
 
@@ -434,6 +471,7 @@ impl State {
                 Node::File(f) => {
                     f.view = f.durable.clone();
                     f.linked = true;
+                    f.handles = 0;
                     self.used += f.view.len() as u64;
                 }
             }

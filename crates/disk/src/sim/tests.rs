@@ -269,3 +269,16 @@ fn a_handle_outlives_its_name() {
     f.read_exact_at(0, &mut buf).unwrap();
     assert_eq!(&buf, b"old");
 }
+
+#[test]
+fn what_cannot_be_reached_is_forgotten() {
+    let fs = disk(1, b"old");
+    for i in 0..100 {
+        write_durably(&fs, p("/d/a"), &[i]).unwrap();
+        let open = fs.create(p("/d/b")).unwrap();
+        fs.remove(p("/d/b")).unwrap();
+        fs.sync_dir(p("/d")).unwrap();
+        open.write_at(0, &[i]).unwrap();
+    }
+    assert!(fs.0.lock().remembered() <= 4, "{}", fs.0.lock().remembered());
+}
