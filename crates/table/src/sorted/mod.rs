@@ -22,6 +22,36 @@
 //! cover every byte in one rule. Stretches inside the series file would be read in whole for a query of one slice;
 //! they lie in the data file, one blob for each slice.
 
+mod checked;
+mod combine;
+mod data;
+mod decimal;
+mod file;
+mod filter;
+mod gather;
+mod index;
+mod inspect;
+mod layout;
+mod limits;
+mod merge;
+mod names;
+mod order;
+mod part;
+mod piece;
+mod prune;
+mod resolve;
+mod run;
+mod scan;
+mod view;
+mod writer;
+
+pub use file::{SortedFile, open};
+pub use inspect::inspect;
+pub use merge::merge;
+pub use part::{Part, freeze};
+pub use run::write_run;
+pub use scan::{scan, series};
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -176,48 +206,3 @@ pub struct MergeStats {
     /// Rows dropped because they were older than `keep_from`.
     pub expired: u64,
 }
-
-// The signatures others build on; bodies move to their modules.
-use crate::scan::{RowStream, ScanRequest};
-use crate::spec::TableSpec;
-use disk::Fs;
-use std::path::Path;
-/// A frozen part: immutable, encoded rows in memory.
-pub struct Part {}
-impl Part {
-    /// Rows.
-    pub fn rows(&self) -> u64 { 0 }
-    /// Memory it takes, bytes.
-    pub fn bytes(&self) -> usize { 0 }
-    /// Earliest and latest time.
-    pub fn time_range(&self) -> (i64, i64) { (0, 0) }
-    /// What it holds by tenant and day.
-    pub fn partitions(&self) -> &[Partition] { &[] }
-    /// Doubles removed while freezing.
-    pub fn doubles(&self) -> u64 { 0 }
-}
-/// A run or block, opened.
-pub struct SortedFile {}
-impl SortedFile {
-    /// What it was opened with.
-    pub fn meta(&self) -> &SortedMeta { unreachable!() }
-    /// Memory that its cached indexes take.
-    pub fn cached_bytes(&self) -> usize { 0 }
-    /// Drops cached indexes; they are read again when needed.
-    pub fn release(&self) {}
-}
-/// Freezes.
-pub fn freeze(_spec: &'static TableSpec, _batches: &[RecordBatch], _names: &dyn SeriesNames) -> Result<Part> { Err(base::Error::internal("not built")) }
-/// Writes a run.
-pub fn write_run(_spec: &'static TableSpec, _parts: &[Arc<Part>], _names: &dyn SeriesNames, _fs: &dyn Fs, _data_path: &Path, _series_path: &Path) -> Result<SortedMeta> { Err(base::Error::internal("not built")) }
-/// Opens a run or block.
-pub fn open(_spec: &'static TableSpec, _fs: &Arc<dyn Fs>, _data_path: &Path, _series_path: &Path, _meta: &SortedMeta, _damage: Arc<dyn Damage>) -> Result<Arc<SortedFile>> { Err(base::Error::internal("not built")) }
-/// Scans.
-pub fn scan(_spec: &'static TableSpec, _sources: Vec<Source>, _request: &ScanRequest, _budget: Arc<dyn Budget>) -> Result<RowStream> { Err(base::Error::internal("not built")) }
-/// Series.
-pub fn series(_spec: &'static TableSpec, _sources: &[Source], _request: &ScanRequest) -> Result<Vec<Labels>> { Err(base::Error::internal("not built")) }
-/// Merges.
-#[allow(clippy::too_many_arguments)]
-pub fn merge(_spec: &'static TableSpec, _sources: Vec<Source>, _tenant: &Tenant, _day: i64, _fs: &dyn Fs, _data_path: &Path, _series_path: &Path, _options: &MergeOptions) -> Result<(SortedMeta, MergeStats)> { Err(base::Error::internal("not built")) }
-/// Describes.
-pub fn inspect(_fs: &dyn Fs, _data_path: &Path, _series_path: &Path, _out: &mut dyn std::fmt::Write) -> Result<()> { Err(base::Error::internal("not built")) }

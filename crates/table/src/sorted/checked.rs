@@ -1,0 +1,193 @@
+//! Files whose every byte is checked when it is read.
+//!
+//! A data file is covered by a CRC32C for each [`limits::CHECK_BLOCK`] bytes, up to where these checksums themselves
+//! are stored; the rest (checksums, directory, Parquet's indexes and footer: the *tail*) by one CRC32C that the meta
+//! object keeps. So a flipped bit is found wherever it is, and costs only the pages that lie in its block.
+
+use std::io::{self, Cursor, Write};
+use std::ops::Range;
+use std::sync::Arc;
+
+use base::{Error, Result};
+use bytes::{Buf, Bytes};
+use disk::File;
+use parquet::errors::ParquetError;
+use parquet::file::reader::{ChunkReader, Length};
+
+use super::limits::{CHECK_BLOCK, WRITE_BUFFER};
+
+/// What a data file is written to.
+pub trait Sealed: Write + Send {
+    /// Ends the part that block checksums cover and returns them; empty where none are needed.
+    fn seal(&mut self) -> Vec<u8>;
+}
+
+impl Sealed for Vec<u8> {
+    fn seal(&mut self) -> Vec<u8> {
+        vec![]
+    }
+}
+
+/// Writes a file from its start, in large pieces, and sums it.
+#[derive(Default)]
+pub struct SummingWriter {
+    file: Option<Arc<dyn File>>,
+    buffer: Vec<u8>,
+    written: u64,
+    sums: Vec<u8>,
+    // Checksum of the unfinished block, and how much of it there is.
+    block: (u32, usize),
+    // Where the tail begins, and its checksum so far.
+    tail: Option<(u64, u32)>,
+}
+
+impl SummingWriter {
+    pub fn new(file: Arc<dyn File>) -> Self {
+        SummingWriter { file: Some(file), buffer: Vec::with_capacity(WRITE_BUFFER), ..Self::default() }
+    }
+
+    fn sum(&mut self, mut data: &[u8]) {
+        if let Some((_, crc)) = &mut self.tail {
+            *crc = crc32c::crc32c_append(*crc, data);
+            return;
+        }
+        while !data.is_empty() {
+            let n = data.len().min(CHECK_BLOCK - self.block.1);
+            self.block = (crc32c::crc32c_append(self.block.0, &data[..n]), self.block.1 + n);
+            data = &data[n..];
+            if self.block.1 == CHECK_BLOCK {
+                self.close_block();
+            }
+        }
+    }
+
+    fn close_block(&mut self) {
+        self.sums.extend_from_slice(&self.block.0.to_le_bytes());
+        self.block = (0, 0);
+    }
+
+    fn drain(&mut self) -> io::Result<()> {
+        let file = self.file.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        file.write_at(self.written, &self.buffer)?;
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Writes what is left and makes the file durable. Returns its length, where the tail begins, and its CRC32C.
+    pub fn finish(mut self) -> Result<(u64, u64, u32)> {
+        self.drain()?;
+        if let Some(f) = &self.file {
+            f.sync()?;
+        }
+        let (at, crc) = self.tail.unwrap_or((0, 0));
+        Ok((self.written, at, crc))
+    }
+}
+
+impl Write for SummingWriter {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        self.sum(data);
+        self.buffer.extend_from_slice(data);
+        if self.buffer.len() >= WRITE_BUFFER {
+            self.drain()?;
+        }
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Sealed for SummingWriter {
+    fn seal(&mut self) -> Vec<u8> {
+        if self.block.1 > 0 {
+            self.close_block();
+        }
+        self.tail = Some((self.written + self.buffer.len() as u64, 0));
+        std::mem::take(&mut self.sums)
+    }
+}
+
+/// The bytes of a data file: in memory (parts), or on disk and checked.
+#[derive(Clone)]
+pub enum Store {
+    Memory(Bytes),
+    Disk {
+        file: Arc<dyn File>,
+        len: u64,
+        /// One CRC32C for each block of `[0, covered)`, little endian.
+        sums: Bytes,
+        covered: u64,
+        /// Already checked bytes from `tail_at` on; dropped once the footer is parsed.
+        tail: Bytes,
+        tail_at: u64,
+    },
+}
+
+impl Store {
+    /// Reads a range; an error of kind `Corrupt` when a checksum does not hold.
+    pub fn read(&self, range: Range<u64>) -> Result<Bytes> {
+        let damaged = |what: &str| Error::corrupt(format!("bytes {}..{}: {what}", range.start, range.end));
+        if range.end < range.start {
+            return Err(damaged("not a range"));
+        }
+        match self {
+            Store::Memory(b) => {
+                let (from, to) = (range.start as usize, range.end as usize);
+                if to > b.len() {
+                    return Err(damaged("beyond the end"));
+                }
+                Ok(b.slice(from..to))
+            }
+            Store::Disk { tail, tail_at, .. } if range.start >= *tail_at => {
+                let (from, to) = ((range.start - tail_at) as usize, (range.end - tail_at) as usize);
+                if to > tail.len() {
+                    return Err(damaged("beyond the end"));
+                }
+                Ok(tail.slice(from..to))
+            }
+            Store::Disk { file, sums, covered, .. } => {
+                let block = CHECK_BLOCK as u64;
+                let start = range.start / block * block;
+                let end = range.end.div_ceil(block).saturating_mul(block).min(*covered);
+                if range.end > *covered {
+                    return Err(damaged("beyond the end"));
+                }
+                let mut buf = vec![0; (end - start) as usize];
+                file.read_exact_at(start, &mut buf)?;
+                for (i, chunk) in buf.chunks(CHECK_BLOCK).enumerate() {
+                    let at = (start / block) as usize + i;
+                    let want = sums.get(at * 4..at * 4 + 4).map(|mut s| s.get_u32_le());
+                    if want != Some(crc32c::crc32c(chunk)) {
+                        return Err(damaged(&format!("the checksum of block {at} does not hold")));
+                    }
+                }
+                Ok(Bytes::from(buf).slice((range.start - start) as usize..(range.end - start) as usize))
+            }
+        }
+    }
+}
+
+impl Length for Store {
+    fn len(&self) -> u64 {
+        match self {
+            Store::Memory(b) => b.len() as u64,
+            Store::Disk { len, .. } => *len,
+        }
+    }
+}
+
+impl ChunkReader for Store {
+    type T = Cursor<Bytes>;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        let bytes = self.read(start..self.len()).map_err(|e| ParquetError::External(Box::new(e)))?;
+        Ok(Cursor::new(bytes))
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        self.read(start..start.saturating_add(length as u64)).map_err(|e| ParquetError::External(Box::new(e)))
+    }
+}

@@ -1,0 +1,336 @@
+//! Reading a data file: which bytes, checked; which rows, with damage cut out; which columns, decoded.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{Schema, SchemaRef};
+use base::{Error, Kind, Result};
+use bytes::Bytes;
+use std::collections::HashMap;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::RowGroups;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection};
+use parquet::arrow::{FieldLevels, parquet_to_arrow_field_levels};
+use parquet::column::page::{PageIterator, PageReader};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::page_index::offset_index::PageLocation;
+use parquet::file::reader::{ChunkReader, Length};
+use parquet::file::serialized_reader::SerializedPageReader;
+
+use super::checked::Store;
+use super::index::{Directory, Segment, Stretch, decode_stretches};
+use super::layout::{Layout, internal};
+use super::writer::{FOOTER_KEY, FooterNote};
+use super::{Damage, FORMAT_VERSION, LostRows, limits};
+
+/// A data file whose footer is in memory.
+pub struct DataFile {
+    store: Store,
+    meta: Arc<ParquetMetaData>,
+    pub layout: Arc<Layout>,
+    pub directory: Directory,
+    path: PathBuf,
+    damage: Option<Arc<dyn Damage>>,
+}
+
+/// The page indexes and footer of the file that `store` holds.
+fn read_footer(store: &Store) -> Result<ParquetMetaData> {
+    let reader = ParquetMetaDataReader::new().with_page_index_policy(PageIndexPolicy::Optional);
+    reader.parse_and_finish(store).map_err(|e| Error::corrupt(format!("footer: {e}")))
+}
+
+/// Our entry in the footer.
+pub fn footer_note(meta: &ParquetMetaData) -> Result<FooterNote> {
+    let entries = meta.file_metadata().key_value_metadata();
+    let entry = entries.and_then(|e| e.iter().find(|kv| kv.key == FOOTER_KEY)).and_then(|kv| kv.value.as_ref());
+    let text = entry.ok_or_else(|| Error::corrupt("footer: the file was not written by this program"))?;
+    let note: FooterNote = serde_json::from_str(text).map_err(|e| Error::corrupt(format!("footer: {e}")))?;
+    if note.format != FORMAT_VERSION {
+        return Err(Error::corrupt(format!("footer: layout version {} is not known here", note.format)));
+    }
+    Ok(note)
+}
+
+impl DataFile {
+    /// A part's file. The writer's own metadata serves where it has the page indexes.
+    pub fn of_part(store: Store, meta: ParquetMetaData, layout: Arc<Layout>, directory: Directory, path: PathBuf) -> Result<DataFile> {
+        let meta = if meta.page_index().is_some() { meta } else { read_footer(&store)? };
+        Ok(DataFile { store, meta: Arc::new(meta), layout, directory, path, damage: None })
+    }
+
+    /// A file on disk, whose tail (`tail_at..`) has been read and checked.
+    pub fn of_file(
+        file: Arc<dyn disk::File>,
+        len: u64,
+        tail: Bytes,
+        tail_at: u64,
+        layout: Arc<Layout>,
+        path: PathBuf,
+        damage: Arc<dyn Damage>,
+    ) -> Result<DataFile> {
+        let store = Store::Disk { file: file.clone(), len, sums: Bytes::new(), covered: 0, tail: tail.clone(), tail_at };
+        let meta = read_footer(&store)?;
+        let note = footer_note(&meta)?;
+        if note.table != layout.spec.name || meta.file_metadata().schema_descr().columns().len() != layout.parquet.columns().len() {
+            return Err(Error::corrupt(format!("footer: the file holds table {:?}", note.table)));
+        }
+        let part = |(at, n): (u64, u64)| -> Result<Bytes> { store.read(at..at.saturating_add(n)) };
+        // Copies, so that the tail itself can go.
+        let sums = Bytes::copy_from_slice(&part(note.sums)?);
+        let directory = Directory::decode(&part(note.directory)?)?;
+        if directory.segments.iter().any(|s| s.row_group as usize >= meta.num_row_groups()) {
+            return Err(Error::corrupt("directory names a row group that does not exist"));
+        }
+        let store = Store::Disk { file, len, sums, covered: note.sums.0, tail: Bytes::new(), tail_at };
+        Ok(DataFile { store, meta: Arc::new(meta), layout, directory, path, damage: Some(damage) })
+    }
+
+    /// Memory it takes, bytes.
+    pub fn bytes(&self) -> usize {
+        let store = match &self.store {
+            Store::Memory(b) => b.len(),
+            Store::Disk { sums, .. } => sums.len(),
+        };
+        store + self.meta.memory_size() + self.directory.segments.len() * size_of::<Segment>()
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub fn metadata(&self) -> &ParquetMetaData {
+        &self.meta
+    }
+
+    /// The stretches of a segment.
+    pub fn stretches(&self, s: &Segment) -> Result<Vec<Stretch>> {
+        let at = s.stretches.offset;
+        decode_stretches(s.slice, s.rows, &self.store.read(at..at.saturating_add(u64::from(s.stretches.len)))?)
+    }
+
+    /// A skip filter of a segment, if it has one for the column and it can be read: a damaged filter excludes nothing.
+    pub fn filter(&self, s: &Segment, column: usize) -> Option<Bytes> {
+        let (_, b) = s.filters.iter().find(|f| f.0 as usize == column)?;
+        self.store.read(b.offset..b.offset.saturating_add(u64::from(b.len))).ok()
+    }
+
+    /// Tells that rows of a segment cannot be read.
+    pub fn report(&self, s: &Segment, column: Option<String>, rows: u64, reason: &Error) {
+        let Some(damage) = &self.damage else { return };
+        damage.lost(LostRows {
+            path: self.path.clone(),
+            row_group: Some(s.row_group),
+            column,
+            rows,
+            first_time: s.first,
+            last_time: s.last,
+            reason: reason.message().into(),
+        });
+    }
+
+    pub(super) fn pages(&self, group: usize, leaf: usize) -> &[PageLocation] {
+        let index = self.meta.page_index().and_then(|p| p.offset_index(group, leaf));
+        index.map_or(&[], |i| i.page_locations().as_slice())
+    }
+
+    fn group(&self, group: usize) -> &RowGroupMetaData {
+        self.meta.row_group(group)
+    }
+
+    /// Reads every page that `ranges` (rows of the row group, ascending) touch, takes the rows of damaged pages out of
+    /// `ranges`, and keeps some of the pages for the reader.
+    fn check(&self, s: &Segment, leaves: &[usize], ranges: &mut Vec<Range<u32>>) -> Result<HashMap<u64, Bytes>> {
+        let mut kept = HashMap::new();
+        if matches!(self.store, Store::Memory(_)) {
+            return Ok(kept);
+        }
+        let (group, total) = (s.row_group as usize, self.group(s.row_group as usize).num_rows() as u32);
+        let mut kept_bytes = 0;
+        for leaf in leaves {
+            let pages = self.pages(group, *leaf);
+            let column = self.group(group).column(*leaf);
+            let (start, len) = column.byte_range();
+            let first = pages.first().map_or(start + len, |p| p.offset as u64);
+            let mut reads: Vec<(Range<u64>, Range<u32>)> = vec![];
+            if first > start {
+                reads.push((start..first, 0..total));
+            }
+            for (i, p) in pages.iter().enumerate() {
+                let end = pages.get(i + 1).map_or(total, |n| n.first_row_index as u32);
+                reads.push((p.offset as u64..p.offset as u64 + p.compressed_page_size as u64, p.first_row_index as u32..end));
+            }
+            for (bytes, rows) in reads {
+                if !touches(ranges, &rows) {
+                    continue;
+                }
+                match self.store.read(bytes.clone()) {
+                    Ok(b) => {
+                        kept_bytes += b.len();
+                        if kept_bytes <= limits::PAGE_CACHE_BYTES {
+                            kept.insert(bytes.start, b);
+                        }
+                    }
+                    Err(e) if e.kind() == Kind::Corrupt => {
+                        let lost = subtract(ranges, &rows);
+                        let name = column.column_path().string();
+                        self.report(s, Some(name), u64::from(lost), &e);
+                    }
+                    Err(e) => return Err(e.context(self.path.display())),
+                }
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Opens rows of a segment. `ranges` are rows of the row group, ascending; those that are damaged are taken out.
+    pub fn rows(self: &Arc<Self>, s: &Segment, ranges: &mut Vec<Range<u32>>, wanted: &[usize], batch_rows: usize) -> Result<RowReader> {
+        let leaves = self.layout.leaves(wanted);
+        let kept = self.check(s, &leaves, ranges)?;
+        let levels = self.levels(&leaves)?;
+        let rows: usize = ranges.iter().map(|r| r.len()).sum();
+        let group = OneGroup { data: self.clone(), group: s.row_group as usize, pages: Arc::new(Pages { store: self.store.clone(), kept }) };
+        let spans = ranges.iter().map(|r| r.start as usize..r.end as usize);
+        let selection = RowSelection::from_consecutive_ranges(spans, group.num_rows());
+        let inner = ParquetRecordBatchReader::try_new_with_row_groups(&levels, &group, batch_rows.min(rows.max(1)), Some(selection))
+            .map_err(|e| self.unreadable(s, e))?;
+        let fields: Vec<_> = wanted.iter().map(|w| self.layout.rows.field(*w).clone()).collect();
+        Ok(RowReader { inner, data: self.clone(), leaves, wanted: wanted.to_vec(), schema: Arc::new(Schema::new(fields)), row_group: s.row_group })
+    }
+
+    fn levels(&self, leaves: &[usize]) -> Result<FieldLevels> {
+        let schema = self.meta.file_metadata().schema_descr();
+        let mask = ProjectionMask::leaves(schema, leaves.iter().copied());
+        parquet_to_arrow_field_levels(schema, mask, Some(self.layout.schema.fields())).map_err(internal)
+    }
+
+    fn unreadable(&self, s: &Segment, e: impl std::fmt::Display) -> Error {
+        Error::corrupt(format!("{}: row group {}: {e}", self.path.display(), s.row_group))
+    }
+}
+
+fn touches(ranges: &[Range<u32>], rows: &Range<u32>) -> bool {
+    let at = ranges.partition_point(|r| r.end <= rows.start);
+    ranges.get(at).is_some_and(|r| r.start < rows.end)
+}
+
+/// Takes `rows` out of `ranges`; returns how many were in them.
+fn subtract(ranges: &mut Vec<Range<u32>>, rows: &Range<u32>) -> u32 {
+    let before: u32 = ranges.iter().map(|r| r.end - r.start).sum();
+    *ranges = ranges
+        .iter()
+        .flat_map(|r| [r.start..r.end.min(rows.start), r.start.max(rows.end)..r.end])
+        .filter(|r| r.start < r.end)
+        .collect();
+    before - ranges.iter().map(|r| r.end - r.start).sum::<u32>()
+}
+
+/// The checked bytes of pages: kept ones, or read again.
+struct Pages {
+    store: Store,
+    kept: HashMap<u64, Bytes>,
+}
+
+impl Length for Pages {
+    fn len(&self) -> u64 {
+        Length::len(&self.store)
+    }
+}
+
+impl ChunkReader for Pages {
+    type T = <Store as ChunkReader>::T;
+
+    fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
+        self.store.get_read(start)
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
+        match self.kept.get(&start) {
+            Some(b) if b.len() == length => Ok(b.clone()),
+            _ => self.store.get_bytes(start, length),
+        }
+    }
+}
+
+/// One row group, as Parquet's reader wants to see it.
+struct OneGroup {
+    data: Arc<DataFile>,
+    group: usize,
+    pages: Arc<Pages>,
+}
+
+impl RowGroups for OneGroup {
+    fn num_rows(&self) -> usize {
+        self.data.group(self.group).num_rows() as usize
+    }
+
+    fn column_chunks(&self, leaf: usize) -> parquet::errors::Result<Box<dyn PageIterator>> {
+        let locations = self.data.pages(self.group, leaf).to_vec();
+        if locations.is_empty() {
+            return Err(ParquetError::General("the column has no page index".into()));
+        }
+        let column = self.data.group(self.group).column(leaf);
+        let reader = SerializedPageReader::new(self.pages.clone(), column, self.num_rows(), Some(locations))?;
+        Ok(Box::new(OneColumn(Some(Box::new(reader)))))
+    }
+
+    fn row_groups(&self) -> Box<dyn Iterator<Item = &RowGroupMetaData> + '_> {
+        Box::new(std::iter::once(self.data.group(self.group)))
+    }
+
+    fn metadata(&self) -> &ParquetMetaData {
+        &self.data.meta
+    }
+}
+
+struct OneColumn(Option<Box<dyn PageReader>>);
+
+impl Iterator for OneColumn {
+    type Item = parquet::errors::Result<Box<dyn PageReader>>;
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.take().map(Ok)
+    }
+}
+
+impl PageIterator for OneColumn {}
+
+/// Batches of rows with the wanted columns of the table.
+pub struct RowReader {
+    inner: ParquetRecordBatchReader,
+    data: Arc<DataFile>,
+    leaves: Vec<usize>,
+    wanted: Vec<usize>,
+    schema: SchemaRef,
+    row_group: u32,
+}
+
+impl RowReader {
+    pub fn data(&self) -> &DataFile {
+        &self.data
+    }
+
+    pub fn next(&mut self) -> Result<Option<RecordBatch>> {
+        let place = |e: &dyn std::fmt::Display| Error::corrupt(format!("{}: row group {}: {e}", self.data.path.display(), self.row_group));
+        let Some(batch) = self.inner.next() else { return Ok(None) };
+        let batch = batch.map_err(|e| place(&e))?;
+        let columns = self.data.layout.decode(&batch, &self.leaves, &self.wanted)?;
+        RecordBatch::try_new(self.schema.clone(), columns).map(Some).map_err(|e| place(&e))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_rows_are_cut_out_of_ranges() {
+        let mut r = vec![0..10, 20..30, 40..50];
+        assert!(touches(&r, &(9..12)) && !touches(&r, &(10..20)) && touches(&r, &(0..100)));
+        assert_eq!(subtract(&mut r, &(5..25)), 10);
+        assert_eq!(r, [0..5, 25..30, 40..50]);
+        assert_eq!(subtract(&mut r, &(42..44)), 2);
+        assert_eq!(r, [0..5, 25..30, 40..42, 44..50]);
+    }
+}

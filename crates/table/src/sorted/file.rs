@@ -1,0 +1,145 @@
+//! Runs and blocks on disk, opened lazily: footer, directory and series are read when first needed and can be dropped.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base::{Error, Kind, Result, Tenant};
+use bytes::Bytes;
+use disk::Fs;
+use parking_lot::Mutex;
+
+use super::data::DataFile;
+use super::layout::Layout;
+use super::names::SeriesTable;
+use super::{Damage, FORMAT_VERSION, LostRows, SortedMeta, limits};
+use crate::spec::TableSpec;
+
+/// A run or block. Shared; what it caches counts in [`SortedFile::cached_bytes`].
+pub struct SortedFile {
+    layout: Arc<Layout>,
+    fs: Arc<dyn Fs>,
+    data_path: PathBuf,
+    series_path: PathBuf,
+    meta: SortedMeta,
+    damage: Arc<dyn Damage>,
+    data: Mutex<Option<Arc<DataFile>>>,
+    series: Mutex<Option<Arc<SeriesTable>>>,
+}
+
+/// Opens a run or block. Touches no file: damage is met, reported and passed over by the scans that need the bytes.
+pub fn open(
+    spec: &'static TableSpec,
+    fs: &Arc<dyn Fs>,
+    data_path: &Path,
+    series_path: &Path,
+    meta: &SortedMeta,
+    damage: Arc<dyn Damage>,
+) -> Result<Arc<SortedFile>> {
+    if meta.format != FORMAT_VERSION {
+        return Err(Error::corrupt(format!("{}: layout version {} is not known here", data_path.display(), meta.format)));
+    }
+    Ok(Arc::new(SortedFile {
+        layout: Layout::new(spec, true)?,
+        fs: fs.clone(),
+        data_path: data_path.into(),
+        series_path: series_path.into(),
+        meta: meta.clone(),
+        damage,
+        data: Mutex::new(None),
+        series: Mutex::new(None),
+    }))
+}
+
+/// Reads `range` of a file that must be `len` bytes long, and checks it.
+fn read_checked(file: &dyn disk::File, range: std::ops::Range<u64>, len: u64, crc: u32) -> Result<Bytes> {
+    if file.len()? != len {
+        return Err(Error::corrupt(format!("the file has {} bytes, its meta says {len}", file.len()?)));
+    }
+    let n = range.end.checked_sub(range.start).ok_or_else(|| Error::corrupt("the meta names an impossible range"))?;
+    let mut buf = vec![0; n as usize];
+    file.read_exact_at(range.start, &mut buf)?;
+    if crc32c::crc32c(&buf) == crc { Ok(buf.into()) } else { Err(Error::corrupt(format!("bytes {}..{}: the checksum does not hold", range.start, range.end))) }
+}
+
+impl SortedFile {
+    /// What it was opened with.
+    pub fn meta(&self) -> &SortedMeta {
+        &self.meta
+    }
+
+    /// Memory that its cached indexes and series take, bytes.
+    pub fn cached_bytes(&self) -> usize {
+        let data = self.data.lock().as_ref().map_or(0, |d| d.bytes());
+        data + self.series.lock().as_ref().map_or(0, |s| s.bytes())
+    }
+
+    /// Drops what is cached; it is read again when needed.
+    pub fn release(&self) {
+        *self.data.lock() = None;
+        *self.series.lock() = None;
+    }
+
+    pub(super) fn data(&self) -> Result<Arc<DataFile>> {
+        let mut cached = self.data.lock();
+        if let Some(d) = &*cached {
+            return Ok(d.clone());
+        }
+        let load = || -> Result<DataFile> {
+            let file = self.fs.open(&self.data_path)?;
+            let m = &self.meta;
+            if m.data_bytes.saturating_sub(m.data_tail) > limits::TAIL_BYTES {
+                return Err(Error::corrupt("the tail is too large to be one"));
+            }
+            let tail = read_checked(file.as_ref(), m.data_tail..m.data_bytes, m.data_bytes, m.data_tail_crc32c)?;
+            DataFile::of_file(file, m.data_bytes, tail, m.data_tail, self.layout.clone(), self.data_path.clone(), self.damage.clone())
+        };
+        let data = Arc::new(load().map_err(|e| e.context(self.data_path.display()))?);
+        *cached = Some(data.clone());
+        Ok(data)
+    }
+
+    pub(super) fn series(&self) -> Result<Arc<SeriesTable>> {
+        let mut cached = self.series.lock();
+        if let Some(s) = &*cached {
+            return Ok(s.clone());
+        }
+        let load = || -> Result<SeriesTable> {
+            let file = self.fs.open(&self.series_path)?;
+            let len = self.meta.series_bytes;
+            if len > limits::SERIES_FILE_BYTES {
+                return Err(Error::corrupt("the series file is too large"));
+            }
+            SeriesTable::read(read_checked(file.as_ref(), 0..len, len, self.meta.series_crc32c)?)
+        };
+        let series = Arc::new(load().map_err(|e| e.context(self.series_path.display()))?);
+        *cached = Some(series.clone());
+        Ok(series)
+    }
+
+    /// Both files, or `None` if either is damaged, which is reported as the loss of the tenant's rows in it. Other
+    /// errors (the disk, a file that is gone) are the caller's.
+    pub(super) fn both(&self, tenant: &Tenant, hidden_days: &[i64]) -> Result<Option<(Arc<DataFile>, Arc<SeriesTable>)>> {
+        let (path, e) = match self.data() {
+            Ok(d) => match self.series() {
+                Ok(s) => return Ok(Some((d, s))),
+                Err(e) => (&self.series_path, e),
+            },
+            Err(e) => (&self.data_path, e),
+        };
+        if e.kind() != Kind::Corrupt {
+            return Err(e);
+        }
+        for p in self.meta.partitions.iter().filter(|p| p.tenant == tenant.as_str() && !hidden_days.contains(&p.day)) {
+            self.damage.lost(LostRows {
+                path: path.clone(),
+                row_group: None,
+                column: None,
+                rows: p.rows,
+                first_time: p.first_time,
+                last_time: p.last_time,
+                reason: e.message().into(),
+            });
+        }
+        Ok(None)
+    }
+}

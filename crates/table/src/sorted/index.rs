@@ -1,0 +1,223 @@
+//! The directory of a data file: which rows of which tenant and slice lie where, and whose stretches they are.
+
+use base::attrs::{read_varint, write_varint};
+use base::{Error, Result, Tenant};
+
+use super::limits;
+
+/// Rows of one series that lie one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// Number or rank of the series.
+    pub series: u32,
+    /// Rows.
+    pub rows: u32,
+    /// Earliest time.
+    pub first: i64,
+    /// Latest time.
+    pub last: i64,
+}
+
+/// A piece of the file before the tail.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Blob {
+    pub offset: u64,
+    pub len: u32,
+}
+
+/// Sorted rows of one tenant and slice within one row group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Index into [`Directory::tenants`].
+    pub tenant: u32,
+    /// Start of the slice.
+    pub slice: i64,
+    pub row_group: u32,
+    /// First row within the row group.
+    pub first_row: u32,
+    pub rows: u32,
+    pub first: i64,
+    pub last: i64,
+    /// Encoded stretches; empty for tables ordered by a key.
+    pub stretches: Blob,
+    /// Skip filters: table column and where the filter lies.
+    pub filters: Vec<(u32, Blob)>,
+}
+
+/// All segments, in file order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Directory {
+    pub tenants: Vec<Tenant>,
+    pub segments: Vec<Segment>,
+}
+
+fn zigzag(v: i64) -> u64 {
+    ((v << 1) ^ (v >> 63)) as u64
+}
+fn unzigzag(v: u64) -> i64 {
+    (v >> 1) as i64 ^ -((v & 1) as i64)
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn u64(&mut self) -> Result<u64> {
+        let (v, rest) = read_varint(self.0).ok_or_else(|| Error::corrupt("directory ends early"))?;
+        self.0 = rest;
+        Ok(v)
+    }
+    fn u32(&mut self) -> Result<u32> {
+        u32::try_from(self.u64()?).map_err(|_| Error::corrupt("directory holds a number that is too large"))
+    }
+    fn i64(&mut self) -> Result<i64> {
+        Ok(unzigzag(self.u64()?))
+    }
+    /// A count of things of at least one byte each, so a damaged count cannot ask for memory.
+    fn count(&mut self) -> Result<usize> {
+        let n = self.u64()?;
+        if n > self.0.len() as u64 { Err(Error::corrupt("directory holds a count that is too large")) } else { Ok(n as usize) }
+    }
+    fn bytes(&mut self) -> Result<&'a [u8]> {
+        let n = self.count()?;
+        let (b, rest) = self.0.split_at(n);
+        self.0 = rest;
+        Ok(b)
+    }
+    fn blob(&mut self) -> Result<Blob> {
+        Ok(Blob { offset: self.u64()?, len: self.u32()? })
+    }
+}
+
+impl Directory {
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![];
+        write_varint(&mut out, self.tenants.len() as u64);
+        for t in &self.tenants {
+            write_varint(&mut out, t.as_str().len() as u64);
+            out.extend_from_slice(t.as_str().as_bytes());
+        }
+        write_varint(&mut out, self.segments.len() as u64);
+        for s in &self.segments {
+            for v in [u64::from(s.tenant), zigzag(s.slice), u64::from(s.row_group), u64::from(s.first_row), u64::from(s.rows)] {
+                write_varint(&mut out, v);
+            }
+            write_varint(&mut out, zigzag(s.first.wrapping_sub(s.slice)));
+            write_varint(&mut out, zigzag(s.last.wrapping_sub(s.first)));
+            write_varint(&mut out, s.stretches.offset);
+            write_varint(&mut out, u64::from(s.stretches.len));
+            write_varint(&mut out, s.filters.len() as u64);
+            for (column, b) in &s.filters {
+                write_varint(&mut out, u64::from(*column));
+                write_varint(&mut out, b.offset);
+                write_varint(&mut out, u64::from(b.len));
+            }
+        }
+        out
+    }
+
+    pub fn decode(bytes: &[u8]) -> Result<Directory> {
+        let mut r = Reader(bytes);
+        let mut d = Directory::default();
+        for _ in 0..r.count()? {
+            let name = std::str::from_utf8(r.bytes()?).map_err(|_| Error::corrupt("directory holds a tenant that is not UTF-8"))?;
+            d.tenants.push(Tenant::new(name)?);
+        }
+        for _ in 0..r.count()? {
+            let (tenant, slice) = (r.u32()?, r.i64()?);
+            let (row_group, first_row, rows) = (r.u32()?, r.u32()?, r.u32()?);
+            let first = r.i64()?.wrapping_add(slice);
+            let last = r.i64()?.wrapping_add(first);
+            let stretches = r.blob()?;
+            let mut filters = vec![];
+            for _ in 0..r.count()? {
+                filters.push((r.u32()?, r.blob()?));
+            }
+            if tenant as usize >= d.tenants.len() {
+                return Err(Error::corrupt("directory names a tenant it does not have"));
+            }
+            d.segments.push(Segment { tenant, slice, row_group, first_row, rows, first, last, stretches, filters });
+        }
+        Ok(d)
+    }
+}
+
+/// Encodes the stretches of a segment: four columns of varints, then zstd; a regular slice is a few bytes a series.
+pub fn encode_stretches(slice: i64, stretches: &[Stretch]) -> Result<Vec<u8>> {
+    let mut raw = Vec::with_capacity(stretches.len() * 6 + 8);
+    write_varint(&mut raw, stretches.len() as u64);
+    let mut before = 0i64;
+    for s in stretches {
+        write_varint(&mut raw, zigzag(i64::from(s.series) - before));
+        before = i64::from(s.series);
+    }
+    stretches.iter().for_each(|s| write_varint(&mut raw, u64::from(s.rows)));
+    stretches.iter().for_each(|s| write_varint(&mut raw, zigzag(s.first.wrapping_sub(slice))));
+    stretches.iter().for_each(|s| write_varint(&mut raw, zigzag(s.last.wrapping_sub(s.first))));
+    zstd::bulk::compress(&raw, 1).map(|z| [&(raw.len() as u64).to_le_bytes()[..], &z].concat()).map_err(super::layout::internal)
+}
+
+/// Decodes what [`encode_stretches`] made; `rows` is what the stretches must add up to.
+pub fn decode_stretches(slice: i64, rows: u32, bytes: &[u8]) -> Result<Vec<Stretch>> {
+    let damaged = || Error::corrupt("the stretches of a slice are damaged");
+    let (len, z) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let len = usize::try_from(u64::from_le_bytes(*len)).ok().filter(|l| *l <= limits::STRETCHES * 30).ok_or_else(damaged)?;
+    let raw = zstd::bulk::decompress(z, len).map_err(|_| damaged())?;
+    let mut r = Reader(&raw);
+    let n = r.count()?;
+    let mut out = Vec::with_capacity(n);
+    let mut before = 0i64;
+    for _ in 0..n {
+        before = before.wrapping_add(r.i64()?);
+        let series = u32::try_from(before).map_err(|_| damaged())?;
+        out.push(Stretch { series, rows: 0, first: 0, last: 0 });
+    }
+    let mut sum = 0u64;
+    for s in &mut out {
+        s.rows = r.u32()?;
+        sum += u64::from(s.rows);
+    }
+    for s in &mut out {
+        s.first = r.i64()?.wrapping_add(slice);
+    }
+    for s in &mut out {
+        s.last = r.i64()?.wrapping_add(s.first);
+    }
+    if sum == u64::from(rows) { Ok(out) } else { Err(damaged()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_damage_is_an_error() {
+        let stretches = [Stretch { series: 7, rows: 3, first: -5, last: 900 }, Stretch { series: 2, rows: 1, first: 10, last: 10 }];
+        let b = encode_stretches(-100, &stretches).unwrap();
+        assert_eq!(decode_stretches(-100, 4, &b).unwrap(), stretches);
+        assert!(decode_stretches(-100, 5, &b).is_err());
+        let d = Directory {
+            tenants: vec![Tenant::default()],
+            segments: vec![Segment {
+                tenant: 0,
+                slice: -7_200_000,
+                row_group: 3,
+                first_row: 9,
+                rows: 4,
+                first: -5,
+                last: 900,
+                stretches: Blob { offset: 1 << 40, len: 77 },
+                filters: vec![(2, Blob { offset: 5, len: 6 })],
+            }],
+        };
+        let e = d.encode();
+        assert_eq!(Directory::decode(&e).unwrap(), d);
+        for cut in 0..e.len() {
+            assert!(Directory::decode(&e[..cut]).is_err());
+        }
+        for i in 0..b.len() {
+            let mut bad = b.clone();
+            bad[i] ^= 0x41;
+            let _ = decode_stretches(-100, 4, &bad);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! How the columns of a table lie in a Parquet file, and the way back.
+//!
+//! Most columns are themselves. A double is two: `<name>` (mantissa) and `<name>_scale` (see [`super::decimal`]).
+//! Parts of tables ordered by series have no `series` column: their stretches say whose rows they are.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int8Type, Int64Type, UInt32Type};
+use arrow_array::{Array, ArrayRef, Float64Array, Int8Array, Int64Array, RecordBatch};
+use arrow_buffer::ScalarBuffer;
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use base::{Error, Result};
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::{ColumnPath, SchemaDescriptor};
+
+use super::{decimal, limits};
+use crate::spec::{ColumnType, Order, SERIES, TableSpec};
+
+/// Where a column of the table lies in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Not in the file.
+    Absent,
+    /// As it is.
+    Plain(usize),
+    /// Mantissa; the scale is the next.
+    Decimal(usize),
+}
+
+/// The layout of one file.
+pub struct Layout {
+    pub spec: &'static TableSpec,
+    /// Schema of whole rows in batches.
+    pub rows: SchemaRef,
+    /// Schema of the file.
+    pub schema: SchemaRef,
+    pub parquet: Arc<SchemaDescriptor>,
+    places: Vec<Place>,
+}
+
+/// Parquet and Arrow errors of our own making.
+pub fn internal(e: impl std::fmt::Display) -> Error {
+    Error::internal(format!("sorted rows: {e}"))
+}
+
+impl Layout {
+    /// The layout of `spec`. Refuses a key that cannot be compared as a number.
+    pub fn new(spec: &'static TableSpec, with_series: bool) -> Result<Arc<Layout>> {
+        if let Order::Key(k) = spec.order {
+            let ok = matches!(spec.column(k).map(|c| c.ty), Some(ColumnType::Fixed(1..=16) | ColumnType::U32 | ColumnType::I64));
+            if !ok {
+                return Err(Error::internal(format!("table {}: the order column {k:?} must be an id of at most 16 bytes or a number", spec.name)));
+            }
+        }
+        let mut fields: Vec<Field> = vec![];
+        let mut places = vec![];
+        let rows = spec.schema();
+        for (i, f) in rows.fields().iter().enumerate() {
+            if i == 0 && !with_series {
+                places.push(Place::Absent);
+                continue;
+            }
+            if f.data_type() == &DataType::Float64 {
+                places.push(Place::Decimal(fields.len()));
+                fields.push(Field::new(f.name(), DataType::Int64, f.is_nullable()));
+                fields.push(Field::new(format!("{}_scale", f.name()), DataType::Int8, f.is_nullable()));
+            } else {
+                places.push(Place::Plain(fields.len()));
+                fields.push(f.as_ref().clone());
+            }
+        }
+        let schema = Arc::new(Schema::new(fields));
+        let parquet = Arc::new(ArrowSchemaConverter::new().convert(&schema).map_err(internal)?);
+        Ok(Arc::new(Layout { spec, rows, schema, parquet, places }))
+    }
+
+    /// Whether the file has a `series` column.
+    pub fn with_series(&self) -> bool {
+        self.places[0] != Place::Absent
+    }
+
+    /// How the file's columns are encoded. The smallest of what Parquet offers for each kind, measured.
+    pub fn properties(&self) -> Result<WriterProperties> {
+        let level = ZstdLevel::try_new(1).map_err(internal)?;
+        let mut p = WriterProperties::builder()
+            .set_created_by("watchfire".into())
+            .set_compression(Compression::ZSTD(level))
+            .set_statistics_enabled(EnabledStatistics::None)
+            .set_dictionary_enabled(false)
+            .set_data_page_row_count_limit(limits::PAGE_ROWS)
+            .set_data_page_size_limit(limits::TEXT_PAGE_BYTES)
+            .set_dictionary_page_size_limit(limits::DICTIONARY_BYTES)
+            .set_max_row_group_row_count(None);
+        for (i, place) in self.places.iter().enumerate() {
+            let name = self.rows.field(i).name();
+            let path = ColumnPath::new(vec![name.clone()]);
+            let ordered = i == 1 || matches!(self.spec.order, Order::Key(k) if k == name);
+            if ordered {
+                p = p.set_column_statistics_enabled(path.clone(), EnabledStatistics::Page);
+            }
+            p = match place {
+                Place::Absent => p,
+                Place::Decimal(_) => p
+                    .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)
+                    .set_column_dictionary_enabled(ColumnPath::new(vec![format!("{name}_scale")]), true),
+                Place::Plain(_) if name == SERIES => match self.spec.order {
+                    Order::Series(_) => p.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
+                    Order::Key(_) => p.set_column_dictionary_enabled(path, true),
+                },
+                Place::Plain(_) if i == 1 => p.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
+                Place::Plain(_) => match self.spec.columns[i - 2].ty {
+                    ColumnType::U32 | ColumnType::I64 => p.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
+                    ColumnType::U8 | ColumnType::Word => p.set_column_dictionary_enabled(path, true),
+                    ColumnType::Text | ColumnType::Bytes | ColumnType::Attrs => p
+                        .set_column_encoding(path.clone(), Encoding::DELTA_LENGTH_BYTE_ARRAY)
+                        .set_column_data_page_row_count_limit(path, limits::TEXT_PAGE_ROWS),
+                    ColumnType::Fixed(_) | ColumnType::F64 => p.set_column_encoding(path, Encoding::PLAIN),
+                },
+            };
+        }
+        Ok(p.build())
+    }
+
+    /// The file's columns of a batch of whole rows in the table's order.
+    pub fn encode(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
+        let mut out = Vec::with_capacity(self.schema.fields().len());
+        for (i, place) in self.places.iter().enumerate() {
+            match place {
+                Place::Absent => {}
+                Place::Plain(_) => out.push(batch.column(i).clone()),
+                Place::Decimal(_) => out.extend(split_decimals(batch.column(i), batch.column(0))),
+            }
+        }
+        out
+    }
+
+    /// The file's columns that the table's columns `wanted` need, ascending.
+    pub fn leaves(&self, wanted: &[usize]) -> Vec<usize> {
+        let mut out = vec![];
+        for &w in wanted {
+            match self.places[w] {
+                Place::Absent => {}
+                Place::Plain(at) => out.push(at),
+                Place::Decimal(at) => out.extend([at, at + 1]),
+            }
+        }
+        out.sort_unstable();
+        out.dedup();
+        out
+    }
+
+    /// The table's columns `wanted` from a batch of the file's columns `leaves`.
+    pub fn decode(&self, batch: &RecordBatch, leaves: &[usize], wanted: &[usize]) -> Result<Vec<ArrayRef>> {
+        let at = |leaf: usize| -> Result<&ArrayRef> {
+            leaves.binary_search(&leaf).ok().and_then(|i| batch.columns().get(i)).ok_or_else(|| internal("a column was not read"))
+        };
+        wanted
+            .iter()
+            .map(|&w| match self.places[w] {
+                Place::Absent => Err(internal("the file has no series column")),
+                Place::Plain(leaf) => Ok(at(leaf)?.clone()),
+                Place::Decimal(leaf) => Ok(join_decimals(at(leaf)?, at(leaf + 1)?)),
+            })
+            .collect()
+    }
+
+    /// The file's column that holds the table's column `w` alone.
+    pub fn leaf(&self, w: usize) -> Option<usize> {
+        match self.places[w] {
+            Place::Plain(at) => Some(at),
+            _ => None,
+        }
+    }
+}
+
+fn split_decimals(values: &ArrayRef, series: &ArrayRef) -> [ArrayRef; 2] {
+    let v = values.as_primitive::<Float64Type>();
+    let series = series.as_primitive::<UInt32Type>().values();
+    let mut mantissas = Vec::with_capacity(v.len());
+    let mut scales = Vec::with_capacity(v.len());
+    let mut encoder = decimal::Encoder::default();
+    let mut last = None;
+    for (i, x) in v.values().iter().enumerate() {
+        if last != Some(series[i]) {
+            last = Some(series[i]);
+            encoder = decimal::Encoder::default();
+        }
+        let (m, s) = encoder.encode(*x);
+        mantissas.push(m);
+        scales.push(s);
+    }
+    let nulls = v.nulls().cloned();
+    [Arc::new(Int64Array::new(mantissas.into(), nulls.clone())), Arc::new(Int8Array::new(scales.into(), nulls))]
+}
+
+fn join_decimals(mantissas: &ArrayRef, scales: &ArrayRef) -> ArrayRef {
+    let m = mantissas.as_primitive::<Int64Type>();
+    let s = scales.as_primitive::<Int8Type>();
+    let v: ScalarBuffer<f64> = m.values().iter().zip(s.values()).map(|(m, s)| decimal::decode(*m, *s)).collect();
+    Arc::new(Float64Array::new(v, m.nulls().cloned()))
+}

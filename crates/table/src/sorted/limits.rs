@@ -1,0 +1,36 @@
+//! Bounds of sorted rows, each with its reason.
+
+/// Rows decoded at once by a reader, and the most rows in a batch of a scan: some hundred kilobytes, so that a merge
+/// of many sources stays within tens of megabytes and a batch fits a core's cache.
+pub const BATCH_ROWS: usize = 8192;
+/// Rows of a row group. Larger groups save nothing (pages are the unit of reading) and cost memory while writing.
+pub const ROW_GROUP_ROWS: usize = 1 << 20;
+/// Bytes of a row group before encoding; its encoded pages (5 to 20 times less) wait in memory until it is full.
+pub const ROW_GROUP_BYTES: usize = 96 << 20;
+/// A row group is closed at the end of a slice only if it has this many rows or [`ROW_GROUP_CUT_BYTES`]: a group for
+/// each of a hundred small tenants would be all footer.
+pub const ROW_GROUP_CUT_ROWS: usize = 1 << 16;
+/// See [`ROW_GROUP_CUT_ROWS`].
+pub const ROW_GROUP_CUT_BYTES: usize = 8 << 20;
+/// Rows of a page of numbers: what a read of one series or trace must decode at least.
+pub const PAGE_ROWS: usize = 16_384;
+/// Bytes of a page of text, before compression: zstd finds little more in a larger window at level 1.
+pub const TEXT_PAGE_BYTES: usize = 1 << 20;
+/// Rows of a page of text: lines of a few bytes shall not make pages of a million rows.
+pub const TEXT_PAGE_ROWS: usize = 1 << 17;
+/// Distinct values of a `Word` column may take this much before the column falls back to plain text.
+pub const DICTIONARY_BYTES: usize = 1 << 20;
+/// Label names that get a column of their own in a series file; the rest share one.
+pub const LABEL_COLUMNS: usize = 64;
+/// Bytes covered by one checksum: the unit in which disks lose data.
+pub const CHECK_BLOCK: usize = 4096;
+/// Bytes buffered before a write to disk.
+pub const WRITE_BUFFER: usize = 256 << 10;
+/// The checksums and footer of a data file are read in one piece; a larger tail is refused as damage.
+pub const TAIL_BYTES: u64 = 512 << 20;
+/// A series file is read in one piece; a larger one is refused as damage.
+pub const SERIES_FILE_BYTES: u64 = 2 << 30;
+/// Stretches of one slice, as decoded; more is refused as damage.
+pub const STRETCHES: usize = 1 << 26;
+/// Encoded pages that a reader keeps after checking them, so that a small read touches the disk once.
+pub const PAGE_CACHE_BYTES: usize = 256 << 10;

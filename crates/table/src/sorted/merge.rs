@@ -1,0 +1,86 @@
+//! Merging: any sources to one block of a tenant and day, streamed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{BooleanArray, RecordBatch};
+use arrow_buffer::BooleanBuffer;
+use arrow_select::filter::filter_record_batch;
+use base::{Result, Tenant};
+use disk::Fs;
+
+use super::checked::SummingWriter;
+use super::combine::Combine;
+use super::layout::{Layout, internal};
+use super::names;
+use super::prune::Prune;
+use super::scan::{Unbounded, all_columns};
+use super::view::{Asked, Views};
+use super::writer::{RowWriter, partitions};
+use super::{Budget, FORMAT_VERSION, MergeOptions, MergeStats, SeriesKey, SortedMeta, Source};
+use crate::scan::TimeRange;
+use crate::spec::TableSpec;
+
+/// Merges the rows of one tenant and day into a block of two files, both durable when it returns (their directory
+/// entries are the caller's matter). Holds a few batches of each source and one encoded row group.
+#[allow(clippy::too_many_arguments)] // two files, two ways to say what, and how: a struct would only rename them
+pub fn merge(
+    spec: &'static TableSpec,
+    sources: Vec<Source>,
+    tenant: &Tenant,
+    day: i64,
+    fs: &dyn Fs,
+    data_path: &Path,
+    series_path: &Path,
+    options: &MergeOptions,
+) -> Result<(SortedMeta, MergeStats)> {
+    let start = day.saturating_mul(spec.unit.day());
+    let range = TimeRange { start: start.max(options.keep_from.unwrap_or(start)), end: start.saturating_add(spec.unit.day()) };
+    let budget: Arc<dyn Budget> = Arc::new(Unbounded);
+    let asked = Asked { spec, tenant, matchers: &[], range: TimeRange { start, ..range }, prune: Prune::default(), only_used: true };
+    let views = Views::new(sources, asked, &budget)?;
+    let layout = Layout::new(spec, true)?;
+    let mut stats = MergeStats::default();
+    let mut writer = RowWriter::new(layout.clone(), SummingWriter::new(fs.create(data_path)?))?;
+    for slice in views.slices() {
+        let mut rows = Combine::new(spec, views.pieces(slice)?, all_columns(spec), budget.clone());
+        while let Some(batch) = rows.next(&views)? {
+            options.cancel.check()?;
+            let kept = keep_from(&batch, range.start)?;
+            stats.expired += (batch.num_rows() - kept.num_rows()) as u64;
+            stats.rows_out += kept.num_rows() as u64;
+            writer.write(tenant, slice, &kept)?;
+        }
+        stats.doubles += rows.doubles;
+        stats.rows_in += rows.rows_in;
+    }
+    let done = writer.finish()?;
+    let (data_bytes, data_tail, data_tail_crc32c) = done.sink.finish()?;
+    let keys: Vec<SeriesKey> = views.labels.iter().map(|l| SeriesKey { tenant: tenant.clone(), labels: l.clone() }).collect();
+    let (series_bytes, series_crc32c) = names::write(fs, series_path, &keys)?;
+    let meta = SortedMeta {
+        format: FORMAT_VERSION,
+        rows: stats.rows_out,
+        data_bytes,
+        data_tail,
+        data_tail_crc32c,
+        series_bytes,
+        series_crc32c,
+        series: keys.len() as u64,
+        doubles: stats.doubles,
+        partitions: partitions(&layout, &done.directory),
+    };
+    Ok((meta, stats))
+}
+
+/// The rows from `start` on.
+fn keep_from(batch: &RecordBatch, start: i64) -> Result<RecordBatch> {
+    let times = batch.column(1).as_primitive::<Int64Type>().values();
+    if times.iter().all(|t| *t >= start) {
+        return Ok(batch.clone());
+    }
+    let keep = BooleanBuffer::collect_bool(times.len(), |i| times[i] >= start);
+    filter_record_batch(batch, &BooleanArray::new(keep, None)).map_err(internal)
+}

@@ -1,0 +1,305 @@
+//! The series file: from rank to labels, one column for each label name, kept as dictionary codes in memory.
+//!
+//! Columns: `series` (rank), `tenant`, `label.<name>` for the [`limits::LABEL_COLUMNS`] most frequent names in canonical
+//! name order, and `other_labels`: the canonical bytes of the rest. Ranks ascend by tenant, then by label bytes.
+//! Matchers are evaluated once for each distinct value; labels are put together only for series that matched.
+
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int32Type;
+use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch, StringArray, UInt32Array};
+use arrow_schema::{DataType, Field, Schema};
+use base::labels::{METRIC_NAME, SEP};
+use base::{Error, Labels, Matcher, Result, Tenant};
+use bytes::Bytes;
+use disk::Fs;
+use std::collections::HashMap;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_writer::ArrowWriterOptions;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+
+use super::layout::internal;
+use super::{SeriesKey, limits};
+
+const PREFIX: &str = "label.";
+const OTHER: &str = "other_labels";
+
+/// Writes the series file and makes it durable. Returns its length and CRC32C.
+pub fn write(fs: &dyn Fs, path: &Path, series: &[SeriesKey]) -> Result<(u64, u32)> {
+    let bytes = encode(series)?;
+    let file = fs.create(path)?;
+    file.write_at(0, &bytes)?;
+    file.sync()?;
+    Ok((bytes.len() as u64, crc32c::crc32c(&bytes)))
+}
+
+/// The names that get a column, in canonical order.
+fn column_names(series: &[SeriesKey]) -> Vec<String> {
+    let mut counts: HashMap<&str, u32> = HashMap::new();
+    for s in series {
+        for (name, _) in &s.labels {
+            *counts.entry(name).or_default() += 1;
+        }
+    }
+    let mut names: Vec<(&str, u32)> = counts.into_iter().collect();
+    names.sort_unstable_by(|a, b| (b.1, a.0).cmp(&(a.1, b.0)));
+    names.truncate(limits::LABEL_COLUMNS);
+    let mut names: Vec<String> = names.into_iter().map(|(n, _)| n.to_string()).collect();
+    names.sort_unstable_by(|a, b| canonical(a).cmp(&canonical(b)));
+    names
+}
+
+/// The order of names within canonical labels.
+fn canonical(name: &str) -> (bool, &str) {
+    (name != METRIC_NAME, name)
+}
+
+fn push_pair(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.push(SEP);
+    out.extend_from_slice(value.as_bytes());
+    out.push(SEP);
+}
+
+fn encode(series: &[SeriesKey]) -> Result<Vec<u8>> {
+    let names = column_names(series);
+    let at: HashMap<&str, usize> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
+    let mut columns: Vec<Vec<Option<&str>>> = vec![Vec::with_capacity(series.len()); names.len()];
+    let mut others: Vec<Option<Vec<u8>>> = Vec::with_capacity(series.len());
+    for (rank, s) in series.iter().enumerate() {
+        let mut other = vec![];
+        for (name, value) in &s.labels {
+            match at.get(name) {
+                Some(&c) => {
+                    columns[c].resize(rank, None);
+                    columns[c].push(Some(value));
+                }
+                None => push_pair(&mut other, name, value),
+            }
+        }
+        others.push(if other.is_empty() { None } else { Some(other) });
+    }
+    let mut fields = vec![Field::new("series", DataType::UInt32, false), Field::new("tenant", DataType::Utf8, false)];
+    let count = u32::try_from(series.len()).map_err(|_| internal("too many series"))?;
+    let mut arrays: Vec<ArrayRef> = vec![
+        Arc::new(UInt32Array::from_iter_values(0..count)),
+        Arc::new(StringArray::from_iter_values(series.iter().map(|s| s.tenant.as_str()))),
+    ];
+    for (name, mut values) in names.iter().zip(columns) {
+        values.resize(series.len(), None);
+        fields.push(Field::new(format!("{PREFIX}{name}"), DataType::Utf8, true));
+        arrays.push(Arc::new(StringArray::from(values)));
+    }
+    fields.push(Field::new(OTHER, DataType::Binary, true));
+    arrays.push(Arc::new(BinaryArray::from_iter(others.iter().map(|o| o.as_deref()))));
+    let schema = Arc::new(Schema::new(fields));
+    let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(internal)?;
+    let props = WriterProperties::builder()
+        .set_created_by("watchfire".into())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).map_err(internal)?))
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_dictionary_page_size_limit(1 << 30)
+        .set_max_row_group_row_count(None)
+        .build();
+    let options = ArrowWriterOptions::new().with_properties(props).with_skip_arrow_metadata(true);
+    let mut w = ArrowWriter::try_new_with_options(vec![], schema, options).map_err(internal)?;
+    w.write(&batch).map_err(internal)?;
+    w.into_inner().map_err(internal)
+}
+
+struct LabelColumn {
+    name: String,
+    values: StringArray,
+    // 0 is "absent", else the position in `values` plus 1.
+    codes: Vec<u32>,
+}
+
+impl LabelColumn {
+    fn value(&self, rank: u32) -> Option<&str> {
+        match self.codes[rank as usize] {
+            0 => None,
+            c => Some(self.values.value(c as usize - 1)),
+        }
+    }
+}
+
+/// A series file in memory.
+pub struct SeriesTable {
+    tenants: Vec<(Tenant, Range<u32>)>,
+    columns: Vec<LabelColumn>,
+    others: BinaryArray,
+}
+
+impl SeriesTable {
+    /// Reads a file whose checksum held.
+    pub fn read(bytes: Bytes) -> Result<SeriesTable> {
+        let bad = |e: parquet::errors::ParquetError| Error::corrupt(format!("series file: {e}"));
+        let plain = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let found = ArrowReaderMetadata::load(&bytes, plain).map_err(bad)?;
+        let fields: Vec<Field> = found
+            .schema()
+            .fields()
+            .iter()
+            .map(|f| match f.data_type() {
+                DataType::Utf8 => {
+                    f.as_ref().clone().with_data_type(DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)))
+                }
+                _ => f.as_ref().clone(),
+            })
+            .collect();
+        let rows = found.metadata().file_metadata().num_rows().max(0) as usize;
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(Arc::new(Schema::new(fields)));
+        let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)
+            .and_then(|b| b.with_batch_size(rows.max(1)).build())
+            .map_err(bad)?;
+        let batches = reader.collect::<std::result::Result<Vec<_>, _>>().map_err(|e| Error::corrupt(format!("series file: {e}")))?;
+        match &batches[..] {
+            [] => Ok(SeriesTable { tenants: vec![], columns: vec![], others: BinaryArray::from_iter_values(Vec::<&[u8]>::new()) }),
+            [one] => Self::from_batch(one),
+            _ => Err(Error::corrupt("series file: more than one batch")),
+        }
+    }
+
+    fn from_batch(batch: &RecordBatch) -> Result<SeriesTable> {
+        let bad = || Error::corrupt("series file: unexpected columns");
+        let mut columns = vec![];
+        for (f, a) in batch.schema().fields().iter().zip(batch.columns()) {
+            if let Some(name) = f.name().strip_prefix(PREFIX) {
+                columns.push(label_column(name, a)?);
+            }
+        }
+        let tenant = label_column("", batch.column_by_name("tenant").ok_or_else(bad)?)?;
+        let others = batch.column_by_name(OTHER).and_then(|a| a.as_binary_opt::<i32>()).ok_or_else(bad)?.clone();
+        let mut tenants: Vec<(Tenant, Range<u32>)> = vec![];
+        let mut last = 0;
+        for rank in 0..batch.num_rows() as u32 {
+            let code = tenant.codes[rank as usize];
+            if rank == 0 || code != last {
+                tenants.push((Tenant::new(tenant.value(rank).ok_or_else(bad)?)?, rank..rank));
+                last = code;
+            }
+            if let Some(t) = tenants.last_mut() {
+                t.1.end = rank + 1;
+            }
+        }
+        Ok(SeriesTable { tenants, columns, others })
+    }
+
+    /// The ranks of a tenant's series.
+    pub fn ranks(&self, tenant: &Tenant) -> Range<u32> {
+        self.tenants.iter().find(|t| t.0 == *tenant).map_or(0..0, |t| t.1.clone())
+    }
+
+    /// All tenants and their ranks.
+    pub fn tenants(&self) -> &[(Tenant, Range<u32>)] {
+        &self.tenants
+    }
+
+    /// Memory it takes, bytes.
+    pub fn bytes(&self) -> usize {
+        self.columns.iter().map(|c| c.codes.len() * 4 + c.values.get_array_memory_size()).sum::<usize>() + self.others.get_array_memory_size()
+    }
+
+    /// The tenant's ranks that match, ascending.
+    pub fn matching(&self, tenant: &Tenant, matchers: &[Matcher]) -> Vec<u32> {
+        let ranks = self.ranks(tenant);
+        let mut keep = vec![true; ranks.len()];
+        for m in matchers {
+            match self.columns.iter().find(|c| c.name == m.name) {
+                Some(c) => {
+                    let mut verdict = vec![m.matches_empty()];
+                    verdict.extend((0..c.values.len()).map(|i| m.matches_value(c.values.value(i))));
+                    let codes = &c.codes[ranks.start as usize..ranks.end as usize];
+                    keep.iter_mut().zip(codes).for_each(|(k, code)| *k &= verdict[*code as usize]);
+                }
+                None => keep.iter_mut().zip(ranks.clone()).for_each(|(k, rank)| *k = *k && m.matches_value(self.other(rank, &m.name).unwrap_or(""))),
+            }
+        }
+        ranks.zip(keep).filter_map(|(r, k)| k.then_some(r)).collect()
+    }
+
+    fn other_pairs(&self, rank: u32) -> impl Iterator<Item = (&str, &str)> {
+        let bytes = if self.others.is_valid(rank as usize) { self.others.value(rank as usize) } else { &[] };
+        let mut fields = bytes.split(|b| *b == SEP).map(|f| std::str::from_utf8(f).unwrap_or(""));
+        std::iter::from_fn(move || Some((fields.next()?, fields.next()?)))
+    }
+
+    fn other(&self, rank: u32, name: &str) -> Option<&str> {
+        self.other_pairs(rank).find(|(n, _)| *n == name).map(|(_, v)| v)
+    }
+
+    /// The labels of a rank.
+    pub fn labels(&self, rank: u32) -> Result<Labels> {
+        if rank as usize >= self.others.len() {
+            return Err(Error::corrupt(format!("series {rank} is not in the series file")));
+        }
+        let mut out = Vec::with_capacity(256);
+        let mut others = self.other_pairs(rank).peekable();
+        for c in &self.columns {
+            let Some(v) = c.value(rank) else { continue };
+            while let Some((n, w)) = others.next_if(|(n, _)| canonical(n) < canonical(&c.name)) {
+                push_pair(&mut out, n, w);
+            }
+            push_pair(&mut out, &c.name, v);
+        }
+        others.for_each(|(n, w)| push_pair(&mut out, n, w));
+        Labels::from_canonical(&out)
+    }
+}
+
+fn label_column(name: &str, a: &ArrayRef) -> Result<LabelColumn> {
+    let bad = || Error::corrupt("series file: a label column is not a dictionary");
+    let d = a.as_dictionary_opt::<Int32Type>().ok_or_else(bad)?;
+    let values = d.values().as_string_opt::<i32>().ok_or_else(bad)?.clone();
+    let codes = (0..d.len()).map(|i| if d.is_valid(i) { d.keys().value(i) as u32 + 1 } else { 0 }).collect::<Vec<u32>>();
+    if codes.iter().any(|c| *c as usize > values.len()) {
+        return Err(bad());
+    }
+    Ok(LabelColumn { name: name.into(), values, codes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::MatchOp;
+
+    fn key(tenant: &str, pairs: &[(&str, &str)]) -> SeriesKey {
+        SeriesKey { tenant: Tenant::new(tenant).unwrap(), labels: Labels::from_pairs(pairs.iter().copied()).unwrap() }
+    }
+
+    #[test]
+    fn labels_come_back_and_matchers_see_rare_names() {
+        let mut keys: Vec<SeriesKey> = (0..100)
+            .map(|i| {
+                let rare = format!("r{i:03}");
+                key(if i < 30 { "a" } else { "b" }, &[("__name__", "up"), ("job", ["x", "y"][i % 2]), (&rare, "1"), ("zone", "z")])
+            })
+            .collect();
+        keys.push(key("b", &[]));
+        keys.sort();
+        let t = SeriesTable::read(encode(&keys).unwrap().into()).unwrap();
+        for (i, k) in keys.iter().enumerate() {
+            assert_eq!(t.labels(i as u32).unwrap(), k.labels);
+        }
+        assert!(t.labels(101).is_err());
+        for m in [
+            Matcher::eq("job", "x"),
+            Matcher::eq("r007", "1"),
+            Matcher::eq("r099", ""),
+            Matcher::eq("absent", ""),
+            Matcher::new("job", MatchOp::NotRe, "x|").unwrap(),
+        ] {
+            for tenant in ["a", "b", "c"] {
+                let tenant = Tenant::new(tenant).unwrap();
+                let want: Vec<u32> =
+                    (0..keys.len() as u32).filter(|i| keys[*i as usize].tenant == tenant && m.matches(&keys[*i as usize].labels)).collect();
+                assert_eq!(t.matching(&tenant, std::slice::from_ref(&m)), want, "{m} {tenant}");
+            }
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! A piece: sorted rows of one source within one slice, read as they are needed.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{Array, ArrayRef, RecordBatch};
+use base::{Kind, Result};
+
+use super::Budget;
+use super::data::{DataFile, RowReader};
+use super::index::{Segment, Stretch};
+use super::order::{key_values, time_key};
+
+/// A decoded batch that counts against a budget until it is dropped.
+pub struct Held {
+    pub batch: RecordBatch,
+    bytes: usize,
+    budget: Arc<dyn Budget>,
+}
+
+impl Held {
+    fn new(batch: RecordBatch, budget: &Arc<dyn Budget>) -> Result<Arc<Held>> {
+        let bytes = batch.get_array_memory_size();
+        budget.reserve(bytes)?;
+        Ok(Arc::new(Held { batch, bytes, budget: budget.clone() }))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.budget.release(self.bytes);
+    }
+}
+
+/// Where a piece's rows come from.
+pub enum Rows {
+    /// A segment of a data file and the rows wanted of it, one range for each stretch.
+    Segment { data: Arc<DataFile>, segment: Segment, ranges: Vec<Range<u32>> },
+    /// Sorted rows at hand, whole rows in the table's schema, in order; one range for each stretch.
+    Memory { batch: RecordBatch, ranges: Vec<Range<u32>> },
+}
+
+enum Reading {
+    Closed(Rows),
+    Open(RowReader, Segment),
+    Batches(VecDeque<RecordBatch>),
+}
+
+/// What a scan reads of each piece.
+#[derive(Clone)]
+pub struct Wanted {
+    /// Columns of the table, ascending.
+    pub columns: Vec<usize>,
+    /// Where the key lies among them, for tables ordered by a key.
+    pub key: Option<usize>,
+    pub batch_rows: usize,
+}
+
+/// Sorted rows of one source.
+pub struct Piece {
+    reading: Reading,
+    /// The stretches left, the one being read first. Tables ordered by a key have one, with series 0.
+    pub stretches: VecDeque<Stretch>,
+    /// Which source, for what its series numbers mean.
+    pub source: usize,
+    current: Option<Arc<Held>>,
+    keys: Keys,
+    at: usize,
+    /// Counts the batches, so that users can tell whether they have seen the current one.
+    pub generation: u64,
+}
+
+enum Keys {
+    None,
+    Times(ArrayRef),
+    Wide(Vec<u128>),
+}
+
+impl Piece {
+    pub fn new(source: usize, rows: Rows, stretches: Vec<Stretch>) -> Piece {
+        Piece { reading: Reading::Closed(rows), stretches: stretches.into(), source, current: None, keys: Keys::None, at: 0, generation: 0 }
+    }
+
+    /// Opens the rows. Damage may take rows out of stretches, or all of them.
+    pub fn open(&mut self, wanted: &Wanted) -> Result<()> {
+        let Reading::Closed(rows) = &mut self.reading else { return Ok(()) };
+        self.reading = match rows {
+            Rows::Segment { data, segment, ranges } => {
+                let mut left = joined(ranges);
+                let before: u32 = left.iter().map(|r| r.end - r.start).sum();
+                let reader = match data.rows(segment, &mut left, &wanted.columns, wanted.batch_rows) {
+                    Err(e) if e.kind() == Kind::Corrupt => {
+                        data.report(segment, None, u64::from(before), &e);
+                        self.stretches.clear();
+                        None
+                    }
+                    other => Some(other?),
+                };
+                if left.iter().map(|r| r.end - r.start).sum::<u32>() < before {
+                    match wanted.key {
+                        // One stretch, however many ranges.
+                        Some(_) => self.stretches.iter_mut().for_each(|s| s.rows = left.iter().map(|r| r.end - r.start).sum()),
+                        None => self.stretches.iter_mut().zip(ranges.iter()).for_each(|(s, range)| s.rows = overlap(&left, range)),
+                    }
+                    self.stretches.retain(|s| s.rows > 0);
+                }
+                match reader {
+                    Some(r) => Reading::Open(r, segment.clone()),
+                    None => Reading::Batches(VecDeque::new()),
+                }
+            }
+            Rows::Memory { batch, ranges } => {
+                let whole = batch.project(&wanted.columns).map_err(super::layout::internal)?;
+                let pieces = joined(ranges).into_iter().map(|r| whole.slice(r.start as usize, (r.end - r.start) as usize));
+                Reading::Batches(pieces.collect())
+            }
+        };
+        Ok(())
+    }
+
+    /// Makes sure that there is a current row; false at the end of the rows.
+    pub fn load(&mut self, wanted: &Wanted, budget: &Arc<dyn Budget>) -> Result<bool> {
+        self.open(wanted)?;
+        while self.current.as_ref().is_none_or(|b| self.at >= b.batch.num_rows()) {
+            self.current = None;
+            let next = match &mut self.reading {
+                Reading::Batches(b) => b.pop_front(),
+                Reading::Closed(_) => None,
+                Reading::Open(reader, segment) => match reader.next() {
+                    Err(e) if e.kind() == Kind::Corrupt => {
+                        let lost: u64 = self.stretches.iter().map(|s| u64::from(s.rows)).sum();
+                        reader.data().report(segment, None, lost, &e);
+                        self.reading = Reading::Batches(VecDeque::new());
+                        None
+                    }
+                    other => other?,
+                },
+            };
+            let Some(batch) = next else {
+                self.stretches.clear();
+                return Ok(false);
+            };
+            self.keys = Keys::None;
+            self.at = 0;
+            self.generation += 1;
+            self.current = Some(Held::new(batch, budget)?);
+        }
+        Ok(!self.stretches.is_empty())
+    }
+
+    /// The current batch, the current row in it, and how many rows of the current stretch it still holds.
+    pub fn rows(&self) -> Option<(&Arc<Held>, usize, usize)> {
+        let held = self.current.as_ref()?;
+        let left = self.stretches.front()?.rows as usize;
+        Some((held, self.at, left.min(held.batch.num_rows() - self.at)))
+    }
+
+    /// Keys of the rows that [`Piece::rows`] offers: `key(i)` of the `i`-th from the current.
+    pub fn key(&mut self, i: usize, wanted: &Wanted) -> u128 {
+        let Some(held) = &self.current else { return u128::MAX };
+        if matches!(self.keys, Keys::None) {
+            self.keys = match wanted.key {
+                Some(k) => Keys::Wide(key_values(held.batch.column(k))),
+                None => Keys::Times(held.batch.column(0).clone()),
+            };
+        }
+        match &self.keys {
+            Keys::Wide(k) => k.get(self.at + i).copied().unwrap_or(u128::MAX),
+            Keys::Times(t) if self.at + i < t.len() => time_key(t.as_primitive::<Int64Type>().value(self.at + i)),
+            _ => u128::MAX,
+        }
+    }
+
+    /// Steps over `n` rows of the current stretch and batch. True when the stretch is at its end.
+    pub fn advance(&mut self, n: usize) -> bool {
+        self.at += n;
+        let Some(s) = self.stretches.front_mut() else { return true };
+        s.rows = s.rows.saturating_sub(n as u32);
+        if s.rows == 0 {
+            self.stretches.pop_front();
+            return true;
+        }
+        false
+    }
+}
+
+/// Adjacent ranges as one.
+fn joined(ranges: &[Range<u32>]) -> Vec<Range<u32>> {
+    let mut out: Vec<Range<u32>> = vec![];
+    for r in ranges.iter().filter(|r| r.start < r.end) {
+        match out.last_mut() {
+            Some(l) if l.end == r.start => l.end = r.end,
+            _ => out.push(r.clone()),
+        }
+    }
+    out
+}
+
+fn overlap(ranges: &[Range<u32>], with: &Range<u32>) -> u32 {
+    let from = ranges.partition_point(|r| r.end <= with.start);
+    let mine = ranges[from..].iter().take_while(|r| r.start < with.end);
+    mine.map(|r| r.end.min(with.end) - r.start.max(with.start)).sum()
+}

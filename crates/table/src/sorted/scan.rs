@@ -1,0 +1,196 @@
+//! Scans: rows of any sources that match, slice by slice, in the table's order, each once.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, UInt32Type};
+use arrow_array::{Array, BooleanArray, RecordBatch};
+use arrow_buffer::BooleanBuffer;
+use arrow_select::filter::filter_record_batch;
+use base::{Error, Labels, Result};
+
+use super::combine::{Combine, overlaps};
+use super::layout::internal;
+use super::prune::Prune;
+use super::view::{Asked, Views};
+use super::{Budget, Source};
+use crate::scan::{Direction, RowStream, ScanRequest, TimeRange};
+use crate::spec::{Order, SERIES, TableSpec};
+
+/// Scans sources. See [`crate::scan`] for what comes back. Doubles are removed within a slice, which is where copies of
+/// a row are: for tables ordered by a key, rows of one identity whose times lie in different slices are different rows.
+pub fn scan(spec: &'static TableSpec, sources: Vec<Source>, request: &ScanRequest, budget: Arc<dyn Budget>) -> Result<RowStream> {
+    let plan = Plan::new(spec, request)?;
+    let asked = Asked {
+        spec,
+        tenant: &request.tenant,
+        matchers: &request.matchers,
+        range: request.range,
+        prune: Prune::new(spec, request.predicate.as_ref()),
+        only_used: false,
+    };
+    let views = Views::new(sources, asked, &budget)?;
+    let mut slices = VecDeque::from(views.slices());
+    if request.direction == Direction::Backward {
+        slices = slices.into_iter().rev().collect();
+    }
+    if views.labels.is_empty() {
+        slices.clear();
+    }
+    let series = views.labels.clone();
+    let batches = Scan { plan, request: request.clone(), views, slices, current: None, budget, failed: false };
+    Ok(RowStream { series, batches: Box::new(batches) })
+}
+
+/// Label sets of the series that match and may have a row in the range, in label order.
+pub fn series(spec: &'static TableSpec, sources: &[Source], request: &ScanRequest) -> Result<Vec<Labels>> {
+    let asked = Asked {
+        spec,
+        tenant: &request.tenant,
+        matchers: &request.matchers,
+        range: request.range,
+        prune: Prune::default(),
+        only_used: true,
+    };
+    let views = Views::new(sources.to_vec(), asked, &(Arc::new(Unbounded) as Arc<dyn Budget>))?;
+    Ok(views.labels.to_vec())
+}
+
+/// A budget without a bound, for work whose memory is bounded by its shape (merges).
+pub struct Unbounded;
+
+impl Budget for Unbounded {
+    fn reserve(&self, _bytes: usize) -> Result<()> {
+        Ok(())
+    }
+    fn release(&self, _bytes: usize) {}
+}
+
+/// Which columns are read and which are given out.
+struct Plan {
+    spec: &'static TableSpec,
+    // The table's columns that are always needed, ascending.
+    needed: Vec<usize>,
+    // Names of what is given out.
+    out: Vec<&'static str>,
+}
+
+impl Plan {
+    fn new(spec: &'static TableSpec, request: &ScanRequest) -> Result<Plan> {
+        let at = |name: &str| {
+            let i = spec.columns.iter().position(|c| c.name == name);
+            i.map(|i| i + 2).ok_or_else(|| Error::internal(format!("table {} has no column {name:?}", spec.name)))
+        };
+        let mut needed = vec![1];
+        if let Order::Key(key) = spec.order {
+            needed.extend([0, at(key)?]);
+        }
+        for c in &request.columns {
+            needed.push(at(c)?);
+        }
+        let mut read = vec![];
+        if let Some(p) = &request.predicate {
+            p.columns(&mut read);
+        }
+        for c in read.iter().filter(|c| **c != spec.time()) {
+            needed.push(at(c)?);
+        }
+        needed.sort_unstable();
+        needed.dedup();
+        let out = [SERIES, spec.time()].into_iter().chain(request.columns.iter().copied()).collect();
+        Ok(Plan { spec, needed, out })
+    }
+
+    /// All columns of the table, as a resolver wants them.
+    fn all(&self) -> Vec<usize> {
+        all_columns(self.spec)
+    }
+}
+
+/// All columns that a merge reads: `series` only where stretches do not say it.
+pub fn all_columns(spec: &'static TableSpec) -> Vec<usize> {
+    let first = usize::from(matches!(spec.order, Order::Series(_)));
+    (first..spec.columns.len() + 2).collect()
+}
+
+struct Scan {
+    plan: Plan,
+    request: ScanRequest,
+    views: Views,
+    slices: VecDeque<i64>,
+    current: Option<(i64, Combine)>,
+    budget: Arc<dyn Budget>,
+    failed: bool,
+}
+
+impl Scan {
+    fn step(&mut self) -> Result<Option<RecordBatch>> {
+        loop {
+            self.request.cancel.check()?;
+            if let Some((slice, c)) = &mut self.current {
+                let slice = *slice;
+                match c.next(&self.views)? {
+                    Some(batch) => {
+                        let batch = self.finish(slice, batch)?;
+                        if batch.num_rows() > 0 {
+                            return Ok(Some(batch));
+                        }
+                        continue;
+                    }
+                    None => self.current = None,
+                }
+            }
+            let Some(slice) = self.slices.pop_front() else { return Ok(None) };
+            let pieces = self.views.pieces(slice)?;
+            let tell_apart = match self.plan.spec.order {
+                Order::Series(_) => overlaps(&pieces),
+                Order::Key(_) => pieces.len() > 1,
+            };
+            let columns = if tell_apart { self.plan.all() } else { self.plan.needed.clone() };
+            self.current = Some((slice, Combine::new(self.plan.spec, pieces, columns, self.budget.clone())));
+        }
+    }
+
+    /// Leaves rows out that are not part of the answer, and columns.
+    fn finish(&self, slice: i64, batch: RecordBatch) -> Result<RecordBatch> {
+        let n = batch.num_rows();
+        let mut keep: Option<BooleanBuffer> = None;
+        let mut and = |mask: BooleanBuffer| keep = Some(keep.take().map_or_else(|| mask.clone(), |k| &k & &mask));
+        if matches!(self.plan.spec.order, Order::Key(_)) {
+            let series = batch.column(0).as_primitive::<UInt32Type>().values();
+            and(BooleanBuffer::collect_bool(n, |i| series[i] != u32::MAX));
+        }
+        let TimeRange { start, end } = self.request.range;
+        if start > slice || end < slice.saturating_add(self.plan.spec.slice) {
+            let times = batch.column(1).as_primitive::<Int64Type>().values();
+            and(BooleanBuffer::collect_bool(n, |i| times[i] >= start && times[i] < end));
+        }
+        if let Some(p) = &self.request.predicate {
+            let mask = p.eval(&batch)?;
+            and(match mask.nulls() {
+                Some(valid) => mask.values() & valid.inner(),
+                None => mask.values().clone(),
+            });
+        }
+        let columns = self.plan.out.iter().map(|c| batch.schema().index_of(c).map_err(internal)).collect::<Result<Vec<_>>>()?;
+        let out = batch.project(&columns).map_err(internal)?;
+        match keep {
+            Some(k) if k.count_set_bits() < n => filter_record_batch(&out, &BooleanArray::new(k, None)).map_err(internal),
+            _ => Ok(out),
+        }
+    }
+}
+
+impl Iterator for Scan {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
+        let r = self.step();
+        self.failed = r.is_err();
+        r.transpose()
+    }
+}

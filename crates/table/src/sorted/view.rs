@@ -1,0 +1,373 @@
+//! Sources as one scan or merge sees them: which of their series were asked for, and their pieces of a slice.
+//!
+//! Each source numbers its series in its own way. A view maps these numbers once to the caller's, which are ranks in
+//! label order over all sources; from then on nothing compares labels.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Int64Type, UInt32Type};
+use arrow_array::{RecordBatch, UInt32Array};
+use arrow_select::take::take_record_batch;
+use base::{Kind, Labels, Matcher, Result, Tenant};
+
+use super::combine::Sources;
+use super::data::DataFile;
+use super::index::{Segment, Stretch};
+use super::layout::internal;
+use super::names::SeriesTable;
+use super::order::order;
+use super::part::Part;
+use super::piece::{Piece, Rows};
+use super::prune::Prune;
+use super::{Budget, SeriesNames, Source};
+use crate::scan::TimeRange;
+use crate::spec::{Order, TableSpec};
+
+/// What is asked of the sources.
+pub struct Asked<'a> {
+    pub spec: &'static TableSpec,
+    pub tenant: &'a Tenant,
+    pub matchers: &'a [Matcher],
+    pub range: TimeRange,
+    pub prune: Prune,
+    /// Whether series without rows in the range shall be left out, where stretches can tell.
+    pub only_used: bool,
+}
+
+/// Sorted rows of unsorted ones, of one slice.
+struct MemorySegment {
+    slice: i64,
+    batch: RecordBatch,
+    stretches: Vec<Stretch>,
+}
+
+enum Rest {
+    File { data: Arc<DataFile>, series: Arc<SeriesTable>, hidden_days: Vec<i64> },
+    Part { part: Arc<Part>, names: Arc<dyn SeriesNames> },
+    Memory { segments: Vec<MemorySegment>, names: Arc<dyn SeriesNames> },
+}
+
+struct View {
+    rest: Rest,
+    // The caller's number by the source's number less `base`; `u32::MAX` where it was not asked for.
+    base: u32,
+    map: Vec<u32>,
+}
+
+impl View {
+    fn get(&self, number: u32) -> Option<u32> {
+        let at = number.checked_sub(self.base)?;
+        self.map.get(at as usize).copied().filter(|n| *n != u32::MAX)
+    }
+
+    fn labels(&self, number: u32) -> Result<Labels> {
+        match &self.rest {
+            Rest::File { series, .. } => series.labels(number),
+            Rest::Part { names, .. } | Rest::Memory { names, .. } => Ok(names.key(number).labels),
+        }
+    }
+
+    fn encoded(&self) -> Option<(&Arc<DataFile>, &[i64])> {
+        match &self.rest {
+            Rest::File { data, hidden_days, .. } => Some((data, hidden_days)),
+            Rest::Part { part, .. } => Some((&part.data, &[])),
+            Rest::Memory { .. } => None,
+        }
+    }
+}
+
+/// Memory taken from a budget until it is dropped.
+struct Reserved(usize, Arc<dyn Budget>);
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.1.release(self.0);
+    }
+}
+
+/// All sources of one scan or merge.
+pub struct Views {
+    spec: &'static TableSpec,
+    tenant: Tenant,
+    range: TimeRange,
+    prune: Prune,
+    views: Vec<View>,
+    /// The series asked for that the sources know, in label order.
+    pub labels: Arc<[Labels]>,
+    _reserved: Vec<Reserved>,
+}
+
+impl Sources for Views {
+    fn map(&self, source: usize, number: u32) -> Option<u32> {
+        self.views[source].get(number)
+    }
+
+    fn compare(&self, a: (usize, u32), b: (usize, u32)) -> Ordering {
+        match (self.map(a.0, a.1), self.map(b.0, b.1)) {
+            (Some(x), Some(y)) => x.cmp(&y),
+            _ => {
+                let bytes = |(s, n): (usize, u32)| self.views[s].labels(n).map(|l| l.as_bytes().to_vec()).unwrap_or_default();
+                bytes(a).cmp(&bytes(b))
+            }
+        }
+    }
+}
+
+impl Views {
+    pub fn new(sources: Vec<Source>, asked: Asked<'_>, budget: &Arc<dyn Budget>) -> Result<Views> {
+        let mut views = vec![];
+        let mut reserved = vec![];
+        // Labels asked for, the view, and its number.
+        let mut found: Vec<(Labels, u32, u32)> = vec![];
+        for source in sources {
+            let view = views.len() as u32;
+            let (rest, numbers) = match source {
+                Source::File { file, hidden_days } => {
+                    if !wanted_at_all(&asked, &hidden_days, &file.meta().partitions) {
+                        continue;
+                    }
+                    let Some((data, series)) = file.both(asked.tenant, &hidden_days)? else { continue };
+                    let matching = series.matching(asked.tenant, asked.matchers);
+                    (Rest::File { data, series, hidden_days }, matching)
+                }
+                Source::Part { part, names } => {
+                    if !wanted_at_all(&asked, &[], part.partitions()) {
+                        continue;
+                    }
+                    let mine = part.series.iter().find(|s| s.0 == *asked.tenant).map_or(&[][..], |s| &s.1);
+                    let matching = mine.iter().copied().filter(|n| matches(&asked, names.as_ref(), *n)).collect();
+                    (Rest::Part { part, names }, matching)
+                }
+                Source::Rows { batches, names } => {
+                    let (segments, bytes, numbers) = sort_head(&asked, &batches, names.as_ref())?;
+                    budget.reserve(bytes)?;
+                    reserved.push(Reserved(bytes, budget.clone()));
+                    (Rest::Memory { segments, names }, numbers)
+                }
+            };
+            let new = View { rest, base: 0, map: vec![] };
+            let numbers = if asked.only_used { used(&asked, &new, numbers)? } else { numbers };
+            for n in numbers {
+                found.push((new.labels(n)?, view, n));
+            }
+            views.push(new);
+        }
+        // Each source's labels are sorted already, which this sort makes use of.
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        let labels = assign(found, &mut views);
+        Ok(Views { spec: asked.spec, tenant: asked.tenant.clone(), range: asked.range, prune: asked.prune, views, labels, _reserved: reserved })
+    }
+
+    /// The slices that have rows to look at, oldest first.
+    pub fn slices(&self) -> Vec<i64> {
+        let mut out: Vec<i64> = vec![];
+        for v in &self.views {
+            match &v.rest {
+                Rest::Memory { segments, .. } => out.extend(segments.iter().map(|s| s.slice)),
+                _ => out.extend(segments_of(v, self.spec, &self.tenant, self.range).map(|s| s.slice)),
+            }
+        }
+        out.sort_unstable();
+        out.dedup();
+        out
+    }
+
+    /// The pieces of a slice.
+    pub fn pieces(&self, slice: i64) -> Result<Vec<Piece>> {
+        let mut out = vec![];
+        for (source, v) in self.views.iter().enumerate() {
+            if let Rest::Memory { segments, .. } = &v.rest {
+                for s in segments.iter().filter(|s| s.slice == slice) {
+                    out.extend(self.memory_piece(source, v, s));
+                }
+            } else if let Some((data, _)) = v.encoded() {
+                for s in segments_of(v, self.spec, &self.tenant, self.range).filter(|s| s.slice == slice) {
+                    match self.segment_piece(source, v, data, s) {
+                        Ok(p) => out.extend(p),
+                        Err(e) if e.kind() == Kind::Corrupt => data.report(s, None, u64::from(s.rows), &e),
+                        Err(e) => return Err(e),
+                    }
+                }
+            }
+        }
+        Ok(out)
+    }
+
+    fn segment_piece(&self, source: usize, v: &View, data: &Arc<DataFile>, s: &Segment) -> Result<Option<Piece>> {
+        let (ranges, stretches) = match self.spec.order {
+            Order::Series(_) => self.select(v, &data.stretches(s)?, s.first_row),
+            Order::Key(_) => {
+                let ranges = self.prune.ranges(data, s);
+                let rows = ranges.iter().map(|r| r.end - r.start).sum();
+                let all = Stretch { series: 0, rows, first: s.first, last: s.last };
+                (ranges, if rows == 0 { vec![] } else { vec![all] })
+            }
+        };
+        if stretches.is_empty() || self.prune.excludes(data, s) {
+            return Ok(None);
+        }
+        Ok(Some(Piece::new(source, Rows::Segment { data: data.clone(), segment: s.clone(), ranges }, stretches)))
+    }
+
+    fn memory_piece(&self, source: usize, v: &View, s: &MemorySegment) -> Option<Piece> {
+        let (ranges, stretches) = match self.spec.order {
+            Order::Series(_) => self.select(v, &s.stretches, 0),
+            Order::Key(_) => (vec![0..s.batch.num_rows() as u32], s.stretches.clone()),
+        };
+        (!stretches.is_empty()).then(|| Piece::new(source, Rows::Memory { batch: s.batch.clone(), ranges }, stretches))
+    }
+
+    /// The stretches of series that were asked for and touch the range, under the caller's numbers.
+    fn select(&self, v: &View, stretches: &[Stretch], first_row: u32) -> (Vec<Range<u32>>, Vec<Stretch>) {
+        let mut at = first_row;
+        let (mut ranges, mut out) = (vec![], vec![]);
+        for s in stretches {
+            let rows = at..at + s.rows;
+            at = rows.end;
+            if let Some(series) = v.get(s.series).filter(|_| self.range.touches(s.first, s.last)) {
+                ranges.push(rows);
+                out.push(Stretch { series, ..*s });
+            }
+        }
+        (ranges, out)
+    }
+}
+
+fn matches(asked: &Asked<'_>, names: &dyn SeriesNames, number: u32) -> bool {
+    if asked.matchers.is_empty() {
+        return true;
+    }
+    let labels = names.key(number).labels;
+    asked.matchers.iter().all(|m| m.matches(&labels))
+}
+
+/// Whether a source has any partition to look at.
+fn wanted_at_all(asked: &Asked<'_>, hidden_days: &[i64], partitions: &[super::Partition]) -> bool {
+    let mine = |p: &&super::Partition| p.tenant == asked.tenant.as_str() && !hidden_days.contains(&p.day);
+    partitions.iter().filter(mine).any(|p| asked.range.touches(p.first_time, p.last_time))
+}
+
+fn segments_of<'a>(v: &'a View, spec: &'static TableSpec, tenant: &'a Tenant, range: TimeRange) -> impl Iterator<Item = &'a Segment> {
+    v.encoded().into_iter().flat_map(move |(data, hidden)| {
+        data.directory.segments.iter().filter(move |s| {
+            range.touches(s.first, s.last) && data.directory.tenants[s.tenant as usize] == *tenant && !hidden.contains(&spec.day_of(s.slice))
+        })
+    })
+}
+
+/// Which of `numbers` have a stretch in the range. Of tables ordered by key all may have one.
+fn used(asked: &Asked<'_>, v: &View, numbers: Vec<u32>) -> Result<Vec<u32>> {
+    let (Order::Series(_), Some((data, _))) = (asked.spec.order, v.encoded()) else { return Ok(numbers) };
+    let mut seen = vec![false; numbers.iter().max().map_or(0, |m| *m as usize + 1)];
+    for s in segments_of(v, asked.spec, asked.tenant, asked.range) {
+        match data.stretches(s) {
+            Ok(stretches) => {
+                for x in stretches.iter().filter(|x| asked.range.touches(x.first, x.last)) {
+                    if let Some(seen) = seen.get_mut(x.series as usize) {
+                        *seen = true;
+                    }
+                }
+            }
+            Err(e) if e.kind() == Kind::Corrupt => data.report(s, None, u64::from(s.rows), &e),
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(numbers.into_iter().filter(|n| seen[*n as usize]).collect())
+}
+
+/// Numbers the sorted labels and fills the views' maps.
+fn assign(found: Vec<(Labels, u32, u32)>, views: &mut [View]) -> Arc<[Labels]> {
+    let mut bounds: Vec<Option<(u32, u32)>> = vec![None; views.len()];
+    for (_, v, n) in &found {
+        let b = bounds[*v as usize].get_or_insert((*n, *n));
+        *b = (b.0.min(*n), b.1.max(*n));
+    }
+    for (v, b) in views.iter_mut().zip(bounds) {
+        if let Some((least, most)) = b {
+            v.base = least;
+            v.map = vec![u32::MAX; (most - least) as usize + 1];
+        }
+    }
+    let mut labels: Vec<Labels> = vec![];
+    for (l, v, n) in found {
+        if labels.last() != Some(&l) {
+            labels.push(l);
+        }
+        let view = &mut views[v as usize];
+        view.map[(n - view.base) as usize] = labels.len() as u32 - 1;
+    }
+    labels.into()
+}
+
+/// Picks the rows that were asked for out of unsorted ones, then sorts what is left. Returns the slices, the memory
+/// they take, and the numbers of the matching series that occur, in label order.
+fn sort_head(asked: &Asked<'_>, batches: &[RecordBatch], names: &dyn SeriesNames) -> Result<(Vec<MemorySegment>, usize, Vec<u32>)> {
+    let by_series = matches!(asked.spec.order, Order::Series(_));
+    // 0: not looked at yet, 1: another tenant's, 2: does not match, 3: matches.
+    let mut verdicts: Vec<u8> = vec![];
+    let mut picked = vec![];
+    for b in batches {
+        let numbers = b.column(0).as_primitive::<UInt32Type>().values();
+        let times = b.column(1).as_primitive::<Int64Type>().values();
+        let rows: Vec<u32> = (0..b.num_rows())
+            .filter(|i| {
+                let n = numbers[*i] as usize;
+                if n >= verdicts.len() {
+                    verdicts.resize(n + 1, 0);
+                }
+                if verdicts[n] == 0 {
+                    let key = names.key(n as u32);
+                    let ok = asked.matchers.iter().all(|m| m.matches(&key.labels));
+                    verdicts[n] = if key.tenant != *asked.tenant { 1 } else { 2 + u8::from(ok) };
+                }
+                match by_series {
+                    true => verdicts[n] == 3 && asked.range.contains(times[*i]),
+                    // The copy of a row that decides may have another series or time, within the same slice.
+                    false => {
+                        let slice = asked.spec.slice_of(times[*i]);
+                        verdicts[n] >= 2 && asked.range.touches(slice, slice + asked.spec.slice - 1) && asked.prune.may_be_row(b, *i)
+                    }
+                }
+            })
+            .map(|i| i as u32)
+            .collect();
+        if rows.len() == b.num_rows() {
+            picked.push(b.clone());
+        } else if !rows.is_empty() {
+            picked.push(take_record_batch(b, &UInt32Array::from(rows)).map_err(internal)?);
+        }
+    }
+    if picked.is_empty() {
+        return Ok((vec![], 0, vec![]));
+    }
+    let sorted = order(asked.spec, &picked, names)?;
+    let mut segments = vec![];
+    let mut bytes = 0;
+    for g in &sorted.groups {
+        let batch = sorted.batch(g.range.clone())?;
+        bytes += batch.get_array_memory_size();
+        segments.push(MemorySegment { slice: g.slice, stretches: stretches_of(&batch, by_series), batch });
+    }
+    let all = sorted.series.into_iter().flat_map(|s| s.1);
+    Ok((segments, bytes, all.filter(|n| verdicts.get(*n as usize) == Some(&3)).collect()))
+}
+
+fn stretches_of(batch: &RecordBatch, by_series: bool) -> Vec<Stretch> {
+    let series = batch.column(0).as_primitive::<UInt32Type>().values();
+    let times = batch.column(1).as_primitive::<Int64Type>().values();
+    if !by_series {
+        let (first, last) = (times.iter().min(), times.iter().max());
+        return vec![Stretch { series: 0, rows: batch.num_rows() as u32, first: first.copied().unwrap_or(0), last: last.copied().unwrap_or(0) }];
+    }
+    let mut at = 0;
+    let mut out = vec![];
+    for run in series.chunk_by(|a, b| a == b) {
+        let times = &times[at..at + run.len()];
+        out.push(Stretch { series: run[0], rows: run.len() as u32, first: times[0], last: times[times.len() - 1] });
+        at += run.len();
+    }
+    out
+}
