@@ -35,7 +35,7 @@ pub const DROPPED: &str = "dropped";
 ///
 /// A series' labels are `resource.<key>` (string values), the same with a suffix for other types
 /// (`:int`, `:bool`, `:double`, `:any` for base64 of an encoded `AnyValue`), `scope.name`, `scope.version` and
-/// `scope.<key>`; see [`crate::ingest::resource`].
+/// `scope.attributes.<key>`; [`crate::ingest::resource`] tells all of them and reads them back.
 ///
 /// Rows lie by trace within a slice. A span that is sent twice is one row: the one that tells more is kept.
 pub static SPEC: TableSpec = TableSpec {

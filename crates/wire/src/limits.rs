@@ -5,6 +5,9 @@
 pub const ROWS_PER_BODY: usize = 1 << 20;
 /// One label string of a Loki stream. The largest valid set ([`base::limits::LABELS_PER_SERIES`]) is far below it.
 pub const LABEL_STRING_BYTES: usize = 1 << 20;
+/// A resource or a scope of OTLP, encoded. It is repeated for each of its records in one way or another, so its size
+/// multiplies; those of Kubernetes with all that detectors find have some kilobytes.
+pub const OWNER_BYTES: usize = 128 << 10;
 /// A snappy block cannot grow by more than this: its densest element is three bytes that copy 64. A length that claims
 /// more is a lie, found out before memory is taken for it.
 pub const SNAPPY_GROWTH: usize = 22;

@@ -21,33 +21,57 @@ pub use schema::{LOGS, Schema, TRACES};
 pub use span::{Span, field as span_field};
 pub use write::{RecordFields, SpanFields, logs, traces};
 
-/// What is observed, and by which instrumentation: the owner of records.
-#[derive(Clone, Debug)]
-pub struct Owner<'a> {
-    /// The `Resource` message.
-    pub resource: Cow<'a, [u8]>,
-    /// Schema of the resource; empty if none is named.
-    pub resource_schema: &'a [u8],
-    /// The `InstrumentationScope` message.
-    pub scope: Cow<'a, [u8]>,
-    /// Schema of the scope and its records; empty if none is named.
-    pub scope_schema: &'a [u8],
-    message: &'a [u8],
+/// The resources of an uncompressed protobuf request. After an error it ends.
+pub fn resources(body: &[u8]) -> impl Iterator<Item = Result<Resource<'_>>> {
+    repeated(body, 1).map(|group| {
+        let group = group?;
+        Ok(Resource { message: embedded(group, 1)?, schema: last_bytes(group, 3)?, group })
+    })
 }
 
-impl<'a> Owner<'a> {
+/// What is observed, and what is known of it.
+#[derive(Clone, Debug)]
+pub struct Resource<'a> {
+    /// The `Resource` message.
+    pub message: Cow<'a, [u8]>,
+    /// URL of its schema; empty if none is named.
+    pub schema: &'a [u8],
+    group: &'a [u8],
+}
+
+impl<'a> Resource<'a> {
+    /// Its attributes, in the form of [`base::attrs`].
+    pub fn attributes(&self) -> Result<Region<'_>> {
+        region(&self.message, 1)
+    }
+    /// By which instrumentation it is observed. After an error it ends.
+    pub fn scopes(&self) -> impl Iterator<Item = Result<Scope<'a>>> + use<'a> {
+        repeated(self.group, 2).map(|group| {
+            let group = group?;
+            Ok(Scope { message: embedded(group, 1)?, schema: last_bytes(group, 3)?, group })
+        })
+    }
+}
+
+/// An instrumentation, with what it recorded.
+#[derive(Clone, Debug)]
+pub struct Scope<'a> {
+    /// The `InstrumentationScope` message.
+    pub message: Cow<'a, [u8]>,
+    /// URL of the schema of it and its records; empty if none is named.
+    pub schema: &'a [u8],
+    group: &'a [u8],
+}
+
+impl<'a> Scope<'a> {
     /// Its spans or log records, encoded. After an error it ends.
     pub fn records(&self) -> Repeated<'a> {
-        repeated(self.message, 2)
+        repeated(self.group, 2)
     }
-    /// The resource's attributes, in the form of [`base::attrs`].
-    pub fn resource_attributes(&self) -> Result<Region<'_>> {
-        region(&self.resource, 1)
-    }
-    /// The scope's name, version and attributes.
-    pub fn scope_parts(&self) -> Result<ScopeParts<'_>> {
+    /// Name, version and attributes.
+    pub fn parts(&self) -> Result<ScopeParts<'_>> {
         let (mut name, mut version): (&[u8], &[u8]) = (&[], &[]);
-        let mut fields = Fields::new(&self.scope);
+        let mut fields = Fields::new(&self.message);
         while let Some((n, v)) = fields.next()? {
             match n {
                 1 => name = v.bytes()?,
@@ -55,7 +79,7 @@ impl<'a> Owner<'a> {
                 _ => {}
             }
         }
-        Ok(ScopeParts { name, version, attributes: region(&self.scope, 3)? })
+        Ok(ScopeParts { name, version, attributes: region(&self.message, 3)? })
     }
 }
 
@@ -68,26 +92,6 @@ pub struct ScopeParts<'a> {
     pub version: &'a [u8],
     /// Attributes, in the form of [`base::attrs`].
     pub attributes: Region<'a>,
-}
-
-/// Calls `f` for each resource and scope of an uncompressed protobuf request, in order.
-pub fn each_owner<'a>(body: &'a [u8], mut f: impl FnMut(&Owner<'a>) -> base::Result<()>) -> base::Result<()> {
-    for per_resource in repeated(body, 1) {
-        let per_resource = per_resource?;
-        let resource = embedded(per_resource, 1)?;
-        let resource_schema = last_bytes(per_resource, 3)?;
-        for message in repeated(per_resource, 2) {
-            let message = message?;
-            f(&Owner {
-                resource: resource.clone(),
-                resource_schema,
-                scope: embedded(message, 1)?,
-                scope_schema: last_bytes(message, 3)?,
-                message,
-            })?;
-        }
-    }
-    Ok(())
 }
 
 /// The fields `number` of `message`, tags included.

@@ -27,6 +27,8 @@ pub struct Stream<'a> {
     pub shown: &'a str,
     /// What its labels say about the level.
     pub hint: Hint,
+    /// Metadata that each of its entries has beside its own.
+    pub about: Metadata,
 }
 
 /// Where a line is.
@@ -113,7 +115,7 @@ impl<'s> Entries<'s> {
             Line::Body(b) => b.len(),
             Line::Made(s) => s.len(),
         };
-        let bytes = (len + self.metadata.pending().len()) as u64;
+        let bytes = (len + self.metadata.pending().len() + stream.about.out.len()) as u64;
         let refusal = |reason, message: &dyn Fn() -> String, texts: usize| Refusal {
             ordinal,
             reason,
@@ -153,7 +155,8 @@ impl<'s> Entries<'s> {
             };
             return Some(("line_too_long", Box::new(text)));
         }
-        let (pairs, size) = (self.metadata.pairs, self.metadata.pending().len());
+        let pairs = self.metadata.pairs + stream.about.pairs;
+        let size = self.metadata.pending().len() + stream.about.out.len();
         if size > METADATA_BYTES {
             let text = move || format!("stream '{}' has structured metadata too large: '{size}' bytes, limit: '{METADATA_BYTES}' bytes", quoted(stream.shown));
             return Some(("structured_metadata_too_large", Box::new(text)));
@@ -166,6 +169,7 @@ impl<'s> Entries<'s> {
     }
 
     fn keep(&mut self, stream: &Stream<'_>, series: u32, ordinal: u32, time_ns: i64, line: Line<'_>) -> Result<()> {
+        self.metadata.extend(&stream.about);
         let level = match &line {
             Line::Body(b) => level::of_entry(&stream.hint, &self.metadata.hint, b),
             Line::Made(s) => level::of_entry(&stream.hint, &self.metadata.hint, s.as_bytes()),
@@ -222,7 +226,7 @@ impl<'s> Entries<'s> {
 }
 
 /// Structured metadata in the form of [`base::attrs`], of one entry after the other in one buffer.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Metadata {
     out: Vec<u8>,
     start: usize,
@@ -232,15 +236,17 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Adds a pair, unless it is the level itself.
-    pub fn push(&mut self, name: &str, value: &str) {
+    /// Adds a pair, unless it is the level itself. `false` once there is too much: the entry will be refused, and more
+    /// pairs are of no use.
+    pub fn push(&mut self, name: &str, value: &str) -> bool {
         if !self.hint.see(name, value) {
             self.pairs += 1;
             write_pair(&mut self.out, name, value);
         }
+        self.pending().len() <= METADATA_BYTES && self.pairs <= METADATA_PAIRS
     }
     /// Adds pairs that are encoded already.
-    pub fn extend(&mut self, other: &Metadata) {
+    fn extend(&mut self, other: &Metadata) {
         self.out.extend_from_slice(&other.out);
         self.pairs += other.pairs;
         self.hint.merge(&other.hint);

@@ -8,7 +8,7 @@ use wire::Options;
 use wire::lines::Lines;
 
 use super::LINES;
-use super::entries::{Entries, Line, Stream};
+use super::entries::{Entries, Line, Metadata, Stream};
 use super::level::Hint;
 use super::stream::{self, BadStream};
 
@@ -28,7 +28,7 @@ impl Codec for LinesCodec {
         let labels = Labels::from_canonical(lines.labels).map_err(|e| Error::invalid(e.message()))?;
         let shown = labels.to_string();
         let series = entries.series(hash128_seeded(lines.labels, u64::from(LINES)), || new_labels(&labels, &shown, &options))?;
-        let mut stream = Stream { series, shown: &shown, hint: Hint::default() };
+        let mut stream = Stream { series, shown: &shown, hint: Hint::default(), about: Metadata::default() };
         labels.iter().for_each(|(n, v)| _ = stream.hint.see(n, v));
         for line in lines {
             let (time_ns, line) = line?;

@@ -5,13 +5,13 @@ use std::borrow::Cow;
 
 use base::attrs::{self, Value};
 use base::hash::hash128_seeded;
-use base::{Labels, Result};
+use base::{Error, Labels, Result};
 use bytes::Bytes;
 use table::{Codec, FrameHeader, Sink};
 use wire::Options;
-use wire::limits::VALUE_DEPTH;
+use wire::limits::{OWNER_BYTES, VALUE_DEPTH};
 use wire::otlp::json::{to_base64, to_hex};
-use wire::otlp::{LogRecord, Owner};
+use wire::otlp::{LogRecord, Resource, Scope};
 use wire::proto::{Fields, text};
 
 use super::OTLP_JSON;
@@ -59,36 +59,59 @@ impl Codec for Otlp {
             body = wire::otlp::json::to_protobuf(&wire::otlp::LOGS, &body)?.into();
         }
         let mut entries = Entries::new(header, options, &body, sink)?;
-        wire::otlp::each_owner(&body, |owner| self.owner(owner, header, &options, &mut entries))?;
+        for resource in wire::otlp::resources(&body) {
+            self.resource(&resource?, header, &options, &mut entries)?;
+        }
         entries.finish()
     }
 }
 
 impl Otlp {
-    fn owner(&self, owner: &Owner<'_>, header: &FrameHeader, options: &Options, entries: &mut Entries<'_>) -> Result<()> {
-        let mut records = owner.records().peekable();
-        if records.peek().is_none() {
-            return Ok(());
-        }
-        let resource = owner.resource_attributes()?;
+    fn resource(&self, resource: &Resource<'_>, header: &FrameHeader, options: &Options, entries: &mut Entries<'_>) -> Result<()> {
+        let attributes = resource.attributes()?;
         let mut labels = vec![];
         let mut about = Metadata::default();
-        split_resource(resource.bytes(), &mut labels, &mut about);
-        scope_metadata(owner, &mut about)?;
+        // One that is too large is not read, for its records are refused.
+        if attributes.bytes().len() <= OWNER_BYTES {
+            split_resource(attributes.bytes(), &mut labels, &mut about);
+        }
         let pairs: Vec<_> = labels.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
         let shown = wire::loki::labels::print(pairs.iter().copied());
-        let raw = hash128_seeded(resource.bytes(), u64::from(self.id));
-        let series = entries.series(raw, || new_labels(&pairs, &shown, options))?;
-        let stream = Stream { series, shown: &shown, hint: Hint::default() };
-        for record in records {
-            let r = LogRecord::new(record?)?;
-            record_metadata(&r, &mut entries.metadata);
-            entries.metadata.extend(&about);
-            let time_ns = [r.time_ns, r.observed_ns].into_iter().find(|t| *t != 0).map_or(header.received_ns, |t| t.min(i64::MAX as u64) as i64);
-            entries.push(&stream, time_ns, line(r.body)?)?;
+        let mut series = None;
+        for scope in resource.scopes() {
+            let scope = scope?;
+            let mut records = scope.records().peekable();
+            if records.peek().is_none() {
+                continue;
+            }
+            let series = match &series {
+                Some(s) => s,
+                None => {
+                    let raw = hash128_seeded(attributes.bytes(), u64::from(self.id));
+                    series.insert(entries.series(raw, || new_labels(&pairs, &shown, options))?)
+                }
+            };
+            let mut stream = Stream { series: series.clone(), shown: &shown, hint: Hint::default(), about: about.clone() };
+            if attributes.bytes().len().max(scope.message.len()) > OWNER_BYTES {
+                stream.series = Err(too_large());
+            } else {
+                scope_metadata(&scope, &mut stream.about)?;
+            }
+            for record in records {
+                let r = LogRecord::new(record?)?;
+                record_metadata(&r, &mut entries.metadata);
+                let time_ns = [r.time_ns, r.observed_ns].into_iter().find(|t| *t != 0);
+                let time_ns = time_ns.map_or(header.received_ns, |t| t.min(i64::MAX as u64) as i64);
+                entries.push(&stream, time_ns, line(r.body)?)?;
+            }
         }
         Ok(())
     }
+}
+
+fn too_large() -> BadStream {
+    let message = format!("the resource or scope of the records is larger than {OWNER_BYTES} bytes");
+    BadStream { reason: "resource_too_large", error: Error::invalid(message) }
 }
 
 fn new_labels(pairs: &[(&str, &str)], shown: &str, options: &Options) -> std::result::Result<Labels, BadStream> {
@@ -103,19 +126,20 @@ fn split_resource(attributes: &[u8], labels: &mut Vec<(String, String)>, about: 
     for (key, value) in attrs::iter(attributes) {
         let is_label = LABEL_ATTRIBUTES.contains(&key);
         flatten(key, &value, 0, &mut |name, value| {
-            if is_label {
-                labels.retain(|(n, _)| n != name);
-                labels.push((name.to_owned(), value.to_owned()));
-            } else {
-                about.push(name, value);
+            if !is_label {
+                return about.push(name, value);
             }
+            labels.retain(|(n, _)| n != name);
+            labels.push((name.to_owned(), value.to_owned()));
+            // One more than is allowed is enough to refuse them.
+            labels.len() <= base::limits::LABELS_PER_SERIES
         });
     }
     labels.retain(|(_, v)| !v.is_empty());
 }
 
-fn scope_metadata(owner: &Owner<'_>, about: &mut Metadata) -> Result<()> {
-    let scope = owner.scope_parts()?;
+fn scope_metadata(scope: &Scope<'_>, about: &mut Metadata) -> Result<()> {
+    let scope = scope.parts()?;
     for (key, value) in attrs::iter(scope.attributes.bytes()) {
         flatten(key, &value, 0, &mut |n, v| about.push(n, v));
     }
@@ -165,14 +189,11 @@ fn line(any: &[u8]) -> Result<Line<'_>> {
     })
 }
 
-/// Calls `f` for a value under its name, and for the values of a map each under `name_key`.
-fn flatten(key: &str, value: &Value<'_>, depth: usize, f: &mut dyn FnMut(&str, &str)) {
+/// Calls `f` for a value under its name, and for the values of a map each under `name_key`, until it says `false`: a
+/// long name over many values would otherwise become a very long text.
+fn flatten(key: &str, value: &Value<'_>, depth: usize, f: &mut dyn FnMut(&str, &str) -> bool) -> bool {
     match value {
-        Value::Map(inner) if depth < VALUE_DEPTH => {
-            for (k, v) in attrs::iter(inner) {
-                flatten(&format!("{key}_{k}"), &v, depth + 1, f);
-            }
-        }
+        Value::Map(inner) if depth < VALUE_DEPTH => attrs::iter(inner).all(|(k, v)| flatten(&format!("{key}_{k}"), &v, depth + 1, f)),
         _ => f(&label_name(key), &show(value)),
     }
 }

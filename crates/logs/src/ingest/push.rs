@@ -8,7 +8,7 @@ use wire::Options;
 use wire::loki::Streams;
 use wire::proto::text;
 
-use super::entries::{Entries, Line, Stream};
+use super::entries::{Entries, Line, Metadata, Stream};
 use super::level::Hint;
 use super::stream::{self, BadStream};
 use super::{LOKI_JSON, stream::quoted};
@@ -51,7 +51,7 @@ impl Push {
         }
         let shown = text(s.labels);
         let raw = hash128_seeded(s.labels, u64::from(self.id));
-        let mut stream = Stream { series: entries.series(raw, || new_labels(s.labels, options))?, shown: &shown, hint: Hint::default() };
+        let mut stream = Stream { series: entries.series(raw, || new_labels(s.labels, options))?, shown: &shown, hint: Hint::default(), about: Metadata::default() };
         if stream.series.is_ok() {
             wire::loki::labels::parse(&shown, |n, v| {
                 stream.hint.see(n, v);
