@@ -25,7 +25,12 @@ impl Server {
         let settings = dir.join("watchfire.yaml");
         std::fs::write(&settings, "collect:\n  files: []\n  host: false\n  itself: false\n").unwrap();
         let mut command = Command::new(BIN);
-        command.args(["serve", "--listen", &format!("127.0.0.1:{port}")]).arg("--config").arg(&settings).arg("--data-dir").arg(dir.join("data"));
+        command
+            .args(["serve", "--listen", &format!("127.0.0.1:{port}")])
+            .arg("--config")
+            .arg(&settings)
+            .arg("--data-dir")
+            .arg(dir.join("data"));
         let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let mut server = Server { child, port };
         let began = Instant::now();

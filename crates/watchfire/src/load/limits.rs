@@ -12,8 +12,8 @@ pub const PAGE_SAMPLES: u64 = 50_000;
 pub const SERIES_PER_SHARD: u64 = 1_000;
 /// Spans of one trace: what a call tree of a small shop has.
 pub const SPANS_PER_TRACE: u64 = 10;
-/// Streams that one request of logs touches, as a collecting agent's does.
-pub const STREAMS_PER_REQUEST: u64 = 16;
+/// Streams that one request of logs touches at most, as that of an agent on a host with many containers does.
+pub const STREAMS_PER_REQUEST: u64 = 250;
 /// Late lines and spans are late by up to this, nanoseconds.
 pub const LATE_NS: u64 = 6 * 3_600_000_000_000;
 /// Sequence numbers named in a report: enough to look at, short enough to read.

@@ -11,9 +11,14 @@ const LEVELS: [&str; 8] = ["info", "info", "info", "info", "debug", "warn", "err
 /// A batch's lines lie within so many nanoseconds, which is the least distance of two batches.
 const SPREAD_NS: i64 = 2_000_000;
 
-/// Lines of a batch touch a few streams in turn, and the next batch of the tenant the next few.
+/// Streams that one batch touches: each has four lines or more.
+fn together(run: &Run) -> u64 {
+    STREAMS_PER_REQUEST.min(run.series).min((run.batch_rows / 4).max(1))
+}
+
+/// Lines of a batch touch some streams in turn, and the next batch of the tenant the next ones.
 fn stream_of(run: &Run, batch: u64, i: u64) -> u64 {
-    let together = STREAMS_PER_REQUEST.min(run.series);
+    let together = together(run);
     ((batch / run.tenants) * together + i % together) % run.series
 }
 
@@ -63,7 +68,7 @@ pub fn sequence_of(line: &str) -> Option<u64> {
 
 /// A push of one batch: `logproto.PushRequest`, snappy block.
 pub fn batch(run: &Run, batch: u64, batch_ns: i64) -> Batch {
-    let together = STREAMS_PER_REQUEST.min(run.series).min(run.batch_rows);
+    let together = together(run);
     let mut raw_bytes = 0;
     let mut push = Message::default();
     for lane in 0..together {
