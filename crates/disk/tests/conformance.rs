@@ -1,4 +1,5 @@
 //! One contract, two disks: what [`Fs`] promises holds for the real one and for the simulated one.
+#![allow(clippy::unwrap_used)] // a test
 
 use std::io::ErrorKind;
 use std::path::Path;

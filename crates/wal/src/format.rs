@@ -173,7 +173,13 @@ impl Mark {
 
     /// Reads the payload of a mark whose checksum was right.
     pub(crate) fn decode(seq: u64, payload: &[u8]) -> Mark {
-        Mark { seq, synced_seq: u64_at(payload, 0), synced_bytes: u64_at(payload, 8), frames: u64_at(payload, 16), bytes: u64_at(payload, 24) }
+        Mark {
+            seq,
+            synced_seq: u64_at(payload, 0),
+            synced_bytes: u64_at(payload, 8),
+            frames: u64_at(payload, 16),
+            bytes: u64_at(payload, 24),
+        }
     }
 }
 

@@ -87,7 +87,8 @@ fn look_at(fs: &dyn Fs, id: u64, path: PathBuf) -> Result<Segment> {
     let first = match header {
         HeaderRead::Good(h) => Some(First { first_seq: h.first_seq, synced_seq: Some(h.synced_seq) }),
         HeaderRead::Version(v) => {
-            let text = format!("{}: the log has format version {v}, this program knows up to {VERSION}; start the newer program", path.display());
+            let text =
+                format!("{}: the log has format version {v}, this program knows up to {VERSION}; start the newer program", path.display());
             return Err(Error::new(Kind::Invalid, text));
         }
         HeaderRead::Bad => first_record(&mut walk),
@@ -255,7 +256,8 @@ impl Recovery<'_> {
         let missing = if self.expect > 0 && self.expect < seq { Some((self.expect, seq)) } else { None };
         let mut hole = r.open.take();
         if hole.is_none() && missing.is_some() {
-            hole = Some(Hole { offset, bytes: 0, reason: "numbers are missing between valid records", at_seq: self.expect, missing: (0, 0) });
+            hole =
+                Some(Hole { offset, bytes: 0, reason: "numbers are missing between valid records", at_seq: self.expect, missing: (0, 0) });
         }
         if let Some(mut h) = hole {
             // Without an expectation (nothing valid before), what intact headers said is all that is known.

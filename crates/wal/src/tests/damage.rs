@@ -133,6 +133,20 @@ fn what_the_last_crash_tore_is_no_loss_later_either() {
 }
 
 #[test]
+fn the_number_of_a_torn_frame_is_not_used_again() {
+    let fs = SimFs::default();
+    let (mut wal, ..) = open(&fs);
+    let first = group(&mut wal, &[100]);
+    group(&mut wal, &[100]);
+    let second_group = 48 + 64 + 32 + 100;
+    let path = segment_files(&fs).remove(0);
+    fs.flip(&path, second_group + 40, 1).unwrap();
+    fs.flip(&path, second_group + 64 + 32 + 5, 1).unwrap();
+    let (_, r, frames) = open(&fs);
+    assert_eq!((frames, r.next_seq, r.torn_tail_bytes), (first, 3, 64 + 32 + 100));
+}
+
+#[test]
 fn a_log_cut_anywhere_gives_what_is_before_the_cut() {
     let case = Case::new(true);
     let (path, content) = &case.files[3];

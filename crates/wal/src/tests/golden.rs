@@ -50,7 +50,8 @@ fn version_1_is_written() {
         .collect();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         for (name, bytes) in &written {
-            std::fs::write(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(name), bytes).unwrap();
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/v1").join(name);
+            disk::write_durably(&RealFs, &path, bytes).unwrap();
         }
     }
     let want: Vec<(String, Vec<u8>)> = SEGMENTS.iter().map(|(n, b)| (n.to_string(), b.to_vec())).collect();
