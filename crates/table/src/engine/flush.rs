@@ -83,14 +83,19 @@ impl Engine {
     fn checkpoint(&self, g: &Generation) -> Result<()> {
         let positions = self.sealed_positions.lock().get(&g.id).cloned().unwrap_or_default();
         let upto = g.upto.load(Ordering::Acquire);
-        let hex = |p: &[u8]| p.iter().map(|b| format!("{b:02x}")).collect();
-        let c = Checkpoint { format: FORMAT, wal_upto: upto, positions: positions.iter().map(|(s, p)| (s.clone(), hex(p))).collect() };
-        meta::write(&*self.fs, &self.keys.checkpoint(), &c)?;
+        self.write_checkpoint(upto, &positions)?;
         self.sealed_positions.lock().retain(|&id, _| id > g.id);
         let mut committer = self.committer.lock();
         match committer.wal.as_mut() {
             Some(wal) => wal.remove_before(upto),
             None => Ok(()), // during recovery: the log is cleaned when it is open
         }
+    }
+
+    /// Positions may be ahead of `wal_upto`, never behind: their rows are in the log.
+    pub(super) fn write_checkpoint(&self, wal_upto: u64, positions: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+        let hex = |p: &[u8]| p.iter().map(|b| format!("{b:02x}")).collect();
+        let c = Checkpoint { format: FORMAT, wal_upto, positions: positions.iter().map(|(s, p)| (s.clone(), hex(p))).collect() };
+        meta::write(&*self.fs, &self.keys.checkpoint(), &c)
     }
 }

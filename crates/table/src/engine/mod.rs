@@ -38,7 +38,7 @@ use crate::spec::TableSpec;
 pub use ingest::{Admission, Ingested};
 pub use merge::MergeWhat;
 pub use settings::{Retention, Settings};
-pub use stats::{Metric, MetricKind};
+pub use stats::STATS;
 
 /// What an engine is made of.
 pub struct EngineOptions {

@@ -82,6 +82,10 @@ impl Engine {
             });
         }
         let flushed = self.live.read().generations[0].from.max(in_runs);
+        if flushed > from {
+            // A crash between a run's commit and its checkpoint: the frames that go now told positions, too.
+            self.write_checkpoint(flushed, &self.positions.lock())?;
+        }
         wal.remove_before(flushed)?;
         let g = self.current();
         g.upto.fetch_max(wal.next_seq(), Ordering::AcqRel);

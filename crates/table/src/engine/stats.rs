@@ -1,32 +1,64 @@
-//! What the engine tells about itself: every counter and gauge with its name, unit and help.
+//! What the engine tells about itself.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use base::stats::{Desc, Exposition};
+
 use super::Engine;
 
-/// Counter or gauge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MetricKind {
-    /// Only grows, until a restart.
-    Counter,
-    /// Goes up and down.
-    Gauge,
-}
+const WAL_FRAMES: Desc = Desc::counter("watchfire_wal_frames_total", "requests", "Requests written to the log; replayed ones are not counted.");
+const WAL_BYTES: Desc = Desc::counter("watchfire_wal_bytes_total", "bytes", "Requests written to the log.");
+const WAL_SYNCS: Desc = Desc::counter("watchfire_wal_syncs_total", "syncs", "Group commits, one fsync each (P1).");
+const SYNC_FAILURES: Desc = Desc::counter("watchfire_wal_sync_failures_total", "syncs", "Group commits that failed; their writers were asked to retry (P9).");
+const WRITES_DEFERRED: Desc = Desc::counter("watchfire_writes_deferred_total", "requests", "Writes asked to come back for want of memory or disk (P7).");
+const FREEZES: Desc = Desc::counter("watchfire_freezes_total", "parts", "Memtable heads frozen into sorted parts.");
+const FLUSHES: Desc = Desc::counter("watchfire_flushes_total", "runs", "Memtable generations flushed to runs (P4).");
+const MERGES: Desc = Desc::counter("watchfire_merges_total", "blocks", "Blocks made by merging.");
+const DOUBLES: Desc = Desc::counter("watchfire_doubles_total", "rows", "Rows that were a second copy of a stored row and were collapsed (P3).");
+const EXPIRED: Desc = Desc::counter("watchfire_expired_total", "directories", "Runs and blocks that ended by retention.");
+const REMOVED: Desc = Desc::counter("watchfire_removed_total", "directories", "Superseded or expired directories removed from disk (P5).");
+const SCANS: Desc = Desc::counter("watchfire_scans_total", "scans", "Scans begun (P2).");
+const BACKGROUND_FAILURES: Desc = Desc::counter("watchfire_background_failures_total", "steps", "Background steps that failed and are tried again.");
+const LOSSES: Desc = Desc::counter("watchfire_losses_total", "stretches", "Stretches of stored data found damaged or unreadable; the ledger names them (P8, P9).");
+const LOST_ROWS: Desc = Desc::counter("watchfire_lost_rows_total", "rows", "Rows known to be in those stretches.");
+const MEMTABLE: Desc = Desc::gauge("watchfire_memtable_bytes", "bytes", "Memory of rows not yet in runs (P10).");
+const REGISTRY: Desc = Desc::gauge("watchfire_registry_bytes", "bytes", "Memory of series names of rows not yet in runs (P10).");
+const QUERIES: Desc = Desc::gauge("watchfire_queries_bytes", "bytes", "Memory that running queries hold (P10).");
+const GENERATIONS: Desc = Desc::gauge("watchfire_generations", "generations", "Memtable generations in memory; more than two means that flushes do not keep up.");
+const RUNS: Desc = Desc::gauge("watchfire_runs", "runs", "Runs not yet merged into blocks.");
+const BLOCKS: Desc = Desc::gauge("watchfire_blocks", "blocks", "Blocks.");
+const BLOCKS_BYTES: Desc = Desc::gauge("watchfire_blocks_bytes", "bytes", "Size of blocks on disk.");
+const DEAD: Desc = Desc::gauge("watchfire_dead_directories", "directories", "Superseded directories that wait for scans to end.");
+const ROWS: Desc =
+    Desc::counter("watchfire_rows_total", "rows", "Rows made durable and visible since the start, replayed ones included.").labels(&["table"]);
 
-/// One value of one metric.
-#[derive(Clone, Debug)]
-pub struct Metric {
-    /// Name with its unit, as Prometheus wants it.
-    pub name: &'static str,
-    /// What it means.
-    pub help: &'static str,
-    /// Counter or gauge.
-    pub kind: MetricKind,
-    /// Labels.
-    pub labels: Vec<(&'static str, String)>,
-    /// Value.
-    pub value: f64,
-}
+/// Every figure of the engine.
+pub const STATS: &[&Desc] = &[
+    &WAL_FRAMES,
+    &WAL_BYTES,
+    &WAL_SYNCS,
+    &SYNC_FAILURES,
+    &WRITES_DEFERRED,
+    &FREEZES,
+    &FLUSHES,
+    &MERGES,
+    &DOUBLES,
+    &EXPIRED,
+    &REMOVED,
+    &SCANS,
+    &BACKGROUND_FAILURES,
+    &LOSSES,
+    &LOST_ROWS,
+    &MEMTABLE,
+    &REGISTRY,
+    &QUERIES,
+    &GENERATIONS,
+    &RUNS,
+    &BLOCKS,
+    &BLOCKS_BYTES,
+    &DEAD,
+    &ROWS,
+];
 
 /// The engine's counters.
 pub(crate) struct Counters {
@@ -72,46 +104,45 @@ impl Counters {
 }
 
 impl Engine {
-    /// Every metric of the engine.
-    pub fn metrics(&self) -> Vec<Metric> {
-        use MetricKind::{Counter, Gauge};
+    /// Writes every figure of the engine.
+    pub fn write_stats(&self, out: &mut Exposition) {
         let s = &self.stats;
-        let mut out = vec![];
-        let mut one = |kind, name, help, value: f64| out.push(Metric { name, help, kind, labels: vec![], value });
-        let n = |c: &AtomicU64| c.load(Ordering::Relaxed) as f64;
-        one(Counter, "watchfire_wal_frames_total", "Requests written to the log, replayed ones not counted.", n(&s.wal_frames));
-        one(Counter, "watchfire_wal_bytes_total", "Bytes of requests written to the log.", n(&s.wal_bytes));
-        one(Counter, "watchfire_wal_syncs_total", "Group commits: one fsync each (P1).", n(&s.wal_syncs));
-        one(Counter, "watchfire_wal_sync_failures_total", "Group commits that failed; their writers were asked to retry (P9).", n(&s.sync_failures));
-        one(Counter, "watchfire_writes_deferred_total", "Writes asked to come back for want of memory or disk (P7).", n(&s.writes_deferred));
-        one(Counter, "watchfire_freezes_total", "Memtable heads frozen into sorted parts.", n(&s.freezes));
-        one(Counter, "watchfire_flushes_total", "Memtable generations flushed to runs.", n(&s.flushes));
-        one(Counter, "watchfire_merges_total", "Blocks merged.", n(&s.merges));
-        one(Counter, "watchfire_doubles_total", "Rows that were a second copy of a stored row and were collapsed (P3).", n(&s.doubles));
-        one(Counter, "watchfire_expired_total", "Runs and blocks that ended by retention.", n(&s.expired));
-        one(Counter, "watchfire_removed_total", "Superseded or expired directories removed from disk (P5).", n(&s.removed));
-        one(Counter, "watchfire_scans_total", "Scans begun.", n(&s.scans));
-        one(Counter, "watchfire_background_failures_total", "Background steps that failed and were tried again.", n(&s.background_failures));
-        let (losses, rows_lost) = self.losses.totals();
-        one(Counter, "watchfire_losses_total", "Stretches of stored data found damaged or unreadable (P9); the ledger names them.", losses as f64);
-        one(Counter, "watchfire_lost_rows_total", "Rows known to be in those stretches.", rows_lost as f64);
-        one(Gauge, "watchfire_memtable_bytes", "Memory of rows not yet in runs (P10).", self.budget.rows() as f64);
-        one(Gauge, "watchfire_queries_bytes", "Memory that running queries hold (P10).", self.budget.queries() as f64);
-        {
-            let live = self.live.read();
-            let registries: usize = live.generations.iter().map(|g| g.registries_bytes()).sum();
-            one(Gauge, "watchfire_registry_bytes", "Memory of series names of rows not yet in runs.", registries as f64);
-            one(Gauge, "watchfire_generations", "Memtable generations in memory; more than two means flushes do not keep up.", live.generations.len() as f64);
-            one(Gauge, "watchfire_runs", "Runs not yet merged into blocks.", live.catalog.runs().count() as f64);
-            one(Gauge, "watchfire_blocks", "Blocks.", live.catalog.partitions().map(|(_, b)| b.len()).sum::<usize>() as f64);
-            let bytes: u64 = live.catalog.partitions().flat_map(|(_, b)| b.iter().map(|b| b.bytes())).sum();
-            one(Gauge, "watchfire_blocks_bytes", "Bytes of blocks on disk.", bytes as f64);
-            one(Gauge, "watchfire_dead_directories", "Superseded directories waiting for scans to end.", live.catalog.dead() as f64);
+        for (desc, value) in [
+            (&WAL_FRAMES, &s.wal_frames),
+            (&WAL_BYTES, &s.wal_bytes),
+            (&WAL_SYNCS, &s.wal_syncs),
+            (&SYNC_FAILURES, &s.sync_failures),
+            (&WRITES_DEFERRED, &s.writes_deferred),
+            (&FREEZES, &s.freezes),
+            (&FLUSHES, &s.flushes),
+            (&MERGES, &s.merges),
+            (&DOUBLES, &s.doubles),
+            (&EXPIRED, &s.expired),
+            (&REMOVED, &s.removed),
+            (&SCANS, &s.scans),
+            (&BACKGROUND_FAILURES, &s.background_failures),
+        ] {
+            out.value(desc, &[], value.load(Ordering::Relaxed) as f64);
         }
-        for (t, rows) in self.tables.iter().zip(&s.rows) {
-            let labels = vec![("table", t.name.to_owned())];
-            out.push(Metric { name: "watchfire_rows_total", help: "Rows made durable and visible since the start, replayed ones included.", kind: Counter, labels, value: n(rows) });
+        let (losses, lost_rows) = self.losses.totals();
+        let live = self.live.read();
+        let blocks = || live.catalog.partitions().flat_map(|(_, b)| b.iter());
+        for (desc, value) in [
+            (&LOSSES, losses as usize),
+            (&LOST_ROWS, lost_rows as usize),
+            (&MEMTABLE, self.budget.rows()),
+            (&REGISTRY, live.generations.iter().map(|g| g.registries_bytes()).sum()),
+            (&QUERIES, self.budget.queries()),
+            (&GENERATIONS, live.generations.len()),
+            (&RUNS, live.catalog.runs().count()),
+            (&BLOCKS, blocks().count()),
+            (&BLOCKS_BYTES, blocks().map(|b| b.bytes() as usize).sum()),
+            (&DEAD, live.catalog.dead()),
+        ] {
+            out.value(desc, &[], value as f64);
         }
-        out
+        for (table, rows) in self.tables.iter().zip(&s.rows) {
+            out.value(&ROWS, &[table.name], rows.load(Ordering::Relaxed) as f64);
+        }
     }
 }

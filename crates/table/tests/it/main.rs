@@ -1,0 +1,6 @@
+//! The engine as a whole, on a simulated disk.
+
+mod damage;
+mod diskfull;
+mod sim;
+mod toy;
