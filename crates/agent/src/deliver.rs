@@ -1,0 +1,80 @@
+//! Where collected rows go, and what a source says about those that do not get there.
+
+use base::{Error, Kind, Labels, Result};
+
+/// Takes what the sources collect. The binary implements it on the engine.
+pub trait Deliver: Send + Sync {
+    /// Stores a batch; returns when it is durable. An error means that the source must assume nothing: it gives the very
+    /// same batch again if [`retryable`], so that rows that were stored after all are the same rows.
+    ///
+    /// Lines and position of a [`Lines`] become durable together or not at all. A batch without lines stores the position
+    /// alone; an empty position means that the source is done with and can be forgotten.
+    fn deliver(&self, batch: Batch<'_>) -> Result<()>;
+    /// Positions of the sources whose name starts with `prefix`, as recovered when the store was opened.
+    fn positions(&self, prefix: &str) -> Vec<(String, Vec<u8>)>;
+    /// Notes what was dropped for good.
+    fn lost(&self, loss: &Loss);
+}
+
+/// What is delivered at once.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Batch<'a> {
+    /// Log lines of one stream.
+    Lines(&'a Lines),
+    /// Samples of any series.
+    Samples(&'a [Sample]),
+}
+
+/// Log lines of one stream, and the position of their source after them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lines {
+    /// The stream.
+    pub labels: Labels,
+    /// The lines, in order, with strictly increasing times: equal lines stay different rows.
+    pub lines: Vec<Line>,
+    /// Name of the source whose position this is.
+    pub source: String,
+    /// The position after these lines, opaque to the store.
+    pub position: Vec<u8>,
+}
+
+/// A log line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// When it was read, nanoseconds since 1970.
+    pub time_ns: i64,
+    /// Its text without the line end.
+    pub text: String,
+}
+
+/// A sample of a metric.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// The series, `__name__` included.
+    pub labels: Labels,
+    /// Milliseconds since 1970.
+    pub time_ms: i64,
+    /// The value; [`crate::stale::MARKER`] says that the series ended.
+    pub value: f64,
+}
+
+/// Something that was dropped for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loss {
+    /// Where it came from, for people: a path.
+    pub source: String,
+    /// Short name, also a metric label: `line_too_long`, `truncated`, `vanished`, `refused`.
+    pub reason: &'static str,
+    /// Lines, as far as they are known.
+    pub lines: u64,
+    /// Bytes, as far as they are known.
+    pub bytes: u64,
+    /// When it was noticed, nanoseconds since 1970.
+    pub time_ns: i64,
+}
+
+/// Whether the same batch can be accepted later. Everything but what is wrong in itself: credentials are mended, bugs
+/// too, and lines that are thrown away meanwhile would not come back.
+pub fn retryable(e: &Error) -> bool {
+    !matches!(e.kind(), Kind::Invalid | Kind::Unprocessable | Kind::TooLarge)
+}

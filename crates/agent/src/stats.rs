@@ -1,0 +1,120 @@
+//! Figures of the agent about itself.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use base::stats::{CounterVec, Desc, Exposition};
+
+/// See its help.
+pub const FILES: Desc = Desc::gauge("watchfire_agent_files", "files", "Files that are followed now.");
+/// See its help.
+pub const FILES_UNREADABLE: Desc =
+    Desc::gauge("watchfire_agent_files_unreadable", "files", "Files that match a pattern but cannot be read now.");
+/// See its help.
+pub const FILES_OVER_LIMIT: Desc =
+    Desc::gauge("watchfire_agent_files_over_limit", "files", "Files that match a pattern but are not followed, because there are too many.");
+/// See its help.
+pub const LINES: Desc = Desc::counter("watchfire_agent_lines_total", "lines", "Lines delivered from files.");
+/// See its help.
+pub const BYTES: Desc = Desc::counter("watchfire_agent_read_bytes_total", "bytes", "Bytes of files that are done with.");
+/// See its help.
+pub const ROTATIONS: Desc = Desc::counter("watchfire_agent_rotations_total", "files", "Files that were renamed or removed while they were followed.");
+/// See its help.
+pub const TRUNCATIONS: Desc =
+    Desc::counter("watchfire_agent_truncations_total", "files", "Files whose content was replaced while they were followed.");
+/// See its help.
+pub const COPIES_SKIPPED: Desc =
+    Desc::counter("watchfire_agent_copies_skipped_total", "files", "Files that were not read because they are copies of a followed file.");
+/// See its help.
+pub const SAMPLES: Desc = Desc::counter("watchfire_agent_samples_total", "samples", "Samples delivered by the collectors.");
+/// See its help.
+pub const DEFERRED: Desc =
+    Desc::counter("watchfire_agent_deferred_total", "batches", "Batches that the store asked to give again later; nothing was lost by it.").labels(&["kind"]);
+/// See its help.
+pub const LOST_LINES: Desc = Desc::counter("watchfire_agent_lost_lines_total", "lines", "Lines known to be lost for good.").labels(&["reason"]);
+/// See its help.
+pub const LOST_BYTES: Desc = Desc::counter("watchfire_agent_lost_bytes_total", "bytes", "Bytes known to be lost for good.").labels(&["reason"]);
+/// See its help.
+pub const LOST_SAMPLES: Desc = Desc::counter("watchfire_agent_lost_samples_total", "samples", "Samples that the store could not take in time.").labels(&["reason"]);
+
+/// All of them, for the reference page.
+pub const ALL: &[&Desc] = &[
+    &FILES,
+    &FILES_UNREADABLE,
+    &FILES_OVER_LIMIT,
+    &LINES,
+    &BYTES,
+    &ROTATIONS,
+    &TRUNCATIONS,
+    &COPIES_SKIPPED,
+    &SAMPLES,
+    &DEFERRED,
+    &LOST_LINES,
+    &LOST_BYTES,
+    &LOST_SAMPLES,
+];
+
+/// The numbers behind them, shared by all sources of a process.
+pub struct Stats {
+    pub(crate) files: AtomicU64,
+    pub(crate) files_unreadable: AtomicU64,
+    pub(crate) files_over_limit: AtomicU64,
+    pub(crate) lines: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) rotations: AtomicU64,
+    pub(crate) truncations: AtomicU64,
+    pub(crate) copies_skipped: AtomicU64,
+    pub(crate) samples: AtomicU64,
+    pub(crate) deferred: CounterVec,
+    pub(crate) lost_lines: CounterVec,
+    pub(crate) lost_bytes: CounterVec,
+    pub(crate) lost_samples: CounterVec,
+}
+
+impl Default for Stats {
+    fn default() -> Self {
+        let zero = AtomicU64::default;
+        Stats {
+            files: zero(),
+            files_unreadable: zero(),
+            files_over_limit: zero(),
+            lines: zero(),
+            bytes: zero(),
+            rotations: zero(),
+            truncations: zero(),
+            copies_skipped: zero(),
+            samples: zero(),
+            deferred: CounterVec::new(&DEFERRED),
+            lost_lines: CounterVec::new(&LOST_LINES),
+            lost_bytes: CounterVec::new(&LOST_BYTES),
+            lost_samples: CounterVec::new(&LOST_SAMPLES),
+        }
+    }
+}
+
+impl Stats {
+    /// Writes all figures.
+    pub fn write(&self, out: &mut Exposition) {
+        let plain = [
+            (&FILES, &self.files),
+            (&FILES_UNREADABLE, &self.files_unreadable),
+            (&FILES_OVER_LIMIT, &self.files_over_limit),
+            (&LINES, &self.lines),
+            (&BYTES, &self.bytes),
+            (&ROTATIONS, &self.rotations),
+            (&TRUNCATIONS, &self.truncations),
+            (&COPIES_SKIPPED, &self.copies_skipped),
+            (&SAMPLES, &self.samples),
+        ];
+        for (desc, n) in plain {
+            out.value(desc, &[], n.load(Ordering::Relaxed) as f64);
+        }
+        for v in [&self.deferred, &self.lost_lines, &self.lost_bytes, &self.lost_samples] {
+            v.write(out);
+        }
+    }
+}
+
+/// Counts `n` more.
+pub(crate) fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}
