@@ -53,8 +53,6 @@ pub struct Outcome {
     pub closed: Vec<Closed>,
     /// Every number below is in the log, set aside, or removed.
     pub synced_seq: u64,
-    /// Ids up to this are used.
-    pub last_id: u64,
 }
 
 /// The segments of a folder in order: id and path.
@@ -73,7 +71,7 @@ struct Segment {
     first: Option<First>,
 }
 
-/// How a segment begins: from its header, or else from its first valid record.
+/// How a segment begins: from its header, or else from its name (a segment's id is its first number) and first mark.
 #[derive(Clone, Copy)]
 struct First {
     /// No number in earlier segments is as large as this.
@@ -91,21 +89,22 @@ fn look_at(fs: &dyn Fs, id: u64, path: PathBuf) -> Result<Segment> {
                 format!("{}: the log has format version {v}, this program knows up to {VERSION}; start the newer program", path.display());
             return Err(Error::new(Kind::Invalid, text));
         }
-        HeaderRead::Bad => first_record(&mut walk),
+        HeaderRead::Bad => first_record(&mut walk, id),
     };
     Ok(Segment { id, path, first })
 }
 
-fn first_record(walk: &mut Walk) -> Option<First> {
+/// For a segment whose header is damaged. `None` if nothing in it is valid: the file may be what a crash left of the very
+/// first group, and says nothing about what was before it.
+fn first_record(walk: &mut Walk, id: u64) -> Option<First> {
     while let Some(item) = walk.next() {
-        match item {
+        let synced_seq = match item {
             // Later groups' marks speak of this segment's earlier groups too.
-            Item::Mark { mark, .. } => {
-                return Some(First { first_seq: mark.seq, synced_seq: (mark.synced_bytes == 0).then_some(mark.synced_seq) });
-            }
-            Item::Frame { seq, .. } => return Some(First { first_seq: seq, synced_seq: None }),
-            Item::Broken { .. } | Item::Unused { .. } => {}
-        }
+            Item::Mark { mark, .. } => (mark.synced_bytes == 0).then_some(mark.synced_seq),
+            Item::Frame { .. } => None,
+            Item::Broken { .. } | Item::Unused { .. } => continue,
+        };
+        return Some(First { first_seq: id, synced_seq });
     }
     None
 }
@@ -179,10 +178,11 @@ pub fn recover(fs: &dyn Fs, dir: &Path, from_seq: u64, visit: &mut dyn FnMut(Fra
     }
     // What was just seen, or seen to be gone, may have been so in the page cache alone. From here on it is so.
     fs.sync_dir(dir)?;
-    let next_seq = r.unseen_seq;
+    // A segment's id is its first number, and ids are not used twice.
+    let next_seq = r.unseen_seq.max(last_id + 1);
     r.out.next_seq = next_seq;
     let synced_seq = if r.expect == 0 { next_seq } else { r.expect };
-    Ok(Outcome { recovered: r.out, closed, synced_seq, last_id })
+    Ok(Outcome { recovered: r.out, closed, synced_seq })
 }
 
 impl Recovery<'_> {
@@ -190,7 +190,7 @@ impl Recovery<'_> {
     fn segment(&mut self, s: &Segment, next: Option<First>) -> Result<Option<Closed>> {
         let file = self.fs.open(&s.path)?;
         let (header, mut walk) = Walk::open(file.clone(), s.id)?;
-        let mut reading = self.begin(header, walk.file_bytes());
+        let mut reading = self.begin(header, s, next, walk.file_bytes());
         let max_seq = next.map_or(self.unseen_seq.saturating_add(SEQ_PLAUSIBLE_AHEAD), |n| n.first_seq);
         walk.expect(self.expect, max_seq);
         let mut unused = 0;
@@ -219,7 +219,7 @@ impl Recovery<'_> {
         self.finish(s, file, reading, unused, next)
     }
 
-    fn begin(&mut self, header: HeaderRead, file_bytes: u64) -> Reading {
+    fn begin(&mut self, header: HeaderRead, s: &Segment, next: Option<First>, file_bytes: u64) -> Reading {
         let header_bytes = (SEGMENT_HEADER_BYTES as u64).min(file_bytes);
         let mut r = Reading { holes: vec![], open: None, valid_end: header_bytes, proven: 0, has_records: false, holes_end: 0, file_bytes };
         match header {
@@ -228,6 +228,10 @@ impl Recovery<'_> {
                 self.seen(h.first_seq);
             }
             _ if header_bytes > 0 => {
+                // The name says which number is first. Not so the last file without a valid record: its group may never
+                // have been acknowledged, so its numbers are not expected.
+                let id = if s.first.is_some() || next.is_some() { s.id } else { 0 };
+                self.expect = self.expect.max(id);
                 let at_seq = self.expect;
                 r.open = Some(Hole { offset: 0, bytes: header_bytes, reason: "the segment's header is damaged", at_seq, missing: (0, 0) });
             }
@@ -278,9 +282,8 @@ impl Recovery<'_> {
             tail.missing = (self.expect, synced);
             self.expect = synced;
             r.holes.push(tail);
-        } else if next.is_some() && synced.is_none() {
-            // Nobody says what was synced here: what is not valid stays and is reported.
-            r.holes.extend(r.open.take());
+        } else if let Some(n) = next.filter(|n| n.synced_seq.is_none()) {
+            self.doubt_tail(&mut r, n.first_seq);
         }
         let mut kept_holes = false;
         for hole in std::mem::take(&mut r.holes) {
@@ -300,6 +303,20 @@ impl Recovery<'_> {
             tracing::warn!(segment = s.id, error = %e, "could not tidy the end of a segment");
         }
         Ok(Some(Closed { id: s.id, end_seq: next.map_or(self.unseen_seq, |n| n.first_seq), bytes: end.min(r.file_bytes) }))
+    }
+
+    /// The next segment begins with `first_seq`, but nobody says what was synced here: what is not valid stays as it is and
+    /// is reported, and so are the numbers that nothing is known of.
+    fn doubt_tail(&mut self, r: &mut Reading, first_seq: u64) {
+        let missing = self.expect > 0 && self.expect < first_seq;
+        let reason = "numbers are missing before the next segment";
+        let nothing = missing.then_some(Hole { offset: r.valid_end, bytes: 0, reason, at_seq: self.expect, missing: (0, 0) });
+        let Some(mut tail) = r.open.take().or(nothing) else { return };
+        if missing {
+            tail.missing = (self.expect, first_seq);
+            self.expect = first_seq;
+        }
+        r.holes.push(tail);
     }
 
     /// Reports a hole as damage, or counts it as torn. True if it was reported.

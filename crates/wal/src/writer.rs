@@ -102,7 +102,6 @@ pub struct Wal {
     settings: Settings,
     closed: VecDeque<Closed>,
     open: Option<Open>,
-    last_id: u64,
     /// Every number below is accounted for on the disk.
     synced_seq: u64,
     next_seq: u64,
@@ -132,7 +131,6 @@ impl Wal {
             settings,
             closed: o.closed.into(),
             open: None,
-            last_id: o.last_id,
             synced_seq: o.synced_seq,
             next_seq,
             group: Group::new(next_seq),
@@ -263,8 +261,7 @@ impl Wal {
 
     fn create_segment(&mut self) -> io::Result<Open> {
         // Numbers are never used twice, so neither is an id, also when the folder was emptied.
-        let id = self.group.first_seq.max(self.last_id + 1);
-        self.last_id = id;
+        let id = self.group.first_seq;
         let file = self.fs.create(&self.dir.join(segment_name(id)))?;
         Ok(Open { id, file, synced_bytes: 0, file_bytes: 0 })
     }

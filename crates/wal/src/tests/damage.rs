@@ -1,5 +1,7 @@
 //! Flipped bits, torn tails, cut and lost files, sectors that cannot be read.
 
+use proptest::prelude::*;
+
 use super::*;
 
 /// Opens a copy of `dir` as it is on `fs` after `change`, and again, and checks what must hold whatever was changed.
@@ -282,4 +284,59 @@ fn other_files_in_the_folder_are_left_alone() {
     fs.reboot(Loss::Nothing);
     assert_eq!(open(&fs).2, want);
     assert_eq!(disk::read(&fs, Path::new("/wal/notes.txt")).unwrap(), b"mine");
+}
+
+/// Overwrites, cuts and removals in any number. Nothing may panic, no frame may appear that was not written, and what is
+/// missing is named exactly, but for the end of the log.
+#[derive(Clone, Debug)]
+enum Harm {
+    Noise { file: usize, at: usize, len: usize, seed: u64 },
+    Zeros { file: usize, at: usize, len: usize },
+    Cut { file: usize, at: usize },
+}
+
+fn harm() -> impl Strategy<Value = Harm> {
+    let len = prop_oneof![1..40usize, 40..600usize];
+    prop_oneof![
+        4 => (0..4usize, 0..600usize, len.clone(), any::<u64>()).prop_map(|(file, at, len, seed)| Harm::Noise { file, at, len, seed }),
+        2 => (0..4usize, 0..600usize, len).prop_map(|(file, at, len)| Harm::Zeros { file, at, len }),
+        1 => (0..4usize, 0..600usize).prop_map(|(file, at)| Harm::Cut { file, at }),
+    ]
+}
+
+impl Harm {
+    fn apply(&self, fs: &SimFs, case: &Case) {
+        let (Harm::Noise { file, .. } | Harm::Zeros { file, .. } | Harm::Cut { file, .. }) = self;
+        let path = &case.files[*file].0;
+        let mut bytes = disk::read(fs, path).unwrap();
+        match *self {
+            Harm::Noise { at, len, seed, .. } => {
+                bytes.iter_mut().skip(at).take(len).zip(payload(seed, len)).for_each(|(b, noise)| *b = noise);
+            }
+            Harm::Zeros { at, len, .. } => bytes.iter_mut().skip(at).take(len).for_each(|b| *b = 0),
+            Harm::Cut { at, .. } => bytes.truncate(at),
+        }
+        disk::write_durably(fs, path, &bytes).unwrap();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_is_harmed_the_rest_is_served_and_the_loss_is_named(harms in proptest::collection::vec(harm(), 1..6)) {
+        let case = Case::new(true);
+        let fs = case.disk();
+        harms.iter().for_each(|h| h.apply(&fs, &case));
+        let (missing, r) = case.missing(&fs);
+        let named = named(&r);
+        let last_there = case.frames.iter().map(|f| f.0).filter(|s| !missing.contains(s)).max().unwrap_or(0);
+        let (inside, end): (Vec<u64>, Vec<u64>) = missing.iter().partition(|&&s| s < last_there);
+        prop_assert!(named.iter().all(|s| missing.contains(s)), "{:?} named, {:?} missing", named, missing);
+        prop_assert!(inside.iter().all(|s| named.contains(s)), "{:?} named, {:?} missing", named, missing);
+        prop_assert!(named.windows(2).all(|w| w[0] < w[1]), "told twice: {:?}", named);
+        prop_assert!(r.next_seq > last_there && end.iter().all(|s| *s > last_there));
+        let (again, second) = case.missing(&fs);
+        prop_assert_eq!(again, missing);
+        prop_assert!(second.damage.iter().all(|d| d.known || d.bytes == 0), "{:?}", second.damage);
+    }
 }
