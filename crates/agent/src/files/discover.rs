@@ -1,6 +1,6 @@
 //! Finding files: which match, which are new, which were renamed, which are gone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -173,9 +173,11 @@ impl Source {
     fn find_recovered(&mut self, now_ns: i64) {
         // Of the files that were once at a path, the one written to last.
         let mut last: HashMap<String, (i64, Position)> = HashMap::new();
-        for (source, position) in std::mem::take(&mut self.recovered) {
+        let recovered = std::mem::take(&mut self.recovered);
+        let known: HashSet<FileId> = recovered.iter().filter_map(|(source, _)| parse_id(source, &self.prefix)).collect();
+        for (source, position) in recovered {
             let mut mtime_ns = position.time_ns;
-            match self.find_renamed(&source, &position) {
+            match self.find_renamed(&source, &position, &known) {
                 Some((id, at)) => {
                     let mut t = Tail::new(id, source, position.clone(), at, State::Rotated, now_ns);
                     t.stored = true;
@@ -196,8 +198,9 @@ impl Source {
         }
     }
 
-    /// Where the file of a stored position lies under another name: by its identity, else by its content.
-    fn find_renamed(&self, source: &str, position: &Position) -> Option<(FileId, PathBuf)> {
+    /// Where the file of a stored position lies under another name: by its identity, else by its content among files that
+    /// have no stored position of their own.
+    fn find_renamed(&self, source: &str, position: &Position, known: &HashSet<FileId>) -> Option<(FileId, PathBuf)> {
         let path = Path::new(&position.path);
         let free = |id: &FileId| !self.tails.contains_key(id);
         let holds = |at: &Path, id: FileId| tail::open_same(at, id).is_ok_and(|f| tail::is_continued_by(position, &f).unwrap_or(false));
@@ -210,7 +213,7 @@ impl Source {
         let name = path.file_name()?.to_str()?;
         let named = |p: &Path| p != path && p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(name)) && self.may_read(p);
         let renamed = siblings(path.parent()?).into_iter().filter(|(p, _)| named(p)).map(|(p, m)| (FileId::of(&m), p));
-        renamed.filter(|(id, _)| free(id)).find(|(id, p)| holds(p, *id))
+        renamed.filter(|(id, _)| free(id) && !known.contains(id)).find(|(id, p)| holds(p, *id))
     }
 
     /// Files that were written to under the path of `old` after it was renamed, and were renamed themselves before anyone

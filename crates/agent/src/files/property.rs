@@ -95,8 +95,9 @@ fn run(pattern: &str, ops: Vec<Op>) {
                 r.poll();
                 r.rename("a.log", &to);
             }
-            // A second truncation before anybody looked destroys what only the first copy led to.
+            // A copy is found by what was read of the original: something must have been, since it was truncated last.
             Op::CopyTruncate if r.path("a.log").exists() => {
+                w.append(&r, 1, 0);
                 settle(&mut r);
                 w.append(&r, 3, 0);
                 let to = w.finish_line(&r);

@@ -244,6 +244,10 @@ impl Source {
         }
         stats::add(&self.context.stats.truncations, 1);
         t.start_over();
+        if t.stored {
+            self.wait_with_position(t);
+            self.offer(t, now_ns, &mut 0)?;
+        }
         Ok(())
     }
 
