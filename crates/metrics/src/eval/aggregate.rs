@@ -1,0 +1,172 @@
+//! Aggregations: series are put into groups once, then each group is calculated over all steps.
+
+use std::collections::HashMap;
+
+use base::labels::METRIC_NAME;
+use base::{Error, Kind, Labels, Result};
+
+use crate::eval::over_time::{mean, quantile, variance};
+use crate::eval::value::{ABSENT, Column, Grid, NAMING, Series, is_present, keep_labels};
+use crate::eval::{Evaluator, kahan};
+use crate::promql::ast::AggregateOp;
+use crate::promql::plan::AggregatePlan;
+
+/// Series that are aggregated together.
+pub struct Group {
+    /// Labels of the result.
+    pub labels: Labels,
+    /// Whether the name among them, if any, no longer holds.
+    pub drop_name: bool,
+    /// Positions of its series.
+    pub members: Vec<usize>,
+}
+
+/// Puts series into groups, in the order in which the groups first occur.
+pub fn groups(a: &AggregatePlan, series: &[Series]) -> Vec<Group> {
+    let mut index: HashMap<Labels, usize> = HashMap::new();
+    let mut out: Vec<Group> = vec![];
+    for (i, s) in series.iter().enumerate() {
+        let named = |n: &str| a.labels.iter().any(|l| l == n);
+        let labels = match (a.without, a.labels.is_empty()) {
+            (false, true) => Labels::empty(),
+            (false, false) => keep_labels(&s.labels, named),
+            (true, _) => keep_labels(&s.labels, |n| !NAMING.contains(&n) && !named(n)),
+        };
+        let g = *index.entry(labels.clone()).or_insert_with(|| {
+            out.push(Group { labels, drop_name: false, members: vec![] });
+            out.len() - 1
+        });
+        out[g].members.push(i);
+        out[g].drop_name |= s.drop_name;
+    }
+    out
+}
+
+impl Evaluator<'_> {
+    /// The value of an aggregation.
+    pub(super) fn aggregate(&self, a: &AggregatePlan, grid: &Grid) -> Result<Vec<Series>> {
+        use AggregateOp as A;
+        if a.op == A::CountValues {
+            return self.count_values(a, grid);
+        }
+        let param = a.param.as_ref().map(|p| self.scalar(p, grid)).transpose()?.unwrap_or_default();
+        let series = self.vector(&a.input, grid)?;
+        let groups = groups(a, &series);
+        match a.op {
+            A::Topk | A::Bottomk => return self.rank(a, &param, series, &groups, grid),
+            A::Limitk | A::LimitRatio => return self.limit(a, &param, series, &groups, grid),
+            _ => {}
+        }
+        if a.op == A::Quantile {
+            for q in param.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
+                self.notes.warn(&format!("quantile value should be between 0 and 1, got {}", lang::number::format(*q)), a.param_span);
+            }
+        }
+        let mut out = Vec::with_capacity(groups.len());
+        for g in groups {
+            self.check()?;
+            let members: Vec<&Column> = g.members.iter().map(|&i| &series[i].column).collect();
+            let column = if members.iter().any(|c| c.histograms.is_some()) {
+                self.aggregate_histograms(a, &members, &param, grid)
+            } else {
+                floats(a.op, &members, &param, grid.n)
+            };
+            if !column.is_empty() {
+                let drop_name = g.drop_name && g.labels.get(METRIC_NAME).is_some();
+                out.push(Series { labels: g.labels, drop_name, column });
+            }
+        }
+        self.budget.columns(&out)?;
+        Ok(out)
+    }
+}
+
+/// An aggregation of float columns.
+pub fn floats(op: AggregateOp, members: &[&Column], param: &[f64], n: usize) -> Column {
+    use AggregateOp as A;
+    Column::of(match op {
+        A::Sum => sums(members, n).into_iter().map(|(s, c, k)| if k == 0 { ABSENT } else if s.is_infinite() { s } else { s + c }).collect(),
+        A::Avg => averages(members, n),
+        A::Min => fold(members, n, |best, v| if v < best || best.is_nan() { v } else { best }),
+        A::Max => fold(members, n, |best, v| if v > best || best.is_nan() { v } else { best }),
+        A::Group => fold(members, n, |_, _| 1.0).into_iter().map(|v| if is_present(v) { 1.0 } else { v }).collect(),
+        A::Count => counts(members, n),
+        A::Stddev => by_step(members, n, |_, v| variance(v).sqrt()),
+        A::Stdvar => by_step(members, n, |_, v| variance(v)),
+        A::Quantile => by_step(members, n, |i, v| quantile(param[i], v)),
+        A::Topk | A::Bottomk | A::CountValues | A::Limitk | A::LimitRatio => vec![ABSENT; n],
+    })
+}
+
+/// For each step the sum, its rounding error, and the number of values.
+fn sums(members: &[&Column], n: usize) -> Vec<(f64, f64, u32)> {
+    let mut out = vec![(0.0, 0.0, 0u32); n];
+    for m in members {
+        for (o, &v) in out.iter_mut().zip(&m.floats) {
+            if is_present(v) {
+                let (s, c) = kahan(v, o.0, o.1);
+                *o = (s, c, o.2 + 1);
+            }
+        }
+    }
+    out
+}
+
+fn averages(members: &[&Column], n: usize) -> Vec<f64> {
+    let totals = sums(members, n);
+    let value = |(i, (s, c, k)): (usize, (f64, f64, u32))| {
+        if k == 0 {
+            return ABSENT;
+        }
+        if s.is_finite() {
+            return s / f64::from(k) + c / f64::from(k);
+        }
+        // The sum overflowed, or there are infinities: the slow way knows.
+        let v: Vec<f64> = members.iter().map(|m| m.floats[i]).filter(|v| is_present(*v)).collect();
+        mean(&v)
+    };
+    totals.into_iter().enumerate().map(value).collect()
+}
+
+fn fold(members: &[&Column], n: usize, f: impl Fn(f64, f64) -> f64) -> Vec<f64> {
+    let mut out = vec![ABSENT; n];
+    for m in members {
+        for (o, &v) in out.iter_mut().zip(&m.floats) {
+            if is_present(v) {
+                *o = if is_present(*o) { f(*o, v) } else { v };
+            }
+        }
+    }
+    out
+}
+
+fn counts(members: &[&Column], n: usize) -> Vec<f64> {
+    let mut out = vec![0u32; n];
+    for m in members {
+        out.iter_mut().zip(&m.floats).for_each(|(o, v)| *o += u32::from(is_present(*v)));
+    }
+    out.into_iter().map(|k| if k == 0 { ABSENT } else { f64::from(k) }).collect()
+}
+
+fn by_step(members: &[&Column], n: usize, mut f: impl FnMut(usize, &mut [f64]) -> f64) -> Vec<f64> {
+    let mut here = Vec::with_capacity(members.len());
+    (0..n)
+        .map(|i| {
+            here.clear();
+            here.extend(members.iter().map(|m| m.floats[i]).filter(|v| is_present(*v)));
+            if here.is_empty() { ABSENT } else { f(i, &mut here) }
+        })
+        .collect()
+}
+
+/// A whole number from a parameter, as `topk` and its kin take it.
+pub fn whole_parameter(v: f64, what: &str) -> Result<i64> {
+    if v.is_nan() {
+        return Err(Error::new(Kind::Unprocessable, format!("Parameter value is NaN for {what}")));
+    }
+    // 2^63 is the first float that does not fit.
+    if v >= 9_223_372_036_854_775_808.0 || v < -9_223_372_036_854_775_808.0 {
+        return Err(Error::new(Kind::Unprocessable, format!("Scalar value {v} overflows int64")));
+    }
+    Ok(v as i64)
+}

@@ -1,0 +1,49 @@
+//! Aggregations of groups that hold native histograms, alone or among floats.
+
+use std::sync::Arc;
+
+use base::Labels;
+
+use crate::eval::Evaluator;
+use crate::eval::aggregate::floats;
+use crate::eval::over_time::sum_histograms;
+use crate::eval::rate::Place;
+use crate::eval::value::{Column, Grid, Sample, is_present};
+use crate::promql::ast::AggregateOp;
+use crate::promql::plan::AggregatePlan;
+
+impl Evaluator<'_> {
+    pub(super) fn aggregate_histograms(&self, a: &AggregatePlan, members: &[&Column], param: &[f64], grid: &Grid) -> Column {
+        use AggregateOp as A;
+        let mut out = match a.op {
+            // Both kinds are counted alike.
+            A::Count | A::Group => Column::absent(grid.n),
+            _ => floats(a.op, members, param, grid.n),
+        };
+        let empty = Labels::empty();
+        let place = Place { labels: &empty, span: a.span, notes: self.notes };
+        for i in 0..grid.n {
+            let here = || members.iter().filter_map(|m| m.histogram(i));
+            let count = here().count();
+            let floats = members.iter().filter(|m| is_present(m.floats[i])).count();
+            match a.op {
+                A::Count if count + floats > 0 => out.floats[i] = (count + floats) as f64,
+                A::Group if count + floats > 0 => out.floats[i] = 1.0,
+                A::Sum | A::Avg if count > 0 && floats > 0 => {
+                    self.notes.mixed("", a.span);
+                    out.clear(i);
+                }
+                A::Sum | A::Avg if count > 0 => {
+                    if let Some(h) = sum_histograms(here().map(|h| &**h), &place) {
+                        let h = if a.op == A::Avg { h.divided(count as f64) } else { h };
+                        out.set(i, Sample::Histogram(Arc::new(h)));
+                    }
+                }
+                A::Count | A::Group | A::Sum | A::Avg => {}
+                _ if count > 0 => self.notes.ignored_histograms(&format!("{} aggregation", a.op.text()), a.span),
+                _ => {}
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,117 @@
+//! Function calls: each to the file of its family.
+
+use base::{Error, Labels, Result};
+
+use crate::eval::Evaluator;
+use crate::eval::edges;
+use crate::eval::math::{go_max, go_min, map_floats, unary};
+use crate::eval::over_time::over_time;
+use crate::eval::rate::{self, Kind, Place, looks_like_counter};
+use crate::eval::regression;
+use crate::eval::value::{Column, Grid, Series, Value};
+use crate::promql::ast::Edge;
+use crate::promql::function::Func;
+use crate::promql::plan::{CallPlan, Plan, RangePlan, RangeSource};
+
+impl Evaluator<'_> {
+    /// The value of a call.
+    pub(super) fn call(&self, c: &CallPlan, grid: &Grid) -> Result<Value> {
+        use Func as F;
+        if let Some(f) = unary(c.func) {
+            return Ok(Value::Vector(map_floats(self.vector(&c.args[0], grid)?, |_, v| f(v))));
+        }
+        Ok(Value::Vector(match c.func {
+            F::Time => return Ok(Value::Scalar((0..grid.n).map(|i| grid.at(i) as f64 / 1000.0).collect())),
+            F::Scalar => return Ok(Value::Scalar(self.to_scalar(&c.args[0], grid)?)),
+            F::MinOf | F::MaxOf => return self.of_two(c, grid),
+            F::Vector => vec![Series::new(Labels::empty(), Column::of(self.scalar(&c.args[0], grid)?))],
+            F::Absent => self.absent(&c.args[0], grid)?,
+            F::AbsentOverTime => self.absent_over_time(&c.args[0], grid)?,
+            F::Clamp | F::ClampMin | F::ClampMax => self.clamp(c, grid)?,
+            F::Round => self.round(c, grid)?,
+            F::Timestamp => self.timestamp(c, grid)?,
+            F::DayOfMonth | F::DayOfWeek | F::DayOfYear | F::DaysInMonth | F::Hour | F::Minute | F::Month | F::Year => self.calendar(c, grid)?,
+            F::LabelReplace => self.label_replace(c, grid)?,
+            F::LabelJoin => self.label_join(c, grid)?,
+            F::Sort | F::SortDesc => self.sort(c, grid)?,
+            F::SortByLabel | F::SortByLabelDesc => self.sort_by_label(c, grid)?,
+            F::HistogramQuantile | F::HistogramFraction => self.histogram_figure(c, grid)?,
+            F::HistogramQuantiles => self.histogram_quantiles(c, grid)?,
+            F::HistogramCount | F::HistogramSum | F::HistogramAvg | F::HistogramStddev | F::HistogramStdvar => self.native_figure(c, grid)?,
+            F::Info => self.info(c, grid)?,
+            _ => self.over_range(c, grid)?,
+        }))
+    }
+
+    fn of_two(&self, c: &CallPlan, grid: &Grid) -> Result<Value> {
+        let mut a = self.scalar(&c.args[0], grid)?;
+        let b = self.scalar(&c.args[1], grid)?;
+        let f = if c.func == Func::MinOf { go_min } else { go_max };
+        a.iter_mut().zip(b).for_each(|(x, y)| *x = f(*x, y));
+        Ok(Value::Scalar(a))
+    }
+
+    /// A function of a range vector.
+    fn over_range(&self, c: &CallPlan, grid: &Grid) -> Result<Vec<Series>> {
+        use Func as F;
+        let at = c.args.iter().position(|a| matches!(a, Plan::Range(_))).ok_or_else(|| Error::internal("no range vector among the arguments"))?;
+        let Plan::Range(r) = &c.args[at] else { return Ok(vec![]) };
+        let mut params = vec![];
+        for (i, a) in c.args.iter().enumerate().filter(|(i, _)| *i != at) {
+            params.push((i, self.scalar(a, grid)?));
+        }
+        let param = |k: usize, step: usize| params.get(k).map_or(0.0, |p: &(usize, Vec<f64>)| p.1[step]);
+        if c.func == F::QuantileOverTime {
+            for q in params.iter().flat_map(|p| &p.1).filter(|q| !(0.0..=1.0).contains(*q)) {
+                self.notes.warn(&format!("quantile value should be between 0 and 1, got {}", lang::number::format(*q)), c.spans[0]);
+            }
+        }
+        if c.func == F::DoubleExponentialSmoothing {
+            for (k, which) in [(0, "smoothing"), (1, "trend")] {
+                params.get(k).map_or(&[][..], |p| &p.1).iter().try_for_each(|v| regression::check_factor(*v, which))?;
+            }
+        }
+        let span = c.spans[at];
+        let edge = edge_of(r);
+        let mut out = self.windows(r, grid, &mut |labels, _, w| {
+            let place = Place { labels, span, notes: self.notes };
+            let kind = |counter, per_second| Kind { counter, per_second };
+            let gain = |k: Kind| if edge == Edge::Inside { rate::extrapolated(k, w, &place) } else { edges::gain(k, edge == Edge::Smoothed, w, &place) };
+            match c.func {
+                F::Rate => gain(kind(true, true)),
+                F::Increase => gain(kind(true, false)),
+                F::Delta => gain(kind(false, false)),
+                F::Irate => rate::instant(true, w, &place),
+                F::Idelta => rate::instant(false, w, &place),
+                F::Deriv => regression::deriv(w, &place),
+                F::PredictLinear => regression::predict_linear(w, param(0, w.step), &place),
+                F::DoubleExponentialSmoothing => regression::smooth(w, param(0, w.step), param(1, w.step), &place),
+                F::Changes | F::Resets if edge == Edge::Anchored => edges::count(c.func, w, &place),
+                f => over_time(f, w, param(0, w.step), &place),
+            }
+        })?;
+        if matches!(c.func, F::Rate | F::Increase) {
+            for s in out.iter().filter(|s| !looks_like_counter(s.name()) && s.column.histograms.is_none()) {
+                self.notes.info(&format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {:?}", s.name()), span);
+            }
+        }
+        if matches!(c.func, F::LastOverTime | F::FirstOverTime) {
+            self.keep_names(r, &mut out);
+        }
+        Ok(out)
+    }
+
+    /// The first and the last sample are still samples of their metric, unless the subquery they come from has none.
+    fn keep_names(&self, r: &RangePlan, out: &mut [Series]) {
+        if let RangeSource::Select(_) = r.source {
+            out.iter_mut().for_each(|s| s.drop_name = false);
+        }
+    }
+}
+
+fn edge_of(r: &RangePlan) -> Edge {
+    match &r.source {
+        RangeSource::Select(s) => s.edge,
+        RangeSource::Subquery { .. } => Edge::Inside,
+    }
+}

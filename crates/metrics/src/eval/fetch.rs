@@ -1,0 +1,152 @@
+//! Brings samples from the store: one scan for a selector, rows handed on series by series within each time slice.
+
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, UInt32Type};
+use arrow_array::{Array, BinaryViewArray, RecordBatch};
+use base::{Error, Labels, Matcher, Result};
+use table::{ScanRequest, TimeRange};
+
+use crate::eval::Evaluator;
+use crate::eval::value::{ABSENT, Histograms, Sample, is_present};
+use crate::histogram::Histogram;
+use crate::spec::{HISTOGRAM, SPEC, VALUE};
+
+/// Samples of a series by time. A staleness marker is an [`ABSENT`] float.
+#[derive(Clone, Debug, Default)]
+pub struct Held {
+    /// Labels.
+    pub labels: Labels,
+    /// Whether the name no longer holds (of a subquery's series).
+    pub drop_name: bool,
+    /// Milliseconds.
+    pub times: Vec<i64>,
+    /// Floats; 0 where there is a histogram.
+    pub values: Vec<f64>,
+    /// Histograms, if there is any.
+    pub histograms: Option<Histograms>,
+}
+
+impl Held {
+    /// Adds a sample.
+    #[inline]
+    pub fn push(&mut self, t: i64, v: f64, h: Option<Arc<Histogram>>) {
+        if h.is_some() && self.histograms.is_none() {
+            self.histograms = Some(vec![None; self.times.len()]);
+        }
+        self.times.push(t);
+        self.values.push(v);
+        if let Some(all) = &mut self.histograms {
+            all.push(h);
+        }
+    }
+    /// Puts another sample in the place of the last.
+    #[inline]
+    pub fn replace_last(&mut self, t: i64, v: f64, h: Option<Arc<Histogram>>) {
+        self.times.pop();
+        self.values.pop();
+        if let Some(all) = &mut self.histograms {
+            all.pop();
+        }
+        self.push(t, v, h);
+    }
+    /// Forgets the first `n`.
+    pub fn forget(&mut self, n: usize) {
+        self.times.drain(..n);
+        self.values.drain(..n);
+        if let Some(all) = &mut self.histograms {
+            all.drain(..n);
+        }
+    }
+    /// The histogram at position `i`.
+    #[inline]
+    pub fn histogram(&self, i: usize) -> Option<&Arc<Histogram>> {
+        self.histograms.as_ref().and_then(|h| h[i].as_ref())
+    }
+    /// The sample at position `i`; `None` for a staleness marker.
+    pub fn sample(&self, i: usize) -> Option<Sample> {
+        match self.histogram(i) {
+            Some(h) => Some(Sample::Histogram(h.clone())),
+            None if is_present(self.values[i]) => Some(Sample::Float(self.values[i])),
+            None => None,
+        }
+    }
+}
+
+/// Rows of one series from one batch.
+pub struct Stretch<'a> {
+    /// Milliseconds.
+    pub times: &'a [i64],
+    /// Floats.
+    pub values: &'a [f64],
+    histograms: Option<&'a BinaryViewArray>,
+    first: usize,
+}
+
+impl Stretch<'_> {
+    /// The sample at position `i`: its float, and its histogram. A histogram that is a staleness marker becomes one.
+    #[inline]
+    pub fn at(&self, i: usize) -> Result<(f64, Option<Arc<Histogram>>)> {
+        let Some(all) = self.histograms.filter(|h| h.is_valid(self.first + i)) else {
+            return Ok((self.values[i], None));
+        };
+        let h = Histogram::decode(all.value(self.first + i)).ok_or_else(|| Error::corrupt("a stored native histogram cannot be read"))?;
+        if is_present(h.sum) { Ok((0.0, Some(Arc::new(h)))) } else { Ok((ABSENT, None)) }
+    }
+}
+
+/// Takes what a scan finds.
+pub trait Taker {
+    /// The series that may come; `rows` names them by position.
+    fn series(&mut self, series: &[Labels]);
+    /// Rows of one series, later than those it had before.
+    fn rows(&mut self, series: usize, rows: &Stretch<'_>) -> Result<()>;
+    /// From now on all rows are at `time` or later.
+    fn reached(&mut self, time: i64) -> Result<()>;
+}
+
+impl Evaluator<'_> {
+    /// Scans the samples of a selector in `first..=last`.
+    pub(super) fn fetch(&self, matchers: &[Matcher], first: i64, last: i64, taker: &mut dyn Taker) -> Result<()> {
+        let range = TimeRange { start: first, end: last.saturating_add(1) };
+        let mut q = ScanRequest::new(&SPEC, self.tenant.clone(), matchers.to_vec(), range);
+        q.columns = vec![VALUE, HISTOGRAM];
+        q.cancel = self.options.cancel.clone();
+        let stream = self.rows.scan(&q)?;
+        taker.series(&stream.series);
+        let mut slice = i64::MIN;
+        for batch in stream.batches {
+            let batch = batch?;
+            self.check()?;
+            if batch.num_rows() == 0 {
+                continue;
+            }
+            let at = SPEC.slice_of(batch.column(1).as_primitive::<Int64Type>().value(0));
+            if at != slice {
+                slice = at;
+                taker.reached(at)?;
+            }
+            hand_out(&batch, stream.series.len(), taker)?;
+        }
+        Ok(())
+    }
+}
+
+/// Cuts a batch into stretches of one series.
+fn hand_out(batch: &RecordBatch, known: usize, taker: &mut dyn Taker) -> Result<()> {
+    let series = batch.column(0).as_primitive::<UInt32Type>().values();
+    let times = batch.column(1).as_primitive::<Int64Type>().values();
+    let values = batch.column(2).as_primitive::<Float64Type>().values();
+    let histograms = Some(batch.column(3).as_binary_view()).filter(|h| h.null_count() < h.len());
+    let mut i = 0;
+    while i < series.len() {
+        let n = series[i..].iter().position(|s| *s != series[i]).unwrap_or(series.len() - i);
+        if series[i] as usize >= known {
+            return Err(Error::internal("a scan answered with an unknown series"));
+        }
+        taker.rows(series[i] as usize, &Stretch { times: &times[i..i + n], values: &values[i..i + n], histograms, first: i })?;
+        i += n;
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! `label_replace` and `label_join`.
+
+use std::collections::HashSet;
+
+use base::labels::METRIC_NAME;
+use base::{Error, Kind, Result};
+
+use crate::eval::value::{Grid, Series, with_labels};
+use crate::eval::{Evaluator, same_labels};
+use crate::promql::plan::{CallPlan, Plan};
+
+fn text(p: &Plan) -> &str {
+    match p {
+        Plan::Text(t) => t,
+        _ => "",
+    }
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(Kind::Unprocessable, message)
+}
+
+impl Evaluator<'_> {
+    /// `label_replace(v, dst, replacement, src, pattern)`.
+    pub(super) fn label_replace(&self, c: &CallPlan, grid: &Grid) -> Result<Vec<Series>> {
+        let [dst, replacement, src, pattern] = [1, 2, 3, 4].map(|i| text(&c.args[i]));
+        let matcher = lang::matcher::build(src, base::MatchOp::Re, pattern, c.spans[4]);
+        matcher.map_err(|_| invalid(format!("invalid regular expression in label_replace(): {pattern}")))?;
+        let translated = lang::re2::translate(pattern).map_err(|m| invalid(format!("invalid regular expression in label_replace(): {m}")))?;
+        let re = regex::RegexBuilder::new(&format!("^(?s:{translated})$"))
+            .size_limit(base::limits::REGEX_COMPILED_BYTES)
+            .build()
+            .map_err(|_| invalid(format!("invalid regular expression in label_replace(): {pattern}")))?;
+        if dst.is_empty() {
+            return Err(invalid(format!("invalid destination label name in label_replace(): {dst}")));
+        }
+        let mut series = self.vector(&c.args[0], grid)?;
+        for s in &mut series {
+            let mut new = String::new();
+            {
+                let Some(found) = re.captures(s.labels.get(src).unwrap_or("")) else { continue };
+                found.expand(replacement, &mut new);
+            }
+            s.labels = with_labels(&s.labels, &[(dst, &new)]);
+            if dst == METRIC_NAME {
+                s.drop_name = false;
+            }
+        }
+        unique(series)
+    }
+
+    /// `label_join(v, dst, separator, src...)`.
+    pub(super) fn label_join(&self, c: &CallPlan, grid: &Grid) -> Result<Vec<Series>> {
+        let (dst, separator) = (text(&c.args[1]), text(&c.args[2]));
+        let sources: Vec<&str> = c.args[3..].iter().map(text).collect();
+        if dst.is_empty() {
+            return Err(invalid(format!("invalid destination label name in label_join(): {dst}")));
+        }
+        if let Some(s) = sources.iter().find(|s| s.is_empty()) {
+            return Err(invalid(format!("invalid source label name in label_join(): {s}")));
+        }
+        let mut series = self.vector(&c.args[0], grid)?;
+        for s in &mut series {
+            let parts: Vec<&str> = sources.iter().map(|n| s.labels.get(n).unwrap_or("")).collect();
+            let new = parts.join(separator);
+            s.labels = with_labels(&s.labels, &[(dst, &new)]);
+            if dst == METRIC_NAME {
+                s.drop_name = false;
+            }
+        }
+        unique(series)
+    }
+}
+
+/// Refuses series that have become the same at any step.
+fn unique(series: Vec<Series>) -> Result<Vec<Series>> {
+    let mut seen = HashSet::with_capacity(series.len());
+    if series.iter().all(|s| seen.insert((&s.labels, s.drop_name))) {
+        return Ok(series);
+    }
+    let mut by_labels: std::collections::HashMap<&base::Labels, Vec<&Series>> = std::collections::HashMap::new();
+    series.iter().for_each(|s| by_labels.entry(&s.labels).or_default().push(s));
+    for same in by_labels.values().filter(|s| s.len() > 1) {
+        let n = same[0].column.len();
+        if (0..n).any(|i| same.iter().filter(|s| s.column.has(i)).count() > 1) {
+            return Err(same_labels());
+        }
+    }
+    Ok(series)
+}

@@ -1,0 +1,334 @@
+//! Evaluation of checked queries over the rows of a store.
+//!
+//! Each selector is scanned once over all the time the query needs; what comes is kept as columns of times and values
+//! per series, already thinned to what can still be seen from a step. Then each series is taken over all steps before
+//! the next one (series-major): windows move along its samples, operators run along columns, and labels are looked at
+//! once per series, never per step. A step without a value holds the staleness marker ([`value::ABSENT`]).
+//!
+//! Rejected: step by step over all series (the order Prometheus had at first), which looks up labels at every step;
+//! streaming operators between threads, which buys little on the sizes that fit the sample limit.
+
+mod absent;
+mod aggregate;
+mod aggregate_native;
+mod binary;
+mod budget;
+mod calendar;
+mod call;
+mod classic;
+mod count_values;
+mod edges;
+mod elementwise;
+mod fetch;
+mod info;
+mod labels;
+mod limit;
+mod matching;
+mod math;
+mod native;
+mod notes;
+mod order;
+mod over_time;
+mod rank;
+mod rate;
+mod regression;
+mod select;
+mod sets;
+mod subquery;
+pub mod value;
+mod window;
+
+use std::time::{Duration, Instant};
+
+use base::{Error, Kind, Labels, Result, Tenant};
+use table::{Cancel, Rows};
+
+use crate::eval::budget::Budget;
+use crate::eval::notes::Notes;
+use crate::eval::value::{Column, Grid, Sample, Series};
+use crate::limits;
+use crate::promql::function::Type;
+use crate::promql::plan::{Plan, QueryTimes, RangePlan, plan};
+use crate::promql::{Expr, parse};
+
+/// How a query is evaluated.
+#[derive(Clone)]
+pub struct Options {
+    /// How far back an instant selector looks, milliseconds.
+    pub lookback_ms: i64,
+    /// Step of subqueries that name none, milliseconds.
+    pub subquery_step_ms: i64,
+    /// Samples that may be held at one time.
+    pub max_samples: usize,
+    /// Time the query may take.
+    pub timeout: Option<Duration>,
+    /// Stops it early.
+    pub cancel: Cancel,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            lookback_ms: limits::LOOKBACK_MS,
+            subquery_step_ms: 60_000,
+            max_samples: limits::QUERY_SAMPLES,
+            timeout: None,
+            cancel: Cancel::default(),
+        }
+    }
+}
+
+/// One series of an instant query's result.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VectorSample {
+    /// Labels.
+    pub labels: Labels,
+    /// Milliseconds.
+    pub time_ms: i64,
+    /// Value.
+    pub sample: Sample,
+}
+
+/// One series of a range: points by time, milliseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MatrixSeries {
+    /// Labels.
+    pub labels: Labels,
+    /// Points.
+    pub points: Vec<(i64, Sample)>,
+}
+
+/// The value of a query.
+#[derive(Clone, Debug, PartialEq)]
+pub enum QueryValue {
+    /// Time in milliseconds and number.
+    Scalar(i64, f64),
+    /// Series at one time.
+    Vector(Vec<VectorSample>),
+    /// Series over time.
+    Matrix(Vec<MatrixSeries>),
+    /// Time in milliseconds and text.
+    String(i64, String),
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryResult {
+    /// The value.
+    pub value: QueryValue,
+    /// What is probably wrong with the query or the data.
+    pub warnings: Vec<String>,
+    /// What may be wrong with them.
+    pub infos: Vec<String>,
+}
+
+/// Evaluates a query at one time.
+pub fn instant(rows: &dyn Rows, tenant: &Tenant, query: &str, time_ms: i64, options: &Options) -> Result<QueryResult> {
+    check_times(&[time_ms])?;
+    let expr = parse(query)?;
+    let plan = plan(&expr, query, QueryTimes { start: time_ms, end: time_ms, step: 0 })?;
+    let notes = Notes::new(query);
+    let ev = Evaluator::new(rows, tenant, options, &notes);
+    let grid = Grid { start: time_ms, step: 1, n: 1 };
+    let value = match &plan {
+        Plan::Range(r) => QueryValue::Matrix(ev.raw_matrix(r, &grid)?),
+        p => match ev.eval(p, &grid)? {
+            value::Value::Scalar(v) => QueryValue::Scalar(time_ms, v[0]),
+            value::Value::Text(t) => QueryValue::String(time_ms, t),
+            value::Value::Vector(v) => QueryValue::Vector(
+                finish_names(v)?
+                    .into_iter()
+                    .filter_map(|s| s.column.get(0).map(|sample| VectorSample { labels: s.labels, time_ms, sample }))
+                    .collect(),
+            ),
+        },
+    };
+    drop(ev);
+    let (warnings, infos) = notes.finish();
+    Ok(QueryResult { value, warnings, infos })
+}
+
+/// Evaluates a query at `start_ms`, `start_ms + step_ms`, ... up to `end_ms`.
+pub fn range(rows: &dyn Rows, tenant: &Tenant, query: &str, start_ms: i64, end_ms: i64, step_ms: i64, options: &Options) -> Result<QueryResult> {
+    check_times(&[start_ms, end_ms])?;
+    if end_ms < start_ms {
+        return Err(Error::invalid("end timestamp must not be before start time"));
+    }
+    if step_ms <= 0 {
+        return Err(Error::invalid("zero or negative query resolution step widths are not accepted. Try a positive integer"));
+    }
+    let steps = (end_ms - start_ms) / step_ms;
+    if steps > limits::RANGE_STEPS {
+        return Err(Error::invalid("exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"));
+    }
+    let expr = parse(query)?;
+    let plan = plan(&expr, query, QueryTimes { start: start_ms, end: end_ms, step: step_ms })?;
+    let grid = Grid { start: start_ms, step: step_ms, n: steps as usize + 1 };
+    let notes = Notes::new(query);
+    let ev = Evaluator::new(rows, tenant, options, &notes);
+    let series = match plan.ty() {
+        Type::Scalar | Type::Vector => match ev.eval(&plan, &grid)? {
+            value::Value::Scalar(v) => vec![Series::new(Labels::empty(), Column::of(v))],
+            value::Value::Vector(v) => finish_names(v)?,
+            value::Value::Text(_) => return Err(Error::internal("an expression of numbers gave a text")),
+        },
+        other => return Err(range_type_error(&expr, query, other)),
+    };
+    drop(ev);
+    let mut out: Vec<MatrixSeries> = series.into_iter().filter_map(|s| points_of(s, &grid)).collect();
+    out.sort_by(|a, b| a.labels.cmp(&b.labels));
+    let (warnings, infos) = notes.finish();
+    Ok(QueryResult { value: QueryValue::Matrix(out), warnings, infos })
+}
+
+fn range_type_error(_expr: &Expr, _query: &str, got: Type) -> Error {
+    Error::invalid(format!("invalid expression type {:?} for range query, must be Scalar or instant Vector", got.name()))
+}
+
+/// Times so far out that adding a window to them could overflow are nobody's.
+fn check_times(times: &[i64]) -> Result<()> {
+    if times.iter().any(|t| t.unsigned_abs() > 1 << 60) {
+        return Err(Error::invalid("time is out of range"));
+    }
+    Ok(())
+}
+
+fn points_of(s: Series, grid: &Grid) -> Option<MatrixSeries> {
+    let points: Vec<(i64, Sample)> = (0..grid.n).filter_map(|i| s.column.get(i).map(|v| (grid.at(i), v))).collect();
+    if points.is_empty() { None } else { Some(MatrixSeries { labels: s.labels, points }) }
+}
+
+/// Removes the names that no longer hold, and puts together series that are the same without them.
+fn finish_names(series: Vec<Series>) -> Result<Vec<Series>> {
+    let mut out: Vec<Series> = Vec::with_capacity(series.len());
+    let mut seen: std::collections::HashMap<Labels, usize> = std::collections::HashMap::with_capacity(series.len());
+    for mut s in series {
+        if s.drop_name {
+            s.labels = value::without_name(&s.labels);
+            s.drop_name = false;
+        }
+        match seen.entry(s.labels.clone()) {
+            std::collections::hash_map::Entry::Vacant(e) => {
+                e.insert(out.len());
+                out.push(s);
+            }
+            std::collections::hash_map::Entry::Occupied(e) => merge_into(&mut out[*e.get()].column, &s.column)?,
+        }
+    }
+    Ok(out)
+}
+
+/// Adds the values of `from`; both having one at a step is an error.
+fn merge_into(into: &mut Column, from: &Column) -> Result<()> {
+    for i in 0..into.len() {
+        if let Some(v) = from.get(i) {
+            if into.has(i) {
+                return Err(same_labels());
+            }
+            into.set(i, v);
+        }
+    }
+    Ok(())
+}
+
+fn same_labels() -> Error {
+    Error::new(Kind::Unprocessable, "vector cannot contain metrics with the same labelset")
+}
+
+/// Adds `v` to a running sum with its rounding error kept apart (Kahan's summation as improved by Neumaier).
+#[inline]
+pub(crate) fn kahan(v: f64, sum: f64, rest: f64) -> (f64, f64) {
+    let t = sum + v;
+    if t.is_infinite() {
+        return (t, 0.0);
+    }
+    let lost = if sum.abs() >= v.abs() { (sum - t) + v } else { (v - t) + sum };
+    (t, rest + lost)
+}
+
+/// Evaluates plans.
+pub(crate) struct Evaluator<'a> {
+    rows: &'a dyn Rows,
+    tenant: &'a Tenant,
+    options: &'a Options,
+    notes: &'a Notes<'a>,
+    budget: Budget,
+    deadline: Option<Instant>,
+}
+
+impl<'a> Evaluator<'a> {
+    fn new(rows: &'a dyn Rows, tenant: &'a Tenant, options: &'a Options, notes: &'a Notes<'a>) -> Self {
+        let deadline = options.timeout.and_then(|t| Instant::now().checked_add(t));
+        Evaluator { rows, tenant, options, notes, budget: Budget::new(options.max_samples), deadline }
+    }
+
+    /// An error if nobody waits any more or the time is up. Called once per series or batch.
+    fn check(&self) -> Result<()> {
+        self.options.cancel.check()?;
+        match self.deadline {
+            Some(d) if Instant::now() > d => Err(Error::new(Kind::Timeout, "query timed out in expression evaluation")),
+            _ => Ok(()),
+        }
+    }
+
+    /// The value of `plan` at each step of `grid`.
+    fn eval(&self, plan: &Plan, grid: &Grid) -> Result<value::Value> {
+        self.check()?;
+        Ok(match plan {
+            Plan::Number(v) => value::Value::Scalar(vec![*v; grid.n]),
+            Plan::Text(t) => value::Value::Text(t.clone()),
+            Plan::Select(s) => value::Value::Vector(self.select(s, grid)?),
+            Plan::Range(_) => return Err(Error::internal("a range vector has no value of its own")),
+            Plan::Negate(p) => self.negate(p, grid)?,
+            Plan::Binary(b) => self.binary(b, grid)?,
+            Plan::Aggregate(a) => value::Value::Vector(self.aggregate(a, grid)?),
+            Plan::Call(c) => self.call(c, grid)?,
+            Plan::Invariant(p) => self.invariant(p, grid)?,
+        })
+    }
+
+    /// Evaluated once, then the same at every step.
+    fn invariant(&self, plan: &Plan, grid: &Grid) -> Result<value::Value> {
+        Ok(match self.eval(plan, &grid.first_only())? {
+            value::Value::Scalar(v) => value::Value::Scalar(vec![v[0]; grid.n]),
+            value::Value::Vector(mut v) => {
+                for s in &mut v {
+                    s.column = s.column.spread(grid.n);
+                }
+                self.budget.columns(&v)?;
+                value::Value::Vector(v)
+            }
+            t => t,
+        })
+    }
+
+    /// The value of a plan that is a vector by its type.
+    fn vector(&self, plan: &Plan, grid: &Grid) -> Result<Vec<Series>> {
+        match self.eval(plan, grid)? {
+            value::Value::Vector(v) => Ok(v),
+            _ => Err(Error::internal("expected an instant vector")),
+        }
+    }
+
+    /// The value of a plan that is a scalar by its type.
+    fn scalar(&self, plan: &Plan, grid: &Grid) -> Result<Vec<f64>> {
+        match self.eval(plan, grid)? {
+            value::Value::Scalar(v) => Ok(v),
+            _ => Err(Error::internal("expected a scalar")),
+        }
+    }
+
+    /// Samples as they are, for an instant query of a range vector.
+    fn raw_matrix(&self, r: &RangePlan, grid: &Grid) -> Result<Vec<MatrixSeries>> {
+        let mut out = vec![];
+        self.windows(r, grid, &mut |labels, drop_name, w| {
+            let points: Vec<(i64, Sample)> = (0..w.len()).map(|i| (w.times()[i], w.sample(i))).collect();
+            if !points.is_empty() {
+                let labels = if drop_name { value::without_name(labels) } else { labels.clone() };
+                out.push(MatrixSeries { labels, points });
+            }
+            None
+        })?;
+        Ok(out)
+    }
+}

@@ -1,0 +1,45 @@
+//! `and`, `or`, `unless`: sets of series, step by step.
+
+use std::collections::HashMap;
+
+use base::{Labels, Result};
+
+use crate::eval::Evaluator;
+use crate::eval::matching::signature;
+use crate::eval::value::Series;
+use crate::promql::ast::BinaryOp;
+use crate::promql::plan::BinaryPlan;
+
+impl Evaluator<'_> {
+    /// A set operation.
+    pub(super) fn set_operation(&self, b: &BinaryPlan, left: Vec<Series>, right: Vec<Series>) -> Result<Vec<Series>> {
+        let key = |s: &Series| signature(&b.matching, &s.labels);
+        let (filter, mut filtered, keep_where_there) = match b.op {
+            BinaryOp::And => (&right, left.clone(), true),
+            BinaryOp::Unless => (&right, left.clone(), false),
+            _ => (&left, right.clone(), false),
+        };
+        // For each signature the steps at which the other side has it.
+        let mut there: HashMap<Labels, Vec<bool>> = HashMap::new();
+        for s in filter {
+            self.check()?;
+            let steps = there.entry(key(s)).or_insert_with(|| vec![false; s.column.len()]);
+            steps.iter_mut().enumerate().for_each(|(i, t)| *t |= s.column.has(i));
+        }
+        for s in &mut filtered {
+            self.check()?;
+            match there.get(&key(s)) {
+                Some(steps) => (0..steps.len()).filter(|&i| steps[i] != keep_where_there).for_each(|i| s.column.clear(i)),
+                None if keep_where_there => (0..s.column.len()).for_each(|i| s.column.clear(i)),
+                None => {}
+            }
+        }
+        filtered.retain(|s| !s.column.is_empty());
+        if b.op != BinaryOp::Or {
+            return Ok(filtered);
+        }
+        let mut out = left;
+        out.extend(filtered);
+        Ok(out)
+    }
+}

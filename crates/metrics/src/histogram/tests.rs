@@ -1,0 +1,89 @@
+use std::sync::Arc;
+
+use super::*;
+
+fn exponential(schema: i32, zero: (f64, f64), positive: &[(i32, f64)], sum: f64) -> Histogram {
+    let count = zero.1 + positive.iter().map(|(_, c)| c).sum::<f64>();
+    Histogram { schema, zero_threshold: zero.0, zero_count: zero.1, positive: positive.to_vec(), count, sum, ..Histogram::default() }
+}
+
+#[test]
+fn bounds_are_powers() {
+    assert_eq!(exponential_bound(0, 0), 1.0);
+    assert_eq!(exponential_bound(3, 0), 8.0);
+    assert_eq!(exponential_bound(1, 1), 2f64.sqrt());
+    assert_eq!(exponential_bound(1, -1), 4.0);
+    assert_eq!(exponential_bound(-1, 0), 0.5);
+    assert_eq!(exponential_bound(1024, 0), f64::MAX);
+    assert_eq!(exponential_bound(1025, 0), f64::INFINITY);
+}
+
+#[test]
+fn a_message_is_decoded_and_damage_is_not() {
+    // count_int 5, sum 2.5, schema 1, zero_threshold 0.5, zero_count_int 1, one positive span (offset -1, 2 buckets), deltas 1 and 2.
+    let mut m = vec![0x08, 5, 0x19];
+    m.extend(2.5f64.to_le_bytes());
+    m.extend([0x20, 2, 0x29]);
+    m.extend(0.5f64.to_le_bytes());
+    m.extend([0x30, 1, 0x5a, 4, 0x08, 1, 0x10, 2, 0x62, 2, 2, 4]);
+    let h = Histogram::decode(&m).unwrap();
+    assert_eq!((h.count, h.sum, h.schema, h.zero_count), (5.0, 2.5, 1, 1.0));
+    assert_eq!(h.positive, [(-1, 1.0), (0, 3.0)]);
+    for n in 0..m.len() {
+        let _ = Histogram::decode(&m[..n]);
+    }
+    m.extend([0x62, 1, 2]);
+    assert!(Histogram::decode(&m).is_none(), "more counts than the spans have room for");
+}
+
+#[test]
+fn sums_meet_at_the_lower_resolution_and_the_wider_zero() {
+    let a = exponential(1, (0.0, 0.0), &[(1, 1.0), (2, 2.0), (3, 3.0)], 10.0);
+    let b = exponential(0, (0.0, 0.0), &[(1, 4.0)], 5.0);
+    let (s, _) = a.add(&b).unwrap();
+    assert_eq!((s.schema, &s.positive[..], s.sum, s.count), (0, &[(1, 7.0), (2, 3.0)][..], 15.0, 10.0));
+    let wide = exponential(0, (1.0, 2.0), &[(2, 1.0)], 1.0);
+    let fine = exponential(0, (0.1, 1.0), &[(0, 5.0), (1, 1.0)], 1.0);
+    let (s, _) = wide.add(&fine).unwrap();
+    assert_eq!((s.zero_threshold, s.zero_count, &s.positive[..]), (1.0, 8.0, &[(1, 1.0), (2, 1.0)][..]));
+    let custom = Histogram { schema: CUSTOM, ..Histogram::default() };
+    assert!(custom.add(&a).is_err());
+}
+
+#[test]
+fn custom_bounds_that_differ_are_reduced_to_the_common_ones() {
+    let h = |bounds: &[f64], counts: &[f64]| Histogram {
+        schema: CUSTOM,
+        bounds: Arc::from(bounds),
+        positive: counts.iter().enumerate().map(|(i, c)| (i as i32, *c)).collect(),
+        count: counts.iter().sum(),
+        ..Histogram::default()
+    };
+    let (s, remarks) = h(&[1.0, 2.0, 3.0], &[1.0, 1.0, 1.0, 1.0]).add(&h(&[1.0, 3.0], &[1.0, 1.0, 1.0])).unwrap();
+    assert!(remarks.bounds_reconciled);
+    assert_eq!((&s.bounds[..], &s.positive[..]), (&[1.0, 3.0][..], &[(0, 2.0), (1, 3.0), (2, 2.0)][..]));
+}
+
+#[test]
+fn resets_are_seen_in_any_bucket() {
+    let a = exponential(0, (0.0, 0.0), &[(1, 4.0), (2, 2.0)], 5.0);
+    let more = exponential(0, (0.0, 0.0), &[(1, 4.0), (2, 3.0)], 8.0);
+    let moved = exponential(0, (0.0, 0.0), &[(1, 3.0), (2, 5.0)], 8.0);
+    assert!(!more.resets(&a) && moved.resets(&a) && a.resets(&more));
+    let said = Histogram { hint: ResetHint::Reset, ..more.clone() };
+    assert!(said.resets(&a));
+    let finer = exponential(1, (0.0, 0.0), &[(1, 9.0), (2, 9.0), (3, 9.0)], 8.0);
+    assert!(finer.resets(&a), "resolution only ever goes down without a reset");
+}
+
+#[test]
+fn quantiles_and_fractions() {
+    let h = exponential(0, (0.0, 0.0), &[(1, 1.0), (2, 1.0)], 4.0);
+    assert_eq!(h.quantile(0.5), 2.0);
+    assert!((h.quantile(0.75) - 8f64.sqrt()).abs() < 1e-12);
+    assert_eq!((h.quantile(-1.0), h.quantile(2.0)), (f64::NEG_INFINITY, f64::INFINITY));
+    assert!(Histogram::default().quantile(0.5).is_nan());
+    assert_eq!(h.fraction(2.0, 4.0), 0.5);
+    assert_eq!(h.fraction(f64::NEG_INFINITY, f64::INFINITY), 1.0);
+    assert_eq!(h.fraction(3.0, 3.0), 0.0);
+}
