@@ -6,7 +6,8 @@ use crate::source::Source;
 pub const BELOW: &[&str] = &["disk", "wal", "table", "cluster"];
 
 /// Words that no identifier and no string there may contain. `Metric` is not among them: the engine counts itself.
-/// Neither is `log`, which is what `tracing` writes, nor the bare `trace`, which is one of its levels.
+/// Neither is `log`, which is what `tracing` writes, nor the bare `trace`, which is one of its levels, nor `span`, which is
+/// a stretch of rows as often as a piece of a trace.
 const WORDS: &[&str] = &[
     "loki",
     "prometheus",
@@ -20,8 +21,6 @@ const WORDS: &[&str] = &[
     "traceql",
     "logs",
     "traces",
-    "span",
-    "spans",
     "samples",
     "exemplar",
     "exemplars",
@@ -32,8 +31,22 @@ const WORDS: &[&str] = &[
 ];
 
 /// Pairs of words that name a signal together.
-const PAIRS: &[(&str, &str)] =
-    &[("trace", "id"), ("log", "line"), ("log", "stream"), ("service", "name"), ("stale", "marker"), ("remote", "write")];
+const PAIRS: &[(&str, &str)] = &[
+    ("trace", "id"),
+    ("span", "id"),
+    ("span", "kind"),
+    ("span", "name"),
+    ("root", "span"),
+    ("child", "span"),
+    ("log", "line"),
+    ("log", "stream"),
+    ("service", "name"),
+    ("stale", "marker"),
+    ("remote", "write"),
+];
+
+/// Names of tables, as whole strings.
+const QUOTED: &[&str] = &["\"spans\"", "\"metrics\""];
 
 /// Places where a shipped file names a signal: line and word.
 pub fn signals(source: &Source) -> Vec<(usize, String)> {
@@ -43,6 +56,7 @@ pub fn signals(source: &Source) -> Vec<(usize, String)> {
         found.extend(words.iter().filter(|w| WORDS.contains(&w.as_str())).map(|w| (n + 1, w.clone())));
         let pairs = words.windows(2).filter(|w| PAIRS.contains(&(w[0].as_str(), w[1].as_str())));
         found.extend(pairs.map(|w| (n + 1, w.join(" "))));
+        found.extend(QUOTED.iter().filter(|q| line.contains(**q)).map(|q| (n + 1, (*q).to_owned())));
     }
     found
 }
@@ -76,8 +90,9 @@ mod tests {
     #[test]
     fn planted_names_are_caught() {
         for planted in [
-            "fn scan_spans() {}",
-            "struct SpanRows;",
+            "fn scan_samples() {}",
+            "struct RootSpan;",
+            "if spec.name == \"spans\" {}",
             "if spec.name == \"logs\" {}",
             "use logs::SPEC;",
             "let samples = 3;",
@@ -89,7 +104,7 @@ mod tests {
         ] {
             assert_eq!(found(planted).len(), 1, "{planted}: {:?}", found(planted));
         }
-        assert_eq!(signals(&Source { path: "a.rs".into(), text: "\n\nlet spans;".into() }), vec![(3, "spans".into())]);
+        assert_eq!(signals(&Source { path: "a.rs".into(), text: "\n\nlet traces;".into() }), vec![(3, "traces".into())]);
     }
 
     #[test]
@@ -99,6 +114,7 @@ mod tests {
             "tracing::warn!(segment, \"damaged\");",
             "pub struct Metric; fn metrics() {}",
             "fn a() {}\n#[cfg(test)]\nmod tests { const T: &str = \"logs\"; }",
+            "let span = rows.span(); let spans = [span];",
             "let catalogs = dialogs;",
             "let backtrace = lifespan;",
         ] {
