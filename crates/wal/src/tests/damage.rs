@@ -149,6 +149,41 @@ fn the_number_of_a_torn_frame_is_not_used_again() {
 }
 
 #[test]
+fn what_a_crash_left_of_a_first_group_is_removed_and_its_name_not_used_again() {
+    let fs = SimFs::default();
+    fs.create_dir_all(Path::new(DIR)).unwrap();
+    let leftover = Path::new(DIR).join(format::segment_name(5));
+    disk::write_durably(&fs, &leftover, &[0xaa; 700]).unwrap();
+    let (_, r, _) = open(&fs);
+    assert_eq!((r.next_seq, r.torn_tail_bytes, r.damage.len()), (6, 700, 0));
+    fs.power_cut();
+    assert!(segment_files(&fs).is_empty());
+}
+
+#[test]
+fn what_is_set_aside_is_durable() {
+    let case = Case::new(true);
+    let fs = case.disk();
+    fs.flip(&case.files[0].0, 150, 1).unwrap();
+    let harmed = disk::read(&fs, &case.files[0].0).unwrap();
+    open(&fs);
+    fs.power_cut();
+    let aside = disk::read(&fs, &Path::new(DIR).join("damaged/00000000000000000001-112-72.lost")).unwrap();
+    assert_eq!(aside, harmed[112..184]);
+}
+
+#[test]
+fn a_record_that_comes_again_is_not_handed_out_again() {
+    let case = Case::new(false);
+    let fs = case.disk();
+    let (path, content) = &case.files[3];
+    let again = &content[112..112 + 32 + 30];
+    fs.open(path).unwrap().write_at(content.len() as u64, again).unwrap();
+    let (missing, r) = case.missing(&fs);
+    assert_eq!((missing.len(), r.torn_tail_bytes, r.frames), (0, again.len() as u64, case.frames.len() as u64));
+}
+
+#[test]
 fn a_log_cut_anywhere_gives_what_is_before_the_cut() {
     let case = Case::new(true);
     let (path, content) = &case.files[3];
