@@ -68,14 +68,15 @@ impl Engine {
 
     /// Frames from `from` on tell positions; frames from `in_runs` on hold rows that are nowhere else.
     fn replay(&self, from: u64, in_runs: u64) -> Result<()> {
-        let wal_settings = wal::Settings { segment_bytes: self.settings.wal_segment_bytes, ..wal::Settings::default() };
+        let wal_settings = wal::Settings { segment_bytes: self.settings.wal_segment_bytes };
         let (mut wal, recovered) = wal::Wal::open(self.fs.clone(), &self.keys.wal(), wal_settings, from, &mut |f| {
             if f.kind == frame::PUSH {
                 self.replay_frame(f.seq, &Bytes::copy_from_slice(f.payload), f.seq >= in_runs)?;
             }
             Ok(())
         })?;
-        for d in &recovered.damage {
+        // What an earlier start reported is known; what was never surely synced was never surely acknowledged.
+        for d in recovered.damage.iter().filter(|d| !d.known && d.was_synced) {
             self.lost(format!("wal segment {} offset {}", d.segment, d.offset), "wal_damaged", None, Some(d.bytes), match d.seq_range {
                 Some((a, b)) => format!("{}; {} requests between sequence numbers {a} and {b}", d.reason, b.saturating_sub(a).saturating_add(1)),
                 None => d.reason.clone(),
