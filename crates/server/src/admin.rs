@@ -1,11 +1,9 @@
 //! For operators: readiness, figures, flush, the ledger.
 
-use axum::body::Body;
-use axum::http::{Response, StatusCode};
 use base::stats::Exposition;
 use base::{Error, Tenant};
 
-use crate::app::{Call, json, reply};
+use crate::app::{Call, json, no_content, reply};
 use crate::routes::Answer;
 
 /// `GET /ready`: 200 `ready`, or 503 and what is not.
@@ -30,9 +28,7 @@ pub(crate) async fn metrics(call: Call) -> Answer {
 pub(crate) async fn flush(call: Call) -> Answer {
     let backend = call.app.backend.clone();
     call.app.queries.run(move || backend.flush()).await?;
-    let mut r = Response::new(Body::empty());
-    *r.status_mut() = StatusCode::NO_CONTENT;
-    Ok(r)
+    Ok(no_content())
 }
 
 /// `GET /api/v1/ledger?tenant=`: what was refused or lost; of all tenants when none is named.
@@ -42,4 +38,9 @@ pub(crate) async fn ledger(mut call: Call) -> Answer {
     let backend = call.app.backend.clone();
     let value = call.app.queries.run(move || backend.ledger(tenant.as_ref())).await?;
     Ok(json(value.to_string()))
+}
+
+/// Which version this is, in the fields that clients know.
+pub(crate) fn build() -> serde_json::Value {
+    serde_json::json!({"version": env!("CARGO_PKG_VERSION"), "revision": "", "branch": "", "buildUser": "", "buildDate": "", "goVersion": ""})
 }

@@ -1,15 +1,18 @@
 //! What every adapter shares: the store, the pools, and the few steps each request takes.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method, Response, Uri};
+use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
 use base::{Error, Kind, Result, Tenant};
-use table::{Cancel, FrameHeader, Rows};
+use bytes::Bytes;
+use table::{Cancel, FrameHeader, Ingested, Rows};
 
-use crate::backend::{Backend, Ingested};
+use crate::backend::Backend;
 use crate::body::{self, Budget, Received};
 use crate::cpu::Pool;
 use crate::params::Params;
@@ -71,9 +74,16 @@ impl Call {
         Ok(Call { app, method: parts.method, uri: parts.uri, headers: parts.headers, tenant, route, body })
     }
 
-    /// A header as text; empty when it is absent or not ASCII.
-    pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("")
+    /// A header as text, if it is there and is ASCII.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|v| v.to_str().ok())
+    }
+
+    /// The segment of the path at `position`, counted from 0, with its percent-encoding undone.
+    pub(crate) fn path_parameter(&self, position: usize) -> Result<String> {
+        let segment = self.uri.path().trim_start_matches('/').split('/').nth(position).unwrap_or("");
+        // A plus sign is itself in a path.
+        crate::params::decode(&segment.replace('+', "%2B"))
     }
 
     /// The body, at most `cap` bytes of it.
@@ -96,14 +106,14 @@ impl Call {
     }
 
     /// Reads the body and gives it to the store with the codec that understands it.
-    pub(crate) async fn ingest(&mut self, codec: u16, encoding: wire::Encoding) -> Result<Ingested> {
+    pub(crate) async fn ingest(&mut self, codec: u16, options: Bytes) -> Result<Ingested> {
         self.app.backend.ready().map_err(Error::unavailable)?;
         let received = self.read_body(self.app.settings.body_bytes).await?;
         let header = FrameHeader {
             tenant: self.tenant.clone(),
             received_ns: self.app.backend.clock().now_ns(),
             codec,
-            options: wire::Options::encoded(encoding).to_bytes(),
+            options,
             origin: None,
             refused: vec![],
         };
@@ -122,19 +132,22 @@ impl Call {
     }
 
     /// Runs a query. It is cancelled when the client goes away and when its time is over.
-    pub(crate) async fn query<T, F>(&self, ask: F) -> Result<T>
+    pub(crate) fn query<T, F>(&self, ask: F) -> impl Future<Output = Result<T>> + Send + use<T, F>
     where
         T: Send + 'static,
         F: FnOnce(&dyn Rows, &Cancel) -> Result<T> + Send + 'static,
     {
-        let cancel = Cancel::default();
-        let _guard = CancelOnDrop(cancel.clone());
-        let backend = self.app.backend.clone();
-        let job = self.app.queries.run(move || ask(backend.rows()?, &cancel));
-        let limit = self.app.settings.query_timeout;
-        match tokio::time::timeout(limit, job).await {
-            Ok(result) => result,
-            Err(_) => Err(Error::new(Kind::Timeout, format!("the query ran longer than {} s: ask for a shorter time or fewer series", limit.as_secs_f64()))),
+        let app = self.app.clone();
+        async move {
+            let cancel = Cancel::default();
+            let _guard = CancelOnDrop(cancel.clone());
+            let backend = app.backend.clone();
+            let job = app.queries.run(move || ask(backend.rows()?, &cancel));
+            let limit = app.settings.query_timeout;
+            tokio::time::timeout(limit, job).await.unwrap_or_else(|_| {
+                let seconds = limit.as_secs_f64();
+                Err(Error::new(Kind::Timeout, format!("the query ran longer than {seconds} s: ask for a shorter time or fewer series")))
+            })
         }
     }
 }
@@ -158,13 +171,35 @@ fn tenant(headers: &HeaderMap) -> Result<Tenant> {
 
 /// What refusals look like to people: the first few, and how many there are.
 pub(crate) fn describe(refusals: &[table::Refusal]) -> String {
-    let mut lines: Vec<&str> = refusals.iter().take(limits::REFUSALS_SHOWN).map(|r| r.message.as_str()).collect();
-    let total;
+    // Only the first refusals of a body carry words; the others have their reason.
+    let words = |r: &'_ table::Refusal| if r.message.is_empty() { r.reason.to_owned() } else { r.message.clone() };
+    let mut lines: Vec<String> = refusals.iter().take(limits::REFUSALS_SHOWN).map(words).collect();
     if refusals.len() > limits::REFUSALS_SHOWN {
-        total = format!("and {} more of {} refused entries", refusals.len() - limits::REFUSALS_SHOWN, refusals.len());
-        lines.push(&total);
+        lines.push(format!("and {} more of {} refused entries", refusals.len() - limits::REFUSALS_SHOWN, refusals.len()));
     }
     lines.join("\n")
+}
+
+/// An answer without a body.
+pub(crate) fn no_content() -> Response<Body> {
+    let mut r = Response::new(Body::empty());
+    *r.status_mut() = StatusCode::NO_CONTENT;
+    r
+}
+
+/// What is refused because a stream is over its rate: it can come later, unlike everything else that is refused.
+const RATE: &str = "per_stream_rate_limit";
+
+/// Refusals as an error: of kind `LimitExceeded` when all that is wrong is the rate, else `Invalid`. What was taken
+/// stays taken; if the whole body comes again, the rows that are there already are the same rows.
+pub(crate) fn refused(refusals: &[table::Refusal]) -> Result<()> {
+    match refusals {
+        [] => Ok(()),
+        r if r.iter().all(|r| r.reason == RATE) => {
+            Err(Error::new(Kind::LimitExceeded, describe(r)).retry_after(Duration::from_secs(1)))
+        }
+        r => Err(Error::invalid(describe(r))),
+    }
 }
 
 /// An answer with a body and its media type.

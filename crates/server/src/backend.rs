@@ -3,16 +3,7 @@
 use base::Result;
 use base::stats::Exposition;
 use bytes::Bytes;
-use table::{FrameHeader, Refusal, Rows};
-
-/// A body that is durable.
-#[derive(Clone, Debug, Default)]
-pub struct Ingested {
-    /// Rows that were taken.
-    pub rows: u64,
-    /// Entries that can never be taken; the others are.
-    pub refusals: Vec<Refusal>,
-}
+use table::{FrameHeader, Ingested, Rows};
 
 /// The store behind the adapters. All calls may block and are made off the async runtime.
 pub trait Backend: Send + Sync + 'static {

@@ -20,6 +20,7 @@ mod cpu;
 pub mod limits;
 mod listen;
 mod loki;
+mod node;
 mod otlp;
 mod params;
 mod prometheus;
@@ -32,6 +33,7 @@ mod time;
 
 pub use app::App;
 pub use auth::Token;
-pub use backend::{Backend, Ingested};
+pub use backend::Backend;
 pub use listen::{bind, serve};
+pub use node::{Figures, Node};
 pub use settings::Settings;

@@ -1,44 +1,147 @@
 //! Loki's HTTP API: push, and the queries. Errors are plain text.
 
-use axum::body::Body;
-use axum::http::{Response, StatusCode};
+use std::future::Future;
+
+use axum::http::StatusCode;
 use base::units::SECOND_NS;
 use base::{Error, Result};
-use wire::Encoding;
+use logs::query::{Context, RangeQuery, Settings};
+use logs::response;
+use table::{Cancel, Direction, Rows};
+use wire::Options;
 
-use crate::app::{Call, describe, json};
+use crate::app::{Call, json, no_content, refused};
 use crate::params::Params;
 use crate::routes::Answer;
 use crate::status::{self, Dialect};
 use crate::time;
 
+/// Lines of an answer when the client asks for no number.
+const DEFAULT_LIMIT: u64 = 100;
+/// Points of a metric query when the client names no step.
+const DEFAULT_POINTS: i64 = 250;
+/// Times that are asked for when the client names none.
+const DEFAULT_SINCE_NS: i64 = 3_600 * SECOND_NS;
+/// The same for labels and series.
+const DEFAULT_NAMES_SINCE_NS: i64 = 6 * 3_600 * SECOND_NS;
+
 /// `POST /loki/api/v1/push`: 204 when durable; 400 names entries that can never be taken, the others are stored.
 pub(crate) async fn push(mut call: Call) -> Answer {
-    let unsupported = |message: &str| Ok(status::refuse(Dialect::Text, StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
-    let header = call.header("content-encoding").to_owned();
-    let (codec, encoding) = match status::media_type(&call.headers).as_str() {
-        // Protobuf is always in snappy's block format, whatever the header says.
-        "application/x-protobuf" | "" => (5, Ok(Encoding::SnappyBlock)),
-        "application/json" => (6, Encoding::from_header(Some(&header), Encoding::SnappyFramed)),
-        other => {
-            let other = wire::encoding::shorten(other);
-            return unsupported(&format!("media type {other:?} is not supported: send application/x-protobuf or application/json"));
-        }
+    let selected = logs::ingest::select_loki(call.header("content-type"), call.header("content-encoding"), Options::default());
+    let selected = match selected {
+        Ok(s) => s,
+        Err(e) => return Ok(status::refuse(Dialect::Text, StatusCode::UNSUPPORTED_MEDIA_TYPE, e.message())),
     };
-    let encoding = match encoding {
-        Ok(e) => e,
-        Err(e) => return unsupported(e.message()),
-    };
-    let done = call.ingest(codec, encoding).await?;
-    if !done.refusals.is_empty() {
-        return Err(Error::invalid(describe(&done.refusals)));
+    let done = call.ingest(selected.codec, selected.options).await?;
+    refused(&done.refusals)?;
+    Ok(no_content())
+}
+
+/// `GET|POST /loki/api/v1/query`
+pub(crate) async fn query(mut call: Call) -> Answer {
+    let params = call.params().await?;
+    let query = params.require("query")?.to_owned();
+    let time_ns = time_of(&params, "time")?.unwrap_or_else(|| now_ns(&call));
+    let options = response_options(&call);
+    ask(&call, move |c| Ok(response::query(&logs::query::instant(c, &query, time_ns)?, &options))).await
+}
+
+/// `GET|POST /loki/api/v1/query_range`
+pub(crate) async fn query_range(mut call: Call) -> Answer {
+    let params = call.params().await?;
+    let query = params.require("query")?.to_owned();
+    let (start_ns, end_ns) = span(&call, &params, DEFAULT_SINCE_NS)?;
+    if end_ns < start_ns {
+        return Err(Error::invalid("end timestamp must not be before or equal to start time"));
     }
-    let mut r = Response::new(Body::empty());
-    *r.status_mut() = StatusCode::NO_CONTENT;
-    Ok(r)
+    let step_ns = match params.get("step") {
+        Some(t) => time::duration_ns("step", t)?,
+        // Whole seconds, as many as make a chart of the usual width.
+        None => ((end_ns - start_ns) / SECOND_NS / DEFAULT_POINTS).max(1) * SECOND_NS,
+    };
+    if step_ns <= 0 {
+        return Err(Error::invalid("zero or negative query resolution step widths are not accepted. Try a positive integer"));
+    }
+    let interval_ns = params.get("interval").map(|t| time::duration_ns("interval", t)).transpose()?.unwrap_or(0);
+    let limit = params.number("limit")?.unwrap_or(DEFAULT_LIMIT);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let direction = direction(&params)?;
+    let options = response_options(&call);
+    ask(&call, move |c| {
+        let q = RangeQuery { query: &query, start_ns, end_ns, step_ns, interval_ns, limit, direction };
+        Ok(response::query(&logs::query::range(c, &q)?, &options))
+    })
+    .await
+}
+
+/// `GET|POST /loki/api/v1/labels` (and `/label`)
+pub(crate) async fn labels(mut call: Call) -> Answer {
+    let params = call.params().await?;
+    let (start, end) = span(&call, &params, DEFAULT_NAMES_SINCE_NS)?;
+    let selector = params.get("query").unwrap_or("").to_owned();
+    ask(&call, move |c| Ok(response::strings(&logs::query::labels(c, &selector, start, end)?, &[]))).await
+}
+
+/// `GET|POST /loki/api/v1/label/{name}/values`
+pub(crate) async fn label_values(mut call: Call) -> Answer {
+    let params = call.params().await?;
+    let (start, end) = span(&call, &params, DEFAULT_NAMES_SINCE_NS)?;
+    let selector = params.get("query").unwrap_or("").to_owned();
+    let name = call.path_parameter(4)?;
+    ask(&call, move |c| Ok(response::strings(&logs::query::label_values(c, &name, &selector, start, end)?, &[]))).await
+}
+
+/// `GET|POST /loki/api/v1/series`
+pub(crate) async fn series(mut call: Call) -> Answer {
+    let params = call.params().await?;
+    let (start, end) = span(&call, &params, DEFAULT_NAMES_SINCE_NS)?;
+    let selectors: Vec<String> = params.all("match[]").chain(params.all("match")).map(str::to_owned).collect();
+    ask(&call, move |c| {
+        let selectors: Vec<&str> = selectors.iter().map(String::as_str).collect();
+        Ok(response::series(&logs::query::series(c, &selectors, start, end)?, &[]))
+    })
+    .await
 }
 
 /// `GET /loki/api/v1/status/buildinfo`
 pub(crate) async fn buildinfo(_: Call) -> Answer {
-    Ok(json(serde_json::json!({"version": env!("CARGO_PKG_VERSION"), "revision": "", "branch": "", "buildUser": "", "buildDate": "", "goVersion": ""}).to_string()))
+    Ok(json(crate::admin::build().to_string()))
+}
+
+/// Runs a query of the language and answers with its body.
+fn ask<F>(call: &Call, f: F) -> impl Future<Output = Answer> + Send + use<F>
+where
+    F: FnOnce(Context<'_>) -> Result<Vec<u8>> + Send + 'static,
+{
+    let tenant = call.tenant.clone();
+    let body = call.query(move |rows: &dyn Rows, cancel: &Cancel| f(Context { rows, tenant: &tenant, cancel, settings: &Settings::default() }));
+    async { Ok(json(body.await?)) }
+}
+
+fn now_ns(call: &Call) -> i64 {
+    call.app.backend.clock().now_ns()
+}
+
+fn time_of(params: &Params, name: &str) -> Result<Option<i64>> {
+    params.get(name).map(|t| time::loki_ns(name, t)).transpose()
+}
+
+/// `start` and `end`, or `since` before the end, or what is usual.
+fn span(call: &Call, params: &Params, default_since_ns: i64) -> Result<(i64, i64)> {
+    let end = time_of(params, "end")?.unwrap_or_else(|| now_ns(call));
+    let since = params.get("since").map(|t| time::duration_ns("since", t)).transpose()?.unwrap_or(default_since_ns);
+    Ok((time_of(params, "start")?.unwrap_or_else(|| end.saturating_sub(since)), end))
+}
+
+fn direction(params: &Params) -> Result<Direction> {
+    match params.get("direction").unwrap_or("backward").to_ascii_lowercase().as_str() {
+        "backward" => Ok(Direction::Backward),
+        "forward" => Ok(Direction::Forward),
+        other => Err(Error::invalid(format!("parameter \"direction\": {other:?} is neither forward nor backward"))),
+    }
+}
+
+fn response_options(call: &Call) -> response::Options {
+    let flags = call.header("x-loki-response-encoding-flags").unwrap_or("");
+    response::Options { categorize_labels: flags.split(',').any(|f| f.trim() == "categorize-labels"), warnings: vec![] }
 }

@@ -40,7 +40,7 @@ impl Params {
 }
 
 /// Undoes percent-encoding; `+` is a blank.
-fn decode(s: &str) -> Result<String> {
+pub(crate) fn decode(s: &str) -> Result<String> {
     let b = s.as_bytes();
     let mut out = Vec::with_capacity(b.len());
     let mut i = 0;

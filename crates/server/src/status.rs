@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use base::{Error, Kind};
+use wire::otlp::Form;
 
 /// Which habits a request's protocol has for errors. The paths decide, by position, never by what they contain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +19,8 @@ pub enum Dialect {
     },
     /// OTLP: `google.rpc.Status`, in the request's own encoding. 500 is final there, so our own failures are 503.
     Otlp {
-        /// JSON, else protobuf.
-        json: bool,
+        /// JSON or protobuf.
+        form: Form,
     },
 }
 
@@ -31,7 +32,7 @@ pub fn dialect(path: &str, headers: &HeaderMap) -> Dialect {
         ["api", "v1", "write"] => Dialect::RemoteWrite { drops_on_429: drops_on_429(headers) },
         ["api", "v1", "ledger"] => Dialect::Text,
         ["api", "v1", _] => Dialect::Prometheus,
-        ["v1", _, _] | ["otlp", "v1", _] => Dialect::Otlp { json: media_type(headers) == "application/json" },
+        ["v1", _, _] | ["otlp", "v1", _] => Dialect::Otlp { form: Form::of(&media_type(headers)).unwrap_or(Form::Protobuf) },
         _ => Dialect::Text,
     }
 }
@@ -43,8 +44,7 @@ fn drops_on_429(headers: &HeaderMap) -> bool {
 
 /// The media type of a request's body in lower case, without parameters; empty when it names none.
 pub fn media_type(headers: &HeaderMap) -> String {
-    let v = headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    v.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
+    wire::encoding::media_type(headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or(""))
 }
 
 /// The status of a kind of error.
@@ -70,7 +70,7 @@ pub fn status(kind: Kind, dialect: Dialect) -> StatusCode {
 
 /// The answer to a request that failed.
 pub fn error(dialect: Dialect, e: &Error) -> Response<Body> {
-    let mut r = refuse(dialect, status(e.kind(), dialect), e.message());
+    let mut r = respond(dialect, status(e.kind(), dialect), e.kind(), e.message());
     if let Some(after) = e.retry_hint()
         && r.headers().contains_key(header::RETRY_AFTER)
     {
@@ -80,17 +80,21 @@ pub fn error(dialect: Dialect, e: &Error) -> Response<Body> {
     r
 }
 
-/// An answer with a status of the adapter's own choice (a media type it does not know, for example).
+/// An answer with a status that no kind of error has (a media type or a method that is not known).
 pub fn refuse(dialect: Dialect, status: StatusCode, message: &str) -> Response<Body> {
-    let (kind, body) = match dialect {
+    let kind = if status == StatusCode::NOT_FOUND { Kind::NotFound } else { Kind::Invalid };
+    respond(dialect, status, kind, message)
+}
+
+fn respond(dialect: Dialect, status: StatusCode, kind: Kind, message: &str) -> Response<Body> {
+    let (media_type, body) = match dialect {
         Dialect::Text | Dialect::RemoteWrite { .. } => ("text/plain; charset=utf-8", format!("{message}\n").into_bytes()),
         Dialect::Prometheus => ("application/json", prometheus_body(status, message)),
-        Dialect::Otlp { json: true } => ("application/json", rpc_json(status, message)),
-        Dialect::Otlp { json: false } => ("application/x-protobuf", rpc_protobuf(status, message)),
+        Dialect::Otlp { form } => (form.media_type(), wire::otlp::status(form, kind, message)),
     };
     let mut r = Response::new(Body::from(body));
     *r.status_mut() = status;
-    r.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    r.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         r.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     }
@@ -114,32 +118,6 @@ fn prometheus_body(status: StatusCode, message: &str) -> Vec<u8> {
     serde_json::json!({"status": "error", "errorType": kind, "error": message}).to_string().into_bytes()
 }
 
-/// The code of `google.rpc.Status` that goes with an HTTP status.
-fn rpc_code(status: StatusCode) -> u8 {
-    match status.as_u16() {
-        401 => 16,       // UNAUTHENTICATED
-        403 => 7,        // PERMISSION_DENIED
-        404 => 5,        // NOT_FOUND
-        429 => 8,        // RESOURCE_EXHAUSTED
-        503 => 14,       // UNAVAILABLE
-        504 => 4,        // DEADLINE_EXCEEDED
-        500..=599 => 13, // INTERNAL
-        _ => 3,          // INVALID_ARGUMENT
-    }
-}
-
-fn rpc_json(status: StatusCode, message: &str) -> Vec<u8> {
-    serde_json::json!({"code": rpc_code(status), "message": message}).to_string().into_bytes()
-}
-
-/// `google.rpc.Status { 1: code int32, 2: message string }`.
-fn rpc_protobuf(status: StatusCode, message: &str) -> Vec<u8> {
-    let mut out = vec![1 << 3, rpc_code(status), 2 << 3 | 2];
-    base::attrs::write_varint(&mut out, message.len() as u64);
-    out.extend_from_slice(message.as_bytes());
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,8 +131,8 @@ mod tests {
             ("/api/v1/write", Dialect::RemoteWrite { drops_on_429: false }),
             ("/api/v1/query", Dialect::Prometheus),
             ("/api/v1/ledger", Dialect::Text),
-            ("/v1/traces", Dialect::Otlp { json: false }),
-            ("/otlp/v1/logs", Dialect::Otlp { json: false }),
+            ("/v1/traces", Dialect::Otlp { form: Form::Protobuf }),
+            ("/otlp/v1/logs", Dialect::Otlp { form: Form::Protobuf }),
             ("/api/traces/v1", Dialect::Text),
             ("/ready", Dialect::Text),
         ] {
@@ -164,7 +142,7 @@ mod tests {
 
     #[test]
     fn failures_of_ours_stay_retryable_where_500_is_final_and_429_is_a_drop() {
-        assert_eq!(status(Kind::Internal, Dialect::Otlp { json: true }), 503);
+        assert_eq!(status(Kind::Internal, Dialect::Otlp { form: Form::Json }), 503);
         assert_eq!(status(Kind::Internal, Dialect::Text), 500);
         assert_eq!(status(Kind::LimitExceeded, Dialect::RemoteWrite { drops_on_429: true }), 503);
         assert_eq!(status(Kind::LimitExceeded, Dialect::RemoteWrite { drops_on_429: false }), 429);

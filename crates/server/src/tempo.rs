@@ -1,9 +1,55 @@
-//! Tempo's HTTP API: a trace by its id. Errors are plain text.
+//! Tempo's HTTP API: a trace by its id. Errors are plain text; a trace that is not there is 404, on which Grafana asks
+//! the older path.
 
-use crate::app::{Call, reply};
+use base::{Error, Kind, Result};
+use table::{Cancel, Rows, TimeRange};
+use traces::read::{self, Trace};
+
+use crate::app::{Call, json, reply};
+use crate::params::Params;
 use crate::routes::Answer;
+use crate::time;
+
+/// Encodes a trace.
+type Encode = fn(&Trace) -> Result<Vec<u8>>;
+
+/// `GET /api/traces/{id}`
+pub(crate) async fn trace_v1(call: Call) -> Answer {
+    trace(call, 2, |t| Ok(t.to_json_v1()?.into_bytes()), |t| Ok(t.to_protobuf_v1().to_vec())).await
+}
+
+/// `GET /api/v2/traces/{id}`
+pub(crate) async fn trace_v2(call: Call) -> Answer {
+    trace(call, 3, |t| Ok(t.to_json_v2()?.into_bytes()), |t| Ok(t.to_protobuf_v2())).await
+}
 
 /// `GET /api/echo`
 pub(crate) async fn echo(_: Call) -> Answer {
     Ok(reply("text/plain; charset=utf-8", "echo"))
+}
+
+async fn trace(mut call: Call, position: usize, as_json: Encode, as_protobuf: Encode) -> Answer {
+    let params = call.params().await?;
+    let id = call.path_parameter(position)?;
+    let range = span(&params)?;
+    let protobuf = call.header("accept").is_some_and(|a| a.contains("application/protobuf") || a.contains("application/x-protobuf"));
+    let encode = if protobuf { as_protobuf } else { as_json };
+    let tenant = call.tenant.clone();
+    let found = call.query(move |rows: &dyn Rows, cancel: &Cancel| {
+        read::by_id(rows, tenant, &id, range, cancel.clone())?.map(|t| encode(&t)).transpose()
+    });
+    match found.await? {
+        None => Err(Error::new(Kind::NotFound, "trace not found")),
+        Some(body) if protobuf => Ok(reply("application/protobuf", body)),
+        Some(body) => Ok(json(body)),
+    }
+}
+
+/// `start` and `end`, in seconds; either may be missing.
+fn span(params: &Params) -> Result<TimeRange> {
+    let time = |name| params.get(name).map(|t| time::loki_ns(name, t)).transpose();
+    // Zero is how clients say "not known".
+    let start = time("start")?.filter(|t| *t != 0).unwrap_or(i64::MIN);
+    let end = time("end")?.filter(|t| *t != 0).unwrap_or(i64::MAX);
+    Ok(TimeRange { start, end: end.max(start) })
 }

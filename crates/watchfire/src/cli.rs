@@ -59,6 +59,16 @@ pub enum Profile {
     Prod,
 }
 
+impl From<Profile> for crate::settings::ProfileName {
+    fn from(p: Profile) -> Self {
+        match p {
+            Profile::Dev => Self::Dev,
+            Profile::Staging => Self::Staging,
+            Profile::Prod => Self::Prod,
+        }
+    }
+}
+
 /// `watchfire serve`
 #[derive(Args, Debug, Default, Clone)]
 pub struct ServeArgs {

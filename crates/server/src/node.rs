@@ -1,0 +1,84 @@
+//! The store of one node behind the edge: the distributor, or nothing yet while it is being opened.
+
+use std::sync::{Arc, OnceLock};
+
+use base::stats::Exposition;
+use base::{Clock, Error, Result};
+use bytes::Bytes;
+use cluster::Distributor;
+use parking_lot::Mutex;
+use table::{FrameHeader, Ingested, Rows};
+
+use crate::backend::Backend;
+
+/// Writes figures of what runs beside the store.
+pub type Figures = Box<dyn Fn(&mut Exposition) + Send + Sync>;
+
+/// A store that may still be opening: the listener is there from the first moment, and says what it waits for.
+pub struct Node {
+    clock: Clock,
+    opened: OnceLock<Arc<Distributor>>,
+    state: Mutex<String>,
+    figures: Mutex<Vec<Figures>>,
+}
+
+impl Node {
+    /// A node that is not open yet; `state` says what is being done.
+    pub fn new(clock: Clock, state: &str) -> Arc<Self> {
+        Arc::new(Node { clock, opened: OnceLock::new(), state: Mutex::new(state.to_owned()), figures: Mutex::new(vec![]) })
+    }
+    /// The store is whole: from now on it takes rows and answers.
+    pub fn open(&self, store: Arc<Distributor>) {
+        // Opened once, by the one who starts the server; a second store would be a bug and is ignored.
+        let _ = self.opened.set(store);
+        self.state.lock().clear();
+    }
+    /// Says from now on that it is not ready, and why.
+    pub fn not_ready(&self, state: &str) {
+        state.clone_into(&mut self.state.lock());
+    }
+    /// Adds figures to `/metrics`.
+    pub fn add_figures(&self, figures: Figures) {
+        self.figures.lock().push(figures);
+    }
+    /// The store, or an error of kind `Unavailable` that says what it waits for.
+    pub fn store(&self) -> Result<&Arc<Distributor>> {
+        self.opened.get().ok_or_else(|| Error::unavailable(format!("not ready: {}", self.state.lock())))
+    }
+}
+
+impl Backend for Node {
+    fn ingest(&self, header: FrameHeader, body: Bytes) -> Result<Ingested> {
+        self.store()?.push(header, body)
+    }
+    fn rows(&self) -> Result<&dyn Rows> {
+        Ok(&**self.store()?.engine())
+    }
+    fn flush(&self) -> Result<()> {
+        self.store()?.engine().flush()
+    }
+    fn ready(&self) -> std::result::Result<(), String> {
+        let state = self.state.lock();
+        if state.is_empty() { Ok(()) } else { Err(state.clone()) }
+    }
+    fn ledger(&self, tenant: Option<&base::Tenant>) -> Result<serde_json::Value> {
+        let store = self.store()?;
+        let mut view = store.ledger().view(&store.engine().losses());
+        if let Some(t) = tenant {
+            view.deferred.retain(|e| e.tenant == t.as_str());
+            view.lost.retain(|e| e.tenant == t.as_str());
+        }
+        serde_json::to_value(view).map_err(|e| Error::internal(e.to_string()))
+    }
+    fn metrics(&self, out: &mut Exposition) {
+        if let Some(store) = self.opened.get() {
+            store.engine().write_stats(out);
+        }
+        for f in self.figures.lock().iter() {
+            f(out);
+        }
+    }
+    fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+}

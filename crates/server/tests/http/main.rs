@@ -1,0 +1,10 @@
+//! The edge over real HTTP: a server on a free port in this process, a plain client, and behind it the engine on a
+//! simulated disk, or a store that answers what the test says.
+
+mod admin;
+mod edges;
+mod harness;
+mod loki;
+mod otlp;
+mod prometheus;
+mod tempo;

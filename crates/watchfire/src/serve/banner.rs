@@ -1,0 +1,36 @@
+//! One short screen at the start: where it is, what it collects, how to push, how to ask.
+
+use std::net::SocketAddr;
+
+use base::units::{format_duration_ns, format_size};
+
+use crate::settings::Settings;
+
+/// Prints it to standard output.
+pub fn print(settings: &Settings, address: SocketAddr, collected: &[String]) {
+    println!("{}", text(settings, address, collected));
+}
+
+fn text(settings: &Settings, address: SocketAddr, collected: &[String]) -> String {
+    let at = format!("http://{address}");
+    let keep = |k: Option<i64>| k.map_or("for good".to_owned(), format_duration_ns);
+    let collected = if collected.is_empty() { "nothing".to_owned() } else { collected.join(", ") };
+    let token = if settings.server.token.is_some() { " -H 'Authorization: Bearer TOKEN'" } else { "" };
+    format!(
+        "watchfire {} at {at}, data in {}, memory {}
+  keeps    logs {}, metrics {}, traces {}
+  collects {collected}
+  push     Loki       {at}/loki/api/v1/push
+           Prometheus {at}/api/v1/write
+           OTLP/HTTP  {at}/v1/logs, {at}/v1/traces
+  ask      watchfire logs '{{job=\"files\"}}' --addr {at}
+           curl{token} -G {at}/api/v1/query --data-urlencode 'query=up'
+  stop     Ctrl-C (again: at once; nothing acknowledged is lost)",
+        env!("CARGO_PKG_VERSION"),
+        settings.data_dir.display(),
+        format_size(settings.memory_bytes),
+        keep(settings.retention.logs),
+        keep(settings.retention.metrics),
+        keep(settings.retention.traces),
+    )
+}

@@ -1,0 +1,121 @@
+//! `watchfire serve`: the phases of a server's life.
+//!
+//! Start: settings, log, lock of the data directory, listener (which says "not ready" from the first moment), store,
+//! collectors. Stop, on SIGTERM or SIGINT: admit nothing more, let what is in flight end, stop the collectors, flush,
+//! close. A second signal ends the process at once; nothing that was acknowledged is lost by it.
+
+mod banner;
+mod collect;
+mod lock;
+mod logging;
+mod open;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow};
+use base::Clock;
+use server::{App, Node};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::ServeArgs;
+use crate::exit::{Exit, Failure};
+use crate::settings::{self, Layer, Settings, given};
+
+/// Runs it until a signal comes.
+pub fn run(args: &ServeArgs) -> Result<ExitCode> {
+    let settings = compose(args)?;
+    logging::start(&settings);
+    let lock = lock::take(&settings.data_dir)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("io")
+        // Every place of the two pools, and a few for opening and closing.
+        .max_blocking_threads(settings.server.ingest_concurrency + settings.server.query_concurrency + 8)
+        .build()
+        .context("starting the runtime")?;
+    let result = runtime.block_on(serve(settings));
+    // Queries that were told to stop may still compute; nobody waits for them.
+    runtime.shutdown_background();
+    drop(lock);
+    result.map(|()| Exit::Ok.into())
+}
+
+/// Defaults, profile, file and flags.
+fn compose(args: &ServeArgs) -> Result<Settings> {
+    let wrong = |e: String| Failure::new(Exit::Settings, e);
+    let file = args.config.as_deref().map(settings::read).transpose().map_err(|e| wrong(e.to_string()))?.unwrap_or_default();
+    let text = |s: String| given(settings::Text(s));
+    let flags = Layer {
+        profile: args.profile.map(|p| given(p.into())),
+        data_dir: args.data_dir.as_ref().map(|d| text(d.to_string_lossy().into_owned())),
+        listen: args.listen.clone().map(text),
+        insecure: args.insecure.then(|| given(settings::Switch(true))),
+        ..Layer::default()
+    };
+    Settings::compose(file, flags).map(|(s, _)| s).map_err(|e| match &args.config {
+        Some(path) => wrong(format!("{}: {e}", path.display())),
+        None => wrong(e),
+    })
+}
+
+async fn serve(settings: Settings) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let node = Node::new(Clock::System, "replaying the log");
+    let app = App::new(node.clone(), settings.server.clone());
+    let listener = server::bind(&settings.listen).await.map_err(|e| anyhow!("{e}"))?;
+    let address = listener.local_addr().context("asking for the address")?;
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(server::serve(listener, app.clone(), async {
+        let _ = stopped.await;
+    }));
+    let settings = Arc::new(settings);
+    let opening = tokio::task::spawn_blocking({
+        let (node, settings) = (node.clone(), settings.clone());
+        move || open::open(&node, &settings)
+    });
+    let opened = tokio::select! {
+        o = opening => o.context("opening the store")?,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
+    // Exits without a flush: what was acknowledged is in the log.
+    let opened = opened.map_err(|e| anyhow!("{}: {e}", settings.data_dir.display()))?;
+    let collectors = collect::start(&node, &settings, address)?;
+    banner::print(&settings, address, &collectors.what());
+    tracing::info!(%address, data_dir = %settings.data_dir.display(), memory_bytes = settings.memory_bytes, "serving");
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: no more requests are admitted");
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        at_once();
+    });
+    app.stop_admitting();
+    node.not_ready("shutting down");
+    let _ = stop.send(());
+    serving.await.context("the listener")?.map_err(|e| anyhow!("{e}"))?;
+    tracing::info!("stopping: flushing");
+    tokio::task::spawn_blocking(move || {
+        collectors.stop();
+        opened.close()
+    })
+    .await
+    .context("closing the store")?
+    .map_err(|e| anyhow!("closing the store: {e}; what was acknowledged is in the log"))?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The second signal: whoever sends it does not want to wait, and nothing acknowledged depends on waiting.
+#[allow(clippy::disallowed_methods)] // the one exit that must not go through the phases
+fn at_once() {
+    std::process::exit(130);
+}

@@ -1,0 +1,89 @@
+//! The one place where the tables meet the engine.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use agent::{Pause, Runner};
+use base::{Clock, Result};
+use cluster::{Distributor, Ledger, Limits, Rate};
+use disk::{Fs, RealFs};
+use server::Node;
+use table::{Engine, EngineOptions, Retention};
+
+use crate::settings::{Caps, Keep, Settings};
+
+/// How often the ledger is written to disk, if it has changed.
+const LEDGER_EVERY: Duration = Duration::from_secs(10);
+
+/// An open store, and what keeps its ledger.
+pub struct Opened {
+    store: Arc<Distributor>,
+    ledger: Runner,
+}
+
+/// Opens the data directory and gives the store to `node`.
+pub fn open(node: &Node, settings: &Settings) -> Result<Opened> {
+    let fs: Arc<dyn Fs> = Arc::new(RealFs);
+    let dir = std::path::absolute(&settings.data_dir)?;
+    let engine = Engine::open(EngineOptions {
+        fs: fs.clone(),
+        dir: dir.clone(),
+        clock: Clock::System,
+        tables: vec![&logs::SPEC, &metrics::SPEC, &traces::SPEC],
+        codecs: [logs::ingest::codecs(), metrics::ingest::codecs(), traces::ingest::codecs()].concat(),
+        settings: table::Settings { retention: retention(settings), ..table::Settings::default() }.with_memory_limit(settings.memory_bytes as usize),
+    })?;
+    let ledger = Arc::new(Ledger::open(fs, dir.join("ledger.json"))?);
+    let store = Arc::new(Distributor::new(engine, limits(&settings.limits), ledger));
+    let kept = store.clone();
+    let ledger = Runner::start("ledger", move || {
+        if let Err(e) = kept.ledger().save(&kept.engine().losses()) {
+            tracing::warn!(error = %e, "the ledger cannot be written, trying again later");
+        }
+        Pause::Rest(LEDGER_EVERY)
+    })?;
+    node.open(store.clone());
+    Ok(Opened { store, ledger })
+}
+
+impl Opened {
+    /// Last phase of shutdown: memory to runs, log closed, ledger written.
+    pub fn close(self) -> Result<()> {
+        self.ledger.stop()?;
+        let saved = self.store.ledger().save(&self.store.engine().losses());
+        self.store.engine().shutdown()?;
+        saved
+    }
+}
+
+/// The tenant's rate holds for each table by itself; the stream's rate is for log streams alone.
+fn limits(caps: &Caps) -> BTreeMap<String, Limits> {
+    let rate = |per_second: Option<u64>, burst: Option<u64>| {
+        per_second.map(|n| Rate { bytes_per_second: n, burst_bytes: burst.unwrap_or(n) })
+    };
+    let tenant = rate(caps.rate, caps.burst);
+    let stream = rate(caps.stream_rate, caps.stream_burst);
+    [(logs::SPEC.name, stream), (metrics::SPEC.name, None), (traces::SPEC.name, None)]
+        .into_iter()
+        .map(|(table, stream)| (table.to_owned(), Limits { tenant, stream }))
+        .collect()
+}
+
+fn retention(settings: &Settings) -> Vec<Retention> {
+    let mut out = vec![];
+    let mut add = |tenant: Option<&base::Tenant>, keep: &Keep| {
+        for (table, keep_ns) in [(logs::SPEC.name, keep.logs), (metrics::SPEC.name, keep.metrics), (traces::SPEC.name, keep.traces)] {
+            let tenant = tenant.map(|t| t.as_str().to_owned());
+            // A tenant that keeps rows for good must say so, or what holds for all would hold for it.
+            if let Some(keep_ns) = keep_ns.or(tenant.is_some().then_some(i64::MAX)) {
+                out.push(Retention { table: Some(table.to_owned()), tenant, keep_ns });
+            }
+        }
+    };
+    add(None, &settings.retention);
+    for (tenant, keep) in &settings.tenants {
+        add(Some(tenant), keep);
+    }
+    out
+}

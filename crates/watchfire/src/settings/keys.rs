@@ -1,0 +1,67 @@
+//! Every key once: what it is for, in which form, and how it is shown.
+
+use super::layer::Layer;
+use super::value::{FromText, Given};
+
+/// A key of the settings file.
+pub struct Key {
+    /// Its path.
+    pub path: &'static str,
+    /// The form of its value.
+    #[cfg_attr(not(test), allow(dead_code))] // read by the reference page, which a test writes
+    pub form: &'static str,
+    /// What it is for.
+    #[cfg_attr(not(test), allow(dead_code))]
+    pub help: &'static str,
+    get: fn(&Layer) -> Option<String>,
+}
+
+fn one<T: FromText>(v: &Option<Given<T>>) -> Option<String> {
+    v.as_ref().map(|g| g.0.show())
+}
+
+fn list<T: FromText>(v: &Option<Vec<Given<T>>>) -> Option<String> {
+    v.as_ref().map(|l| format!("[{}]", l.iter().map(|g| g.0.show()).collect::<Vec<_>>().join(", ")))
+}
+
+macro_rules! key {
+    ($path:literal, $form:literal, $help:literal, $get:expr) => {
+        Key { path: $path, form: $form, help: $help, get: $get }
+    };
+}
+
+/// All keys, in the order of the file.
+pub const KEYS: &[Key] = &[
+    key!("profile", "`dev`, `staging`, `prod`", "Limits and retention for a kind of installation; lies between the defaults and this file.", |l| one(&l.profile)),
+    key!("data_dir", "path", "Where rows are kept. One process at a time uses it.", |l| one(&l.data_dir)),
+    key!("listen", "address:port", "Address to listen on. One that others reach needs `auth.token`, or `insecure`.", |l| one(&l.listen)),
+    key!("insecure", "`true`, `false`", "Allows listening on an address that others reach without asking them for a token.", |l| one(&l.insecure)),
+    key!("memory_limit", "size or share", "Memory for rows and queries, as a size or as a share of what the control group or the machine has.", |l| one(&l.memory_limit)),
+    key!("auth.token", "secret", "Asked of every request but `/ready`, as `Authorization: Bearer`. Write `${NAME}` or `file:PATH`.", |l| one(&l.auth.token)),
+    key!("limits.rate", "size or `none`", "Bytes a second that one tenant may push; beyond it pushes are asked to come again (429).", |l| one(&l.limits.rate)),
+    key!("limits.burst", "size or `none`", "Bytes that one tenant may push at once. `none` is the rate.", |l| one(&l.limits.burst)),
+    key!("limits.stream_rate", "size or `none`", "Bytes a second that one log stream may push.", |l| one(&l.limits.stream_rate)),
+    key!("limits.stream_burst", "size or `none`", "Bytes that one log stream may push at once. `none` is the rate.", |l| one(&l.limits.stream_burst)),
+    key!("retention.logs", "duration or `none`", "Age at which log lines are removed.", |l| one(&l.retention.logs)),
+    key!("retention.metrics", "duration or `none`", "Age at which samples are removed.", |l| one(&l.retention.metrics)),
+    key!("retention.traces", "duration or `none`", "Age at which spans are removed.", |l| one(&l.retention.traces)),
+    key!("tenants", "sections by tenant", "`retention` of single tenants, as in `team-a: { retention: { logs: 90d } }`; what is left out there is as for all.", |l| {
+        (!l.tenants.is_empty()).then(|| l.tenants.keys().cloned().collect::<Vec<_>>().join(", "))
+    }),
+    key!("server.body_size", "size", "Largest body of a request as received; larger ones are refused (413).", |l| one(&l.server.body_size)),
+    key!("server.connections", "number", "Open connections; more wait in the system's queue.", |l| one(&l.server.connections)),
+    key!("server.pushes", "number", "Pushes decoded or waiting for the disk at once; more wait, then are asked to come again (503).", |l| one(&l.server.pushes)),
+    key!("server.queries", "number", "Queries running at once; more wait, then are asked to come again (503).", |l| one(&l.server.queries)),
+    key!("server.query_timeout", "duration", "A query that runs longer is stopped.", |l| one(&l.server.query_timeout)),
+    key!("collect.files", "list of patterns", "Log files of this host to follow. `[]` follows none.", |l| list(&l.collect.files)),
+    key!("collect.host", "`true`, `false`", "Collects metrics of this host.", |l| one(&l.collect.host)),
+    key!("collect.itself", "`true`, `false`", "Scrapes its own `/metrics`.", |l| one(&l.collect.itself)),
+    key!("collect.interval", "duration", "Time between two collections of metrics.", |l| one(&l.collect.interval)),
+    key!("log.level", "`error`, `warn`, `info`, `debug`", "How much its own log tells, on standard error.", |l| one(&l.log.level)),
+    key!("log.format", "`text`, `json`", "Form of its own log.", |l| one(&l.log.format)),
+];
+
+/// Every key that has a value in `layer`, with the value; secrets are hidden.
+pub fn show(layer: &Layer) -> Vec<(&'static str, String)> {
+    KEYS.iter().filter_map(|k| (k.get)(layer).map(|v| (k.path, v))).collect()
+}

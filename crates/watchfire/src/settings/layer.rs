@@ -1,0 +1,152 @@
+//! One layer of settings: any key may be left out.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::value::{Age, Cap, Count, Format, Given, Level, Memory, ProfileName, Secret, Size, Span, Switch, Text};
+
+/// Puts one layer on top of another.
+pub trait Over {
+    /// `self` where it says something, else `below`.
+    fn over(self, below: Self) -> Self;
+}
+
+impl<T> Over for Option<T> {
+    fn over(self, below: Self) -> Self {
+        self.or(below)
+    }
+}
+
+impl<T: Over> Over for BTreeMap<String, T> {
+    fn over(self, mut below: Self) -> Self {
+        for (k, v) in self {
+            let v = match below.remove(&k) {
+                Some(b) => v.over(b),
+                None => v,
+            };
+            below.insert(k, v);
+        }
+        below
+    }
+}
+
+/// A section: its keys are read by serde, unknown ones refused, and it can lie on top of another.
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $ty:ty,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+        #[serde(deny_unknown_fields, default, expecting = "a section with keys")]
+        pub struct $name { $($(#[$fdoc])* pub $field: $ty,)+ }
+        impl Over for $name {
+            fn over(self, below: Self) -> Self {
+                $name { $($field: self.$field.over(below.$field),)+ }
+            }
+        }
+    };
+}
+
+section!(
+    /// A whole file.
+    Layer {
+        /// `profile`
+        profile: Option<Given<ProfileName>>,
+        /// `data_dir`
+        data_dir: Option<Given<Text>>,
+        /// `listen`
+        listen: Option<Given<Text>>,
+        /// `insecure`
+        insecure: Option<Given<Switch>>,
+        /// `memory_limit`
+        memory_limit: Option<Given<Memory>>,
+        /// `auth`
+        auth: Auth,
+        /// `limits`
+        limits: Limits,
+        /// `retention`
+        retention: Retention,
+        /// `tenants`
+        tenants: BTreeMap<String, OfTenant>,
+        /// `server`
+        server: Server,
+        /// `collect`
+        collect: Collect,
+        /// `log`
+        log: Log,
+    }
+);
+section!(
+    /// Who may talk to it.
+    Auth {
+        /// `auth.token`
+        token: Option<Given<Secret>>,
+    }
+);
+section!(
+    /// Bytes a second that a tenant may push.
+    Limits {
+        /// `limits.rate`
+        rate: Option<Given<Cap>>,
+        /// `limits.burst`
+        burst: Option<Given<Cap>>,
+        /// `limits.stream_rate`
+        stream_rate: Option<Given<Cap>>,
+        /// `limits.stream_burst`
+        stream_burst: Option<Given<Cap>>,
+    }
+);
+section!(
+    /// How long rows are kept.
+    Retention {
+        /// `retention.logs`
+        logs: Option<Given<Age>>,
+        /// `retention.metrics`
+        metrics: Option<Given<Age>>,
+        /// `retention.traces`
+        traces: Option<Given<Age>>,
+    }
+);
+section!(
+    /// What differs for one tenant.
+    OfTenant {
+        /// Its retention.
+        retention: Retention,
+    }
+);
+section!(
+    /// The listener.
+    Server {
+        /// `server.body_size`
+        body_size: Option<Given<Size>>,
+        /// `server.connections`
+        connections: Option<Given<Count>>,
+        /// `server.pushes`
+        pushes: Option<Given<Count>>,
+        /// `server.queries`
+        queries: Option<Given<Count>>,
+        /// `server.query_timeout`
+        query_timeout: Option<Given<Span>>,
+    }
+);
+section!(
+    /// What it collects itself.
+    Collect {
+        /// `collect.files`
+        files: Option<Vec<Given<Text>>>,
+        /// `collect.host`
+        host: Option<Given<Switch>>,
+        /// `collect.itself`
+        itself: Option<Given<Switch>>,
+        /// `collect.interval`
+        interval: Option<Given<Span>>,
+    }
+);
+section!(
+    /// The server's own log.
+    Log {
+        /// `log.level`
+        level: Option<Given<Level>>,
+        /// `log.format`
+        format: Option<Given<Format>>,
+    }
+);

@@ -1,0 +1,204 @@
+//! What a stack of layers comes to, every value checked.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::layer::{Layer, Limits, Over, Retention};
+use super::load;
+use super::memory;
+use super::value::{Format, Given, Level, Memory};
+
+/// Bytes a second and at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caps {
+    /// Bytes a second of a tenant.
+    pub rate: Option<u64>,
+    /// Bytes at once of a tenant.
+    pub burst: Option<u64>,
+    /// Bytes a second of a stream.
+    pub stream_rate: Option<u64>,
+    /// Bytes at once of a stream.
+    pub stream_burst: Option<u64>,
+}
+
+/// How long rows are kept, nanoseconds; for good when there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// Log lines.
+    pub logs: Option<i64>,
+    /// Samples.
+    pub metrics: Option<i64>,
+    /// Spans.
+    pub traces: Option<i64>,
+}
+
+/// What the server collects itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Collect {
+    /// Patterns of files.
+    pub files: Vec<String>,
+    /// Metrics of the host.
+    pub host: bool,
+    /// Its own metrics.
+    pub itself: bool,
+    /// Time between collections.
+    pub interval: Duration,
+}
+
+/// Form of the server's own log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// JSON.
+    Json,
+}
+
+/// All settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where rows are kept.
+    pub data_dir: PathBuf,
+    /// Address to listen on.
+    pub listen: String,
+    /// Memory for rows and queries, bytes.
+    pub memory_bytes: u64,
+    /// Limits of each tenant.
+    pub limits: Caps,
+    /// Retention of tenants that have none of their own.
+    pub retention: Keep,
+    /// Tenants with a retention of their own.
+    pub tenants: BTreeMap<base::Tenant, Keep>,
+    /// The listener.
+    pub server: server::Settings,
+    /// What it collects.
+    pub collect: Collect,
+    /// `error`, `warn`, `info` or `debug`.
+    pub log_level: &'static str,
+    /// Form of the log.
+    pub log_format: LogFormat,
+}
+
+impl Settings {
+    /// Stacks defaults, profile, `file` and `flags`, and checks the result. Also gives the stack back, for showing.
+    pub fn compose(file: Layer, flags: Layer) -> Result<(Settings, Layer), String> {
+        let top = flags.over(file);
+        let below = match &top.profile {
+            Some(Given(name)) => load::profile(*name).over(load::defaults()),
+            None => load::defaults(),
+        };
+        let stack = top.over(below);
+        Ok((resolve(&stack)?, stack))
+    }
+}
+
+fn resolve(l: &Layer) -> Result<Settings, String> {
+    let listen = must(&l.listen, "listen")?.0.clone();
+    let token = token(l)?;
+    if !is_loopback(&listen)? && token.is_none() && !l.insecure.as_ref().is_some_and(|s| s.0.0) {
+        return Err(format!(
+            "listen: {listen} can be reached by others: set auth.token, or allow it without one by `insecure: true` (flag --insecure)"
+        ));
+    }
+    let memory_bytes = match must(&l.memory_limit, "memory_limit")? {
+        Memory::Bytes(n) => *n,
+        Memory::Percent(p) => (memory::available(Path::new("/")) / 100 * p).max(64 << 20),
+    };
+    let mut tenants = BTreeMap::new();
+    for (name, own) in &l.tenants {
+        let tenant = base::Tenant::new(name).map_err(|e| format!("tenants: {e}"))?;
+        tenants.insert(tenant, keep(&own.retention.clone().over(l.retention.clone())));
+    }
+    Ok(Settings {
+        data_dir: must(&l.data_dir, "data_dir")?.0.clone().into(),
+        listen,
+        memory_bytes,
+        limits: caps(&l.limits)?,
+        retention: keep(&l.retention),
+        tenants,
+        server: server_settings(l, token, memory_bytes)?,
+        collect: Collect {
+            files: l.collect.files.iter().flatten().map(|g| g.0.0.clone()).collect(),
+            host: must(&l.collect.host, "collect.host")?.0,
+            itself: must(&l.collect.itself, "collect.itself")?.0,
+            interval: duration(must(&l.collect.interval, "collect.interval")?.0),
+        },
+        log_level: match must(&l.log.level, "log.level")? {
+            Level::Error => "error",
+            Level::Warn => "warn",
+            Level::Info => "info",
+            Level::Debug => "debug",
+        },
+        log_format: match must(&l.log.format, "log.format")? {
+            Format::Text => LogFormat::Text,
+            Format::Json => LogFormat::Json,
+        },
+    })
+}
+
+fn server_settings(l: &Layer, token: Option<server::Token>, memory_bytes: u64) -> Result<server::Settings, String> {
+    let s = &l.server;
+    let body_bytes = must(&s.body_size, "server.body_size")?.0 as usize;
+    Ok(server::Settings {
+        token,
+        body_bytes,
+        // Bodies wait here while earlier ones are decoded; an eighth is enough to keep the decoders busy.
+        body_memory_bytes: (memory_bytes / 8) as usize,
+        connections: must(&s.connections, "server.connections")?.0 as usize,
+        ingest_concurrency: must(&s.pushes, "server.pushes")?.0 as usize,
+        query_concurrency: must(&s.queries, "server.queries")?.0 as usize,
+        query_timeout: duration(must(&s.query_timeout, "server.query_timeout")?.0),
+    })
+}
+
+fn must<'a, T>(v: &'a Option<Given<T>>, path: &str) -> Result<&'a T, String> {
+    v.as_ref().map(|g| &g.0).ok_or_else(|| format!("{path}: has no value"))
+}
+
+fn duration(ns: i64) -> Duration {
+    Duration::from_nanos(ns.max(0) as u64)
+}
+
+fn caps(l: &Limits) -> Result<Caps, String> {
+    let cap = |g: &Option<Given<super::value::Cap>>| g.as_ref().and_then(|g| g.0.0);
+    let c = Caps { rate: cap(&l.rate), burst: cap(&l.burst), stream_rate: cap(&l.stream_rate), stream_burst: cap(&l.stream_burst) };
+    for (burst, rate, name) in [(c.burst, c.rate, ""), (c.stream_burst, c.stream_rate, "stream_")] {
+        if burst.is_some() && rate.is_none() {
+            return Err(format!("limits.{name}burst: means nothing without limits.{name}rate"));
+        }
+    }
+    Ok(c)
+}
+
+fn keep(l: &Retention) -> Keep {
+    let age = |g: &Option<Given<super::value::Age>>| g.as_ref().and_then(|g| g.0.0);
+    Keep { logs: age(&l.logs), metrics: age(&l.metrics), traces: age(&l.traces) }
+}
+
+/// The token, from the file that holds it if the setting names one. The secret is in no message.
+fn token(l: &Layer) -> Result<Option<server::Token>, String> {
+    let Some(Given(secret)) = &l.auth.token else { return Ok(None) };
+    let text = match secret.0.strip_prefix("file:") {
+        Some(path) => std::fs::read_to_string(path).map_err(|e| format!("auth.token: {path}: {e}"))?,
+        None => secret.0.clone(),
+    };
+    server::Token::new(&text).map(Some).map_err(|e| format!("auth.token: {e}"))
+}
+
+/// Whether only this machine reaches the address. A name other than `localhost` may resolve to anything.
+fn is_loopback(listen: &str) -> Result<bool, String> {
+    let wrong = || format!("listen: {listen:?} is not an address with a port, as in 127.0.0.1:3100 or [::1]:3100");
+    if let Ok(a) = listen.parse::<SocketAddr>() {
+        return Ok(match a.ip() {
+            IpAddr::V4(ip) => ip.is_loopback(),
+            IpAddr::V6(ip) => ip.is_loopback(),
+        });
+    }
+    let (host, port) = listen.rsplit_once(':').ok_or_else(wrong)?;
+    if host.is_empty() || host.contains(':') || port.parse::<u16>().is_err() {
+        return Err(wrong());
+    }
+    Ok(host == "localhost")
+}
