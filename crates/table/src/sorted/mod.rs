@@ -45,6 +45,9 @@ mod scan;
 mod view;
 mod writer;
 
+#[cfg(test)]
+mod tests;
+
 pub use file::{SortedFile, open};
 pub use inspect::inspect;
 pub use merge::merge;

@@ -26,7 +26,6 @@ pub type SeriesOrder<'a> = &'a dyn Fn(RowRef, RowRef) -> Ordering;
 /// The rules of one table over batches that hold all its columns. Tables ordered by series come without the `series`
 /// column here, others with it.
 pub struct Resolver {
-    spec: &'static TableSpec,
     identity: Vec<usize>,
     // Columns that order rows of equal key, then all others.
     order: Vec<usize>,
@@ -49,7 +48,7 @@ impl Resolver {
             Prefer::Present(c) | Prefer::NotBits(c, _) | Prefer::Longer(c) | Prefer::Greater(c) => at(c),
         };
         let prefer = spec.prefer.iter().filter_map(|p| Some((*p, column(p)?))).collect();
-        Resolver { spec, identity: spec.identity.iter().filter_map(|n| at(n)).collect(), order, by_series, prefer }
+        Resolver { identity: spec.identity.iter().filter_map(|n| at(n)).collect(), order, by_series, prefer }
     }
 
     /// Orders a group and removes doubles; returns how many.
@@ -90,11 +89,6 @@ impl Resolver {
             }
         }
         self.before(a, b, batches, series)
-    }
-
-    /// Whether two rows of one time, of a table ordered by series, can be told apart without reading further columns.
-    pub fn time_is_identity(&self) -> bool {
-        self.by_series && self.spec.identity.is_empty()
     }
 }
 

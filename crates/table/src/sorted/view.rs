@@ -247,13 +247,22 @@ fn matches(asked: &Asked<'_>, names: &dyn SeriesNames, number: u32) -> bool {
 /// Whether a source has any partition to look at.
 fn wanted_at_all(asked: &Asked<'_>, hidden_days: &[i64], partitions: &[super::Partition]) -> bool {
     let mine = |p: &&super::Partition| p.tenant == asked.tenant.as_str() && !hidden_days.contains(&p.day);
-    partitions.iter().filter(mine).any(|p| asked.range.touches(p.first_time, p.last_time))
+    partitions.iter().filter(mine).any(|p| near(asked.spec, asked.range, p.first_time, p.last_time))
+}
+
+/// Whether rows of these times must be looked at. Of tables ordered by a key, copies of one row may have different
+/// times within a slice, and any of them may be the one that is kept: so whole slices are.
+fn near(spec: &'static TableSpec, range: TimeRange, first: i64, last: i64) -> bool {
+    match spec.order {
+        Order::Series(_) => range.touches(first, last),
+        Order::Key(_) => range.touches(spec.slice_of(first), spec.slice_of(last).saturating_add(spec.slice - 1)),
+    }
 }
 
 fn segments_of<'a>(v: &'a View, spec: &'static TableSpec, tenant: &'a Tenant, range: TimeRange) -> impl Iterator<Item = &'a Segment> {
     v.encoded().into_iter().flat_map(move |(data, hidden)| {
         data.directory.segments.iter().filter(move |s| {
-            range.touches(s.first, s.last) && data.directory.tenants[s.tenant as usize] == *tenant && !hidden.contains(&spec.day_of(s.slice))
+            near(spec, range, s.first, s.last) && data.directory.tenants[s.tenant as usize] == *tenant && !hidden.contains(&spec.day_of(s.slice))
         })
     })
 }
@@ -326,10 +335,7 @@ fn sort_head(asked: &Asked<'_>, batches: &[RecordBatch], names: &dyn SeriesNames
                 match by_series {
                     true => verdicts[n] == 3 && asked.range.contains(times[*i]),
                     // The copy of a row that decides may have another series or time, within the same slice.
-                    false => {
-                        let slice = asked.spec.slice_of(times[*i]);
-                        verdicts[n] >= 2 && asked.range.touches(slice, slice + asked.spec.slice - 1) && asked.prune.may_be_row(b, *i)
-                    }
+                    false => verdicts[n] >= 2 && near(asked.spec, asked.range, times[*i], times[*i]) && asked.prune.may_be_row(b, *i),
                 }
             })
             .map(|i| i as u32)

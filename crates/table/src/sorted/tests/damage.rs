@@ -1,0 +1,69 @@
+//! A flipped bit anywhere: no panic, no wrong row, and what is missing is reported.
+
+use std::sync::Arc;
+
+use disk::{Fs, RealFs};
+
+use super::model::*;
+use super::random::*;
+use super::*;
+
+fn every_97th_byte(spec: &'static TableSpec) {
+    let mut r = Dice(3);
+    let dir = tempfile::tempdir().unwrap();
+    let fs: Arc<dyn Fs> = Arc::new(RealFs);
+    let world = World::random(spec, &mut r);
+    let loss = Arc::new(Losses::default());
+    let Source::File { file, .. } = world.run(&world.units, &fs, dir.path(), "r", &loss) else { panic!() };
+    let tenant = TENANTS.with(|t| t[0].clone());
+    let q = ScanRequest::new(spec, tenant, vec![], TimeRange::ALL);
+    let want = world.oracle(&q);
+    let mut lost_somewhere = 0;
+    for name in ["r.data", "r.series"] {
+        let path = dir.path().join(name);
+        let good = std::fs::read(&path).unwrap();
+        for at in (0..good.len()).step_by(97) {
+            let mut bad = good.clone();
+            bad[at] ^= 1 << (at % 8);
+            std::fs::write(&path, &bad).unwrap();
+            file.release();
+            let sources = vec![Source::File { file: file.clone(), hidden_days: vec![] }];
+            let got = collect(&q, scan(spec, sources.clone(), &q, Arc::new(scan::Unbounded)).unwrap()).unwrap();
+            let reports = loss.take();
+            assert!(got.len() == want.len() || !reports.is_empty(), "{} byte {at} of {name}: {} rows of {} and no report", spec.name, got.len(), want.len());
+            assert!(reports.iter().all(|l| l.path.starts_with(dir.path()) && l.rows > 0 && !l.reason.is_empty()));
+            // In their order, and only rows that exist. (A copy that lost to a damaged one may appear: it is a row too.)
+            assert!(got.iter().all(|g| world.units.iter().flatten().any(|r| r.series == g.series && r.time == g.time && Found { series: r.series.clone(), time: r.time, cells: r.cells.clone() } == *g)));
+            lost_somewhere += usize::from(got.len() < want.len());
+            let _ = series(spec, &sources, &q).unwrap();
+            let mut text = String::new();
+            let _ = inspect(fs.as_ref(), &dir.path().join("r.data"), &dir.path().join("r.series"), &mut text);
+            loss.take();
+        }
+        std::fs::write(&path, &good[..good.len() / 2]).unwrap();
+        file.release();
+        let sources = vec![Source::File { file: file.clone(), hidden_days: vec![] }];
+        assert!(collect(&q, scan(spec, sources, &q, Arc::new(scan::Unbounded)).unwrap()).unwrap().is_empty());
+        assert!(loss.take().iter().map(|l| l.rows).sum::<u64>() > 0);
+        std::fs::write(&path, &good).unwrap();
+    }
+    assert!(lost_somewhere > 10, "{lost_somewhere}");
+    file.release();
+    let sources = vec![Source::File { file, hidden_days: vec![] }];
+    assert_eq!(collect(&q, scan(spec, sources, &q, Arc::new(scan::Unbounded)).unwrap()).unwrap(), want);
+}
+
+#[test]
+fn a_flipped_bit_in_entries() {
+    every_97th_byte(&LOGS);
+}
+
+#[test]
+fn a_flipped_bit_in_points() {
+    every_97th_byte(&SAMPLES);
+}
+
+#[test]
+fn a_flipped_bit_in_steps() {
+    every_97th_byte(&SPANS);
+}
