@@ -88,11 +88,12 @@ impl Otlp {
                 Some(s) => s,
                 None => {
                     let raw = hash128_seeded(attributes.bytes(), u64::from(self.id));
-                    series.insert(entries.series(raw, || new_labels(&pairs, &shown, options))?)
+                    let fits = attributes.bytes().len() <= OWNER_BYTES;
+                    series.insert(entries.series(raw, || if fits { new_labels(&pairs, &shown, options) } else { Err(too_large()) })?)
                 }
             };
             let mut stream = Stream { series: series.clone(), shown: &shown, hint: Hint::default(), about: about.clone() };
-            if attributes.bytes().len().max(scope.message.len()) > OWNER_BYTES {
+            if scope.message.len() > OWNER_BYTES {
                 stream.series = Err(too_large());
             } else {
                 scope_metadata(&scope, &mut stream.about)?;
