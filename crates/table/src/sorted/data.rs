@@ -25,6 +25,7 @@ use super::index::{Directory, Segment, Stretch, decode_stretches};
 use super::layout::{Layout, internal};
 use super::writer::{FOOTER_KEY, FooterNote};
 use super::{Damage, FORMAT_VERSION, LostRows, limits};
+use crate::spec::TableSpec;
 
 /// A data file whose footer is in memory.
 pub struct DataFile {
@@ -67,13 +68,14 @@ impl DataFile {
         len: u64,
         tail: Bytes,
         tail_at: u64,
-        layout: Arc<Layout>,
+        spec: &'static TableSpec,
         path: PathBuf,
         damage: Arc<dyn Damage>,
     ) -> Result<DataFile> {
         let store = Store::Disk { file: file.clone(), len, sums: Bytes::new(), covered: 0, tail: tail.clone(), tail_at };
         let meta = read_footer(&store)?;
         let note = footer_note(&meta)?;
+        let layout = Layout::shredded(spec, true, &note.shredded)?;
         if note.table != layout.spec.name || meta.file_metadata().schema_descr().columns().len() != layout.parquet.columns().len() {
             return Err(Error::corrupt(format!("footer: the file holds table {:?}", note.table)));
         }

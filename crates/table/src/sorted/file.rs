@@ -9,14 +9,13 @@ use disk::Fs;
 use parking_lot::Mutex;
 
 use super::data::DataFile;
-use super::layout::Layout;
 use super::names::SeriesTable;
 use super::{Damage, FORMAT_VERSION, LostRows, SortedMeta, limits};
 use crate::spec::TableSpec;
 
 /// A run or block. Shared; what it caches counts in [`SortedFile::cached_bytes`].
 pub struct SortedFile {
-    layout: Arc<Layout>,
+    spec: &'static TableSpec,
     fs: Arc<dyn Fs>,
     data_path: PathBuf,
     series_path: PathBuf,
@@ -39,7 +38,7 @@ pub fn open(
         return Err(Error::corrupt(format!("{}: layout version {} is not known here", data_path.display(), meta.format)));
     }
     Ok(Arc::new(SortedFile {
-        layout: Layout::new(spec, true)?,
+        spec,
         fs: fs.clone(),
         data_path: data_path.into(),
         series_path: series_path.into(),
@@ -91,7 +90,7 @@ impl SortedFile {
                 return Err(Error::corrupt("the tail is too large to be one"));
             }
             let tail = read_checked(file.as_ref(), m.data_tail..m.data_bytes, m.data_bytes, m.data_tail_crc32c)?;
-            DataFile::of_file(file, m.data_bytes, tail, m.data_tail, self.layout.clone(), self.data_path.clone(), self.damage.clone())
+            DataFile::of_file(file, m.data_bytes, tail, m.data_tail, self.spec, self.data_path.clone(), self.damage.clone())
         };
         let data = Arc::new(load().map_err(|e| e.context(self.data_path.display()))?);
         *cached = Some(data.clone());

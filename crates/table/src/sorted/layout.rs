@@ -1,6 +1,7 @@
 //! How the columns of a table lie in a Parquet file, and the way back.
 //!
 //! Most columns are themselves. A double is two: `<name>` (mantissa) and `<name>_scale` (see [`super::decimal`]).
+//! Attributes of a block are their frequent keys' columns, a shape and a rest (see [`super::shred`]).
 //! Parts of tables ordered by series have no `series` column: their stretches say whose rows they are.
 
 use std::sync::Arc;
@@ -13,14 +14,15 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use base::{Error, Result};
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 
+use super::shred::{self, KeyColumn};
 use super::{decimal, limits};
 use crate::spec::{ColumnType, Order, SERIES, TableSpec};
 
 /// Where a column of the table lies in the file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
     /// Not in the file.
     Absent,
@@ -28,6 +30,8 @@ enum Place {
     Plain(usize),
     /// Mantissa; the scale is the next.
     Decimal(usize),
+    /// Rest; the shape is the next, then the columns of the keys.
+    Shredded(usize, Vec<KeyColumn>),
 }
 
 /// The layout of one file.
@@ -41,14 +45,23 @@ pub struct Layout {
     places: Vec<Place>,
 }
 
+/// Name of the shape column of shredded attributes, after the column's. A key of that name cannot be told from it, and
+/// the tilde is in no key that anybody uses.
+const SHAPE: &str = "~shape";
+
 /// Parquet and Arrow errors of our own making.
 pub fn internal(e: impl std::fmt::Display) -> Error {
     Error::internal(format!("sorted rows: {e}"))
 }
 
 impl Layout {
-    /// The layout of `spec`. Refuses a key that cannot be compared as a number.
+    /// The layout of `spec` with attributes in one column each. Refuses a key that cannot be compared as a number.
     pub fn new(spec: &'static TableSpec, with_series: bool) -> Result<Arc<Layout>> {
+        Self::shredded(spec, with_series, &[])
+    }
+
+    /// The same with columns for some keys of attribute columns, which are named.
+    pub fn shredded(spec: &'static TableSpec, with_series: bool, keys: &[(String, Vec<KeyColumn>)]) -> Result<Arc<Layout>> {
         if let Order::Key(k) = spec.order {
             let ok = matches!(spec.column(k).map(|c| c.ty), Some(ColumnType::Fixed(1..=16) | ColumnType::U32 | ColumnType::I64));
             if !ok {
@@ -63,7 +76,13 @@ impl Layout {
                 places.push(Place::Absent);
                 continue;
             }
-            if f.data_type() == &DataType::Float64 {
+            let keys = keys.iter().find(|k| k.0 == *f.name() && !k.1.is_empty());
+            if let Some((name, keys)) = keys.filter(|_| i >= 2 && spec.columns[i - 2].ty == ColumnType::Attrs) {
+                places.push(Place::Shredded(fields.len(), keys.clone()));
+                fields.push(Field::new(name, DataType::BinaryView, true));
+                fields.push(Field::new(format!("{name}.{SHAPE}"), DataType::BinaryView, true));
+                fields.extend(keys.iter().map(|k| Field::new(k.name(name), k.arrow(), true)));
+            } else if f.data_type() == &DataType::Float64 {
                 places.push(Place::Decimal(fields.len()));
                 fields.push(Field::new(f.name(), DataType::Int64, f.is_nullable()));
                 fields.push(Field::new(format!("{}_scale", f.name()), DataType::Int8, f.is_nullable()));
@@ -103,6 +122,12 @@ impl Layout {
             }
             p = match place {
                 Place::Absent => p,
+                Place::Shredded(_, keys) => {
+                    let dictionary = |p: WriterPropertiesBuilder, name: String| p.set_column_dictionary_enabled(ColumnPath::new(vec![name]), true);
+                    let p = p.set_column_encoding(path, Encoding::DELTA_LENGTH_BYTE_ARRAY);
+                    let p = dictionary(p, format!("{name}.{SHAPE}"));
+                    keys.iter().fold(p, |p, k| dictionary(p, k.name(name)))
+                }
                 Place::Decimal(_) => p
                     .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)
                     .set_column_dictionary_enabled(ColumnPath::new(vec![format!("{name}_scale")]), true),
@@ -132,6 +157,7 @@ impl Layout {
                 Place::Absent => {}
                 Place::Plain(_) => out.push(batch.column(i).clone()),
                 Place::Decimal(_) => out.extend(split_decimals(batch.column(i), batch.column(0))),
+                Place::Shredded(_, keys) => out.extend(shred::split(batch.column(i), keys)),
             }
         }
         out
@@ -141,10 +167,11 @@ impl Layout {
     pub fn leaves(&self, wanted: &[usize]) -> Vec<usize> {
         let mut out = vec![];
         for &w in wanted {
-            match self.places[w] {
+            match &self.places[w] {
                 Place::Absent => {}
-                Place::Plain(at) => out.push(at),
-                Place::Decimal(at) => out.extend([at, at + 1]),
+                Place::Plain(at) => out.push(*at),
+                Place::Decimal(at) => out.extend([*at, at + 1]),
+                Place::Shredded(at, keys) => out.extend(*at..at + 2 + keys.len()),
             }
         }
         out.sort_unstable();
@@ -159,20 +186,30 @@ impl Layout {
         };
         wanted
             .iter()
-            .map(|&w| match self.places[w] {
+            .map(|&w| match &self.places[w] {
                 Place::Absent => Err(internal("the file has no series column")),
-                Place::Plain(leaf) => Ok(at(leaf)?.clone()),
-                Place::Decimal(leaf) => Ok(join_decimals(at(leaf)?, at(leaf + 1)?)),
+                Place::Plain(leaf) => Ok(at(*leaf)?.clone()),
+                Place::Decimal(leaf) => Ok(join_decimals(at(*leaf)?, at(leaf + 1)?)),
+                Place::Shredded(leaf, keys) => {
+                    let columns = (0..keys.len()).map(|k| at(leaf + 2 + k)).collect::<Result<Vec<_>>>()?;
+                    shred::join(at(*leaf)?, at(leaf + 1)?, &columns, keys)
+                }
             })
             .collect()
     }
 
     /// The file's column that holds the table's column `w` alone.
     pub fn leaf(&self, w: usize) -> Option<usize> {
-        match self.places[w] {
-            Place::Plain(at) => Some(at),
+        match &self.places[w] {
+            Place::Plain(at) => Some(*at),
             _ => None,
         }
+    }
+
+    /// The key columns of each attribute column that has any, as [`Layout::shredded`] takes them.
+    pub fn keys(&self) -> Vec<(String, Vec<KeyColumn>)> {
+        let shredded = self.places.iter().zip(self.rows.fields());
+        shredded.filter_map(|(p, f)| if let Place::Shredded(_, keys) = p { Some((f.name().clone(), keys.clone())) } else { None }).collect()
     }
 }
 

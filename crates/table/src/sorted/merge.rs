@@ -15,13 +15,19 @@ use super::checked::SummingWriter;
 use super::combine::Combine;
 use super::layout::{Layout, internal};
 use super::names;
+use super::piece::Wanted;
 use super::prune::Prune;
 use super::scan::{Unbounded, all_columns};
+use super::shred::{Census, KeyColumn};
 use super::view::{Asked, Views};
 use super::writer::{RowWriter, partitions};
-use super::{Budget, FORMAT_VERSION, MergeOptions, MergeStats, SeriesKey, SortedMeta, Source};
+use super::{Budget, FORMAT_VERSION, MergeOptions, MergeStats, SeriesKey, SortedMeta, Source, limits};
 use crate::scan::TimeRange;
-use crate::spec::TableSpec;
+use crate::spec::{ColumnType, TableSpec};
+
+/// Slices, and pieces of each, whose first rows are looked at to find frequent keys: a few per cent of the work.
+const CENSUS_SLICES: usize = 8;
+const CENSUS_PIECES: usize = 2;
 
 /// Merges the rows of one tenant and day into a block of two files, both durable when it returns (their directory
 /// entries are the caller's matter). Holds a few batches of each source and one encoded row group.
@@ -41,7 +47,7 @@ pub fn merge(
     let budget: Arc<dyn Budget> = Arc::new(Unbounded);
     let asked = Asked { spec, tenant, matchers: &[], range: TimeRange { start, ..range }, prune: Prune::default(), only_used: true };
     let views = Views::new(sources, asked, &budget)?;
-    let layout = Layout::new(spec, true)?;
+    let layout = Layout::shredded(spec, true, &frequent_keys(spec, &views, &budget)?)?;
     let mut stats = MergeStats::default();
     let mut writer = RowWriter::new(layout.clone(), SummingWriter::new(fs.create(data_path)?))?;
     for slice in views.slices() {
@@ -73,6 +79,25 @@ pub fn merge(
         partitions: partitions(&layout, &done.directory),
     };
     Ok((meta, stats))
+}
+
+/// The keys of attribute columns that get a column in the block, from a look at some rows of some slices.
+fn frequent_keys(spec: &'static TableSpec, views: &Views, budget: &Arc<dyn Budget>) -> Result<Vec<(String, Vec<KeyColumn>)>> {
+    let mut out = vec![];
+    let slices = views.slices();
+    for (i, c) in spec.columns.iter().enumerate().filter(|(_, c)| c.ty == ColumnType::Attrs) {
+        let mut census = Census::default();
+        let wanted = Wanted { columns: vec![i + 2], key: None, batch_rows: limits::BATCH_ROWS };
+        for slice in slices.iter().step_by(slices.len().div_ceil(CENSUS_SLICES).max(1)) {
+            for mut piece in views.pieces(*slice)?.into_iter().take(CENSUS_PIECES) {
+                if piece.load(&wanted, budget)? {
+                    piece.rows().into_iter().for_each(|(held, ..)| census.add(held.batch.column(0)));
+                }
+            }
+        }
+        out.push((c.name.to_string(), census.choose()));
+    }
+    Ok(out)
 }
 
 /// The rows from `start` on.

@@ -42,6 +42,7 @@ mod prune;
 mod resolve;
 mod run;
 mod scan;
+mod shred;
 mod view;
 mod writer;
 

@@ -16,6 +16,7 @@ use super::checked::Sealed;
 use super::filter::ValueFilter;
 use super::index::{Blob, Directory, Segment, Stretch, encode_stretches};
 use super::layout::{Layout, internal};
+use super::shred::KeyColumn;
 use super::{FORMAT_VERSION, Partition, limits};
 use crate::spec::{Order, SkipFilter};
 
@@ -31,6 +32,9 @@ pub struct FooterNote {
     pub sums: (u64, u64),
     /// Where the directory lies.
     pub directory: (u64, u64),
+    /// Key columns of attribute columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shredded: Vec<(String, Vec<KeyColumn>)>,
 }
 
 struct OpenSegment {
@@ -95,6 +99,7 @@ pub fn close_file<W: Sealed>(layout: &Layout, file: &mut SerializedFileWriter<W>
         table: layout.spec.name.into(),
         sums: (sums_at, sums.len() as u64),
         directory: (sums_at + sums.len() as u64, encoded.len() as u64),
+        shredded: layout.keys(),
     };
     file.write_all(&encoded)?;
     file.append_key_value_metadata(KeyValue::new(FOOTER_KEY.into(), serde_json::to_string(&note).map_err(internal)?));
