@@ -287,7 +287,10 @@ mod tests {
 
     #[test]
     fn answers_have_the_envelope() {
-        assert_eq!(shown(QueryValue::Scalar(1_500, 2.0)), r#"{"status":"success","data":{"resultType":"scalar","result":[1.500,"2"]},"infos":["i\""]}"#);
+        assert_eq!(
+            shown(QueryValue::Scalar(1_500, 2.0)),
+            r#"{"status":"success","data":{"resultType":"scalar","result":[1.500,"2"]},"infos":["i\""]}"#
+        );
         let l = Labels::from_pairs([("__name__", "up"), ("a", "x\n")]).unwrap();
         let s = VectorSample { labels: l.clone(), time_ms: -1, sample: Sample::Float(f64::INFINITY) };
         assert_eq!(
@@ -305,7 +308,9 @@ mod tests {
     #[test]
     fn every_answer_is_json() {
         let odd = "\u{1}\"\\\t é";
-        for body in [error(Kind::Invalid, odd), texts(&[odd.into()], &[odd.into()]), series(&[Labels::from_pairs([("a", odd)]).unwrap()], &[])] {
+        for body in
+            [error(Kind::Invalid, odd), texts(&[odd.into()], &[odd.into()]), series(&[Labels::from_pairs([("a", odd)]).unwrap()], &[])]
+        {
             let v: serde_json::Value = serde_json::from_slice(&body).unwrap();
             assert!(v["status"].is_string() && v.to_string().contains("\\u0001"));
         }

@@ -85,7 +85,18 @@ impl Evaluator<'_> {
 pub fn floats(op: AggregateOp, members: &[&Column], param: &[f64], n: usize) -> Column {
     use AggregateOp as A;
     Column::of(match op {
-        A::Sum => sums(members, n).into_iter().map(|(s, c, k)| if k == 0 { ABSENT } else if s.is_infinite() { s } else { s + c }).collect(),
+        A::Sum => sums(members, n)
+            .into_iter()
+            .map(|(s, c, k)| {
+                if k == 0 {
+                    ABSENT
+                } else if s.is_infinite() {
+                    s
+                } else {
+                    s + c
+                }
+            })
+            .collect(),
         A::Avg => averages(members, n),
         A::Min => fold(members, n, |best, v| if v < best || best.is_nan() { v } else { best }),
         A::Max => fold(members, n, |best, v| if v > best || best.is_nan() { v } else { best }),

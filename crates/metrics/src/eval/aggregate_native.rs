@@ -6,9 +6,10 @@ use base::Labels;
 
 use crate::eval::Evaluator;
 use crate::eval::aggregate::floats;
-use crate::eval::over_time::sum_histograms;
+use crate::eval::over_time::{mean_histogram, sum_histograms};
 use crate::eval::rate::Place;
 use crate::eval::value::{Column, Grid, Sample, is_present};
+use crate::histogram::Histogram;
 use crate::promql::ast::AggregateOp;
 use crate::promql::plan::AggregatePlan;
 
@@ -34,8 +35,9 @@ impl Evaluator<'_> {
                     out.clear(i);
                 }
                 A::Sum | A::Avg if count > 0 => {
-                    if let Some(h) = sum_histograms(here().map(|h| &**h), &place) {
-                        let h = if a.op == A::Avg { h.divided(count as f64) } else { h };
+                    let all: Vec<&Histogram> = here().map(|h| &**h).collect();
+                    let made = if a.op == A::Avg { mean_histogram(&all, &place) } else { sum_histograms(&all, &place) };
+                    if let Some(h) = made {
                         out.set(i, Sample::Histogram(Arc::new(h)));
                     }
                 }

@@ -67,7 +67,8 @@ mod tests {
 
     #[test]
     fn parts_of_dates() {
-        let all = [Func::Year, Func::Month, Func::DayOfMonth, Func::Hour, Func::Minute, Func::DayOfWeek, Func::DayOfYear, Func::DaysInMonth];
+        let all =
+            [Func::Year, Func::Month, Func::DayOfMonth, Func::Hour, Func::Minute, Func::DayOfWeek, Func::DayOfYear, Func::DaysInMonth];
         for (seconds, want) in [
             (0.0, [1970, 1, 1, 0, 0, 4, 1, 31]),
             (951_782_400.0, [2000, 2, 29, 0, 0, 2, 60, 29]),

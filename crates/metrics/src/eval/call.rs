@@ -30,14 +30,18 @@ impl Evaluator<'_> {
             F::Clamp | F::ClampMin | F::ClampMax => self.clamp(c, grid)?,
             F::Round => self.round(c, grid)?,
             F::Timestamp => self.timestamp(c, grid)?,
-            F::DayOfMonth | F::DayOfWeek | F::DayOfYear | F::DaysInMonth | F::Hour | F::Minute | F::Month | F::Year => self.calendar(c, grid)?,
+            F::DayOfMonth | F::DayOfWeek | F::DayOfYear | F::DaysInMonth | F::Hour | F::Minute | F::Month | F::Year => {
+                self.calendar(c, grid)?
+            }
             F::LabelReplace => self.label_replace(c, grid)?,
             F::LabelJoin => self.label_join(c, grid)?,
             F::Sort | F::SortDesc => self.sort(c, grid)?,
             F::SortByLabel | F::SortByLabelDesc => self.sort_by_label(c, grid)?,
             F::HistogramQuantile | F::HistogramFraction => self.histogram_figure(c, grid)?,
             F::HistogramQuantiles => self.histogram_quantiles(c, grid)?,
-            F::HistogramCount | F::HistogramSum | F::HistogramAvg | F::HistogramStddev | F::HistogramStdvar => self.native_figure(c, grid)?,
+            F::HistogramCount | F::HistogramSum | F::HistogramAvg | F::HistogramStddev | F::HistogramStdvar => {
+                self.native_figure(c, grid)?
+            }
             F::Info => self.info(c, grid)?,
             _ => self.over_range(c, grid)?,
         }))
@@ -54,7 +58,11 @@ impl Evaluator<'_> {
     /// A function of a range vector.
     fn over_range(&self, c: &CallPlan, grid: &Grid) -> Result<Vec<Series>> {
         use Func as F;
-        let at = c.args.iter().position(|a| matches!(a, Plan::Range(_))).ok_or_else(|| Error::internal("no range vector among the arguments"))?;
+        let at = c
+            .args
+            .iter()
+            .position(|a| matches!(a, Plan::Range(_)))
+            .ok_or_else(|| Error::internal("no range vector among the arguments"))?;
         let Plan::Range(r) = &c.args[at] else { return Ok(vec![]) };
         let mut params = vec![];
         for (i, a) in c.args.iter().enumerate().filter(|(i, _)| *i != at) {
@@ -76,7 +84,9 @@ impl Evaluator<'_> {
         let mut out = self.windows(r, grid, &mut |labels, _, w| {
             let place = Place { labels, span, notes: self.notes };
             let kind = |counter, per_second| Kind { counter, per_second };
-            let gain = |k: Kind| if edge == Edge::Inside { rate::extrapolated(k, w, &place) } else { edges::gain(k, edge == Edge::Smoothed, w, &place) };
+            let gain = |k: Kind| {
+                if edge == Edge::Inside { rate::extrapolated(k, w, &place) } else { edges::gain(k, edge == Edge::Smoothed, w, &place) }
+            };
             match c.func {
                 F::Rate => gain(kind(true, true)),
                 F::Increase => gain(kind(true, false)),
@@ -92,20 +102,15 @@ impl Evaluator<'_> {
         })?;
         if matches!(c.func, F::Rate | F::Increase) {
             for s in out.iter().filter(|s| !looks_like_counter(s.name()) && s.column.histograms.is_none()) {
-                self.notes.info(&format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {:?}", s.name()), span);
+                self.notes
+                    .info(&format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {:?}", s.name()), span);
             }
         }
-        if matches!(c.func, F::LastOverTime | F::FirstOverTime) {
-            self.keep_names(r, &mut out);
+        // The first and the last sample are still samples of their metric.
+        if !matches!(c.func, F::LastOverTime | F::FirstOverTime) {
+            out.iter_mut().for_each(|s| s.drop_name = true);
         }
         Ok(out)
-    }
-
-    /// The first and the last sample are still samples of their metric, unless the subquery they come from has none.
-    fn keep_names(&self, r: &RangePlan, out: &mut [Series]) {
-        if let RangeSource::Select(_) = r.source {
-            out.iter_mut().for_each(|s| s.drop_name = false);
-        }
     }
 }
 

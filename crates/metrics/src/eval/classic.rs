@@ -27,7 +27,8 @@ struct Fixed {
 fn almost_equal(a: f64, b: f64) -> bool {
     let d = (a - b).abs();
     let s = a.abs() + b.abs();
-    a == b || if a == 0.0 || b == 0.0 || s < f64::MIN_POSITIVE { d < TOLERANCE * f64::MIN_POSITIVE } else { d / s.min(f64::MAX) < TOLERANCE }
+    a == b
+        || if a == 0.0 || b == 0.0 || s < f64::MIN_POSITIVE { d < TOLERANCE * f64::MIN_POSITIVE } else { d / s.min(f64::MAX) < TOLERANCE }
 }
 
 /// Puts equal bounds together and makes the counts rise; buckets come sorted. Counts may fall where the buckets of one
@@ -210,7 +211,10 @@ impl Evaluator<'_> {
             let text = s.labels.get(BOUND).unwrap_or("");
             let Some(bound) = lang::number::parse(text) else {
                 let name = s.name();
-                self.notes.warn(&format!("bucket label {BOUND:?} is missing or has a malformed value of {text:?} for metric name {name:?}"), c.spans[arg]);
+                self.notes.warn(
+                    &format!("bucket label {BOUND:?} is missing or has a malformed value of {text:?} for metric name {name:?}"),
+                    c.spans[arg],
+                );
                 continue;
             };
             let k = of(keep_labels(&s.labels, |n| n != BOUND), &mut list);
@@ -223,7 +227,14 @@ impl Evaluator<'_> {
         Ok((series, list))
     }
 
-    fn figure(&self, f: &Figure<'_>, (series, list): &(Vec<Series>, Vec<Source>), c: &CallPlan, arg: usize, grid: &Grid) -> Result<Vec<Series>> {
+    fn figure(
+        &self,
+        f: &Figure<'_>,
+        (series, list): &(Vec<Series>, Vec<Source>),
+        c: &CallPlan,
+        arg: usize,
+        grid: &Grid,
+    ) -> Result<Vec<Series>> {
         let mut out = vec![];
         let mut here: Vec<Bucket> = vec![];
         for source in list {
@@ -237,11 +248,25 @@ impl Evaluator<'_> {
                 let value = match native {
                     Some(_) if !here.is_empty() => {
                         let name = source.labels.get(base::labels::METRIC_NAME).unwrap_or("");
-                        self.notes.warn(&format!("vector contains a mix of classic and native histograms for metric name {name:?}"), c.spans[arg]);
+                        self.notes.warn(
+                            &format!("vector contains a mix of classic and native histograms for metric name {name:?}"),
+                            c.spans[arg],
+                        );
                         continue;
                     }
                     Some(Sample::Histogram(h)) => match f {
-                        Figure::Quantile(q) => h.quantile(q[i]),
+                        Figure::Quantile(q) => {
+                            let v = h.quantile(q[i]);
+                            if h.sum.is_nan() && h.count > 0.0 && (0.0..=1.0).contains(&q[i]) {
+                                let name = source.labels.get(base::labels::METRIC_NAME).unwrap_or("");
+                                let what = if v.is_nan() { "NaN" } else { "skewed higher" };
+                                self.notes.info(
+                                    &format!("input to histogram_quantile has NaN observations, result is {what} for metric name {name:?}"),
+                                    c.spans[arg],
+                                );
+                            }
+                            v
+                        }
                         Figure::Fraction(a, b) => h.fraction(a[i], b[i]),
                     },
                     _ if here.is_empty() => continue,

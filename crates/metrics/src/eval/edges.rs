@@ -55,10 +55,20 @@ fn between(a: &(i64, Sample), b: &(i64, Sample), t: i64, counter: bool, left: bo
     }
     if counter && is_reset(&a.1, &b.1) {
         let part = scale(&b.1, fraction);
-        return if left { Ok(part) } else { combine(&a.1, &part, 1.0) };
+        return if left { Ok(part) } else { combine(&a.1, &part, 1.0).map(continued) };
     }
     let rise = scale(&combine(&b.1, &a.1, -1.0)?, fraction);
     combine(&a.1, &rise, 1.0)
+}
+
+/// A sample that goes on from the one before, whatever it said of the one it followed in the store.
+fn continued(s: Sample) -> Sample {
+    match s {
+        Sample::Histogram(h) if h.hint == ResetHint::Reset => {
+            Sample::Histogram(Arc::new(Histogram { hint: ResetHint::NotReset, ..(*h).clone() }))
+        }
+        s => s,
+    }
 }
 
 /// The samples of a window with its borders. `None` if there is no sample in it to speak of.
@@ -77,6 +87,10 @@ fn extended(w: &Window<'_>, smoothed: bool, counter: bool) -> Tried<Option<Vec<S
         if let Some(second) = points.get(1).or(after.as_ref()) {
             let left = between(&points[0], second, w.start, counter, true)?;
             points[0] = (w.start, left);
+            // A reset between the two is made up for.
+            if let Some(p) = points.get_mut(1) {
+                p.1 = continued(p.1.clone());
+            }
         }
     }
     let mut out: Vec<Sample> = points.into_iter().map(|p| p.1).collect();

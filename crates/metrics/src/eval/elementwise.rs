@@ -45,7 +45,8 @@ pub fn compare(op: BinaryOp, a: f64, b: f64) -> bool {
 
 /// Whether the result's name no longer holds.
 pub fn drops_name(op: BinaryOp, returns_bool: bool) -> bool {
-    returns_bool || !op.is_comparison() && !op.is_set()
+    let keeps = op.is_comparison() || op.is_set() || matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
+    returns_bool || !keeps
 }
 
 /// An operator between elements, with what it may have to say.

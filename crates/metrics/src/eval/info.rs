@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use base::labels::METRIC_NAME;
-use base::{Error, Kind, Labels, Matcher, Result};
+use base::{Error, Kind, Labels, MatchOp, Matcher, Result};
 
 use crate::eval::Evaluator;
 use crate::eval::value::{Column, Grid, Series, keep_labels, with_labels};
@@ -53,13 +53,16 @@ impl Wanted {
             _ => vec![],
         };
         let (mut names, data): (Vec<Matcher>, Vec<Matcher>) = all.into_iter().partition(|m| m.name == METRIC_NAME);
-        if names.is_empty() {
+        // Names that are only excluded name nothing.
+        if !names.iter().any(|m| matches!(m.op, MatchOp::Eq | MatchOp::Re)) {
             names.push(Matcher::eq(METRIC_NAME, DEFAULT_NAME));
         }
         Wanted { names, data }
     }
     fn is_info(&self, s: &Series) -> bool {
-        self.names.iter().all(|m| m.matches(&s.labels))
+        // A name that is only not something else is no info metric's.
+        let named = self.names.iter().any(|m| matches!(m.op, MatchOp::Eq | MatchOp::Re));
+        named && self.names.iter().all(|m| m.matches(&s.labels))
     }
     fn takes(&self, label: &str) -> bool {
         label != METRIC_NAME && !IDENTIFYING.contains(&label) && (self.data.is_empty() || self.data.iter().any(|m| m.name == label))
@@ -113,7 +116,10 @@ impl Evaluator<'_> {
                 let t = times.floats[i];
                 match newest.get(info.name()) {
                     Some((old, other)) if *old == t => {
-                        let message = format!("found duplicate series for info metric: existing {} @ {}, new {} @ {}", other.labels, t, info.labels, t);
+                        let message = format!(
+                            "found duplicate series for info metric: existing {} @ {}, new {} @ {}",
+                            other.labels, t, info.labels, t
+                        );
                         return Err(Error::new(Kind::Unprocessable, message));
                     }
                     Some((old, _)) if *old > t => {}

@@ -26,7 +26,8 @@ impl Evaluator<'_> {
         let [dst, replacement, src, pattern] = [1, 2, 3, 4].map(|i| text(&c.args[i]));
         let matcher = lang::matcher::build(src, base::MatchOp::Re, pattern, c.spans[4]);
         matcher.map_err(|_| invalid(format!("invalid regular expression in label_replace(): {pattern}")))?;
-        let translated = lang::re2::translate(pattern).map_err(|m| invalid(format!("invalid regular expression in label_replace(): {m}")))?;
+        let translated =
+            lang::re2::translate(pattern).map_err(|m| invalid(format!("invalid regular expression in label_replace(): {m}")))?;
         let re = regex::RegexBuilder::new(&format!("^(?s:{translated})$"))
             .size_limit(base::limits::REGEX_COMPILED_BYTES)
             .build()

@@ -18,7 +18,14 @@ fn is_within(ratio: f64, place: f64) -> bool {
 }
 
 impl Evaluator<'_> {
-    pub(super) fn limit(&self, a: &AggregatePlan, param: &[f64], series: Vec<Series>, groups: &[Group], grid: &Grid) -> Result<Vec<Series>> {
+    pub(super) fn limit(
+        &self,
+        a: &AggregatePlan,
+        param: &[f64],
+        series: Vec<Series>,
+        groups: &[Group],
+        grid: &Grid,
+    ) -> Result<Vec<Series>> {
         let mut kept: Vec<Column> = series.iter().map(|_| Column::absent(grid.n)).collect();
         for (i, &p) in param.iter().enumerate() {
             let mut keep = |s: usize| {

@@ -43,7 +43,14 @@ struct Join<'j, 'a> {
 }
 
 impl Evaluator<'_> {
-    pub(super) fn matched(&self, b: &BinaryPlan, op: &Operator<'_>, left: Vec<Series>, right: Vec<Series>, grid: &Grid) -> Result<Vec<Series>> {
+    pub(super) fn matched(
+        &self,
+        b: &BinaryPlan,
+        op: &Operator<'_>,
+        left: Vec<Series>,
+        right: Vec<Series>,
+        grid: &Grid,
+    ) -> Result<Vec<Series>> {
         let m = &b.matching;
         let swapped = m.cardinality == Cardinality::OneToMany;
         let (many, one) = if swapped { (right, left) } else { (left, right) };
@@ -72,11 +79,12 @@ impl Evaluator<'_> {
 }
 
 impl Join<'_, '_> {
+    /// As Prometheus has it, `group_right` turns the sides round but not the values for what is missing.
     fn fill_many(&self) -> Option<f64> {
-        if self.swapped { self.plan.matching.fill_right } else { self.plan.matching.fill_left }
+        self.plan.matching.fill_left
     }
     fn fill_one(&self) -> Option<f64> {
-        if self.swapped { self.plan.matching.fill_left } else { self.plan.matching.fill_right }
+        self.plan.matching.fill_right
     }
 
     fn group(&mut self, key: &Labels, g: &Group) -> Result<()> {
@@ -128,7 +136,8 @@ impl Join<'_, '_> {
                 Some(s) => self.one[s].column.get(i),
                 None => self.fill_one().map(Sample::Float),
             };
-            let mut pairs: Vec<(Option<usize>, Sample)> = g.many.iter().filter_map(|&s| self.many[s].column.get(i).map(|v| (Some(s), v))).collect();
+            let mut pairs: Vec<(Option<usize>, Sample)> =
+                g.many.iter().filter_map(|&s| self.many[s].column.get(i).map(|v| (Some(s), v))).collect();
             if pairs.is_empty() && one.is_some() {
                 pairs.extend(self.fill_many().map(|v| (None, Sample::Float(v))));
             }
@@ -181,7 +190,11 @@ impl Join<'_, '_> {
             };
             return kept;
         }
-        let kept = if drops_name(self.plan.op, self.plan.returns_bool) { keep_labels(&many.labels, |n| n == METRIC_NAME || !NAMING.contains(&n)) } else { many.labels.clone() };
+        let kept = if drops_name(self.plan.op, self.plan.returns_bool) {
+            keep_labels(&many.labels, |n| n == METRIC_NAME || !NAMING.contains(&n))
+        } else {
+            many.labels.clone()
+        };
         self.included(kept, one)
     }
 

@@ -28,7 +28,15 @@ pub fn unary(f: Func) -> Option<fn(f64) -> f64> {
         F::Log10 => f64::log10,
         F::Log2 => f64::log2,
         F::Rad => |v| v * std::f64::consts::PI / 180.0,
-        F::Sgn => |v| if v < 0.0 { -1.0 } else if v > 0.0 { 1.0 } else { v },
+        F::Sgn => |v| {
+            if v < 0.0 {
+                -1.0
+            } else if v > 0.0 {
+                1.0
+            } else {
+                v
+            }
+        },
         F::Sin => f64::sin,
         F::Sinh => f64::sinh,
         F::Sqrt => f64::sqrt,
@@ -75,7 +83,10 @@ impl Evaluator<'_> {
             _ => {
                 let b = self.scalar(&c.args[2], grid)?;
                 // An empty interval has no values.
-                map_floats(v, |i, x| if b[i] < a[i] { ABSENT } else { go_max(a[i], go_min(b[i], x)) }).into_iter().filter(|s| !s.column.is_empty()).collect()
+                map_floats(v, |i, x| if b[i] < a[i] { ABSENT } else { go_max(a[i], go_min(b[i], x)) })
+                    .into_iter()
+                    .filter(|s| !s.column.is_empty())
+                    .collect()
             }
         })
     }

@@ -149,7 +149,15 @@ pub fn instant(rows: &dyn Rows, tenant: &Tenant, query: &str, time_ms: i64, opti
 }
 
 /// Evaluates a query at `start_ms`, `start_ms + step_ms`, ... up to `end_ms`.
-pub fn range(rows: &dyn Rows, tenant: &Tenant, query: &str, start_ms: i64, end_ms: i64, step_ms: i64, options: &Options) -> Result<QueryResult> {
+pub fn range(
+    rows: &dyn Rows,
+    tenant: &Tenant,
+    query: &str,
+    start_ms: i64,
+    end_ms: i64,
+    step_ms: i64,
+    options: &Options,
+) -> Result<QueryResult> {
     check_times(&[start_ms, end_ms])?;
     if end_ms < start_ms {
         return Err(Error::invalid("end timestamp must not be before start time"));
@@ -159,7 +167,9 @@ pub fn range(rows: &dyn Rows, tenant: &Tenant, query: &str, start_ms: i64, end_m
     }
     let steps = (end_ms - start_ms) / step_ms;
     if steps > limits::RANGE_STEPS {
-        return Err(Error::invalid("exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"));
+        return Err(Error::invalid(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)",
+        ));
     }
     let expr = parse(query)?;
     let plan = plan(&expr, query, QueryTimes { start: start_ms, end: end_ms, step: step_ms })?;

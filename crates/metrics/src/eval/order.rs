@@ -35,10 +35,15 @@ fn natural(a: &str, b: &str) -> Ordering {
 }
 
 impl Evaluator<'_> {
+    fn warn_of_order(&self, c: &CallPlan) {
+        self.notes.warn("sort is ineffective for range queries since results are always ordered by labels", c.span);
+    }
+
     /// `sort` and `sort_desc`: NaN last; histograms have no order and are left out.
     pub(super) fn sort(&self, c: &CallPlan, grid: &Grid) -> Result<Vec<Series>> {
         let mut v = self.vector(&c.args[0], grid)?;
         if grid.n > 1 {
+            self.warn_of_order(c);
             return Ok(v);
         }
         let descending = c.func == Func::SortDesc;
@@ -55,6 +60,10 @@ impl Evaluator<'_> {
     pub(super) fn sort_by_label(&self, c: &CallPlan, grid: &Grid) -> Result<Vec<Series>> {
         let mut v = self.vector(&c.args[0], grid)?;
         let names: Vec<&str> = c.args[1..].iter().filter_map(|p| if let Plan::Text(t) = p { Some(t.as_str()) } else { None }).collect();
+        if grid.n > 1 {
+            self.warn_of_order(c);
+            return Ok(v);
+        }
         let descending = c.func == Func::SortByLabelDesc;
         v.sort_by(|a, b| {
             let by_name = |n: &&str| natural(a.labels.get(n).unwrap_or(""), b.labels.get(n).unwrap_or(""));

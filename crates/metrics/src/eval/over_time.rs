@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-
 use crate::eval::kahan;
 use crate::eval::rate::Place;
 use crate::eval::value::Sample;
 use crate::eval::window::Window;
-use crate::histogram::Histogram;
+use crate::histogram::{Histogram, Remarks, ResetHint, Sum};
 use crate::promql::function::Func;
 
 /// The sum of floats, rounding errors made up for.
@@ -106,7 +105,9 @@ pub fn over_time(f: Func, w: &Window<'_>, param: f64, place: &Place<'_>) -> Opti
         return None;
     }
     if values.len() < n {
-        place.notes.ignored_histograms(&format!("a range containing both floats and histograms for metric name {:?}", place.name()), place.span);
+        place
+            .notes
+            .ignored_histograms(&format!("a range containing both floats and histograms for metric name {:?}", place.name()), place.span);
     }
     match f {
         F::SumOverTime => float(sum(&values)),
@@ -146,25 +147,38 @@ fn mixed(place: &Place<'_>) -> Option<Sample> {
 
 /// Sum and mean of histograms.
 fn histograms(f: Func, w: &Window<'_>, place: &Place<'_>) -> Option<Sample> {
-    let all = w.histograms();
-    let sum = sum_histograms(all.iter().map(|(_, h)| &***h), place)?;
-    let h = if f == Func::AvgOverTime { sum.divided(all.len() as f64) } else { sum };
+    let all: Vec<&Histogram> = w.histograms().into_iter().map(|(_, h)| &**h).collect();
+    let h = if f == Func::AvgOverTime { mean_histogram(&all, place)? } else { sum_histograms(&all, place)? };
     Some(Sample::Histogram(Arc::new(h)))
 }
 
 /// The sum of histograms, rounding errors of every count made up for.
-pub fn sum_histograms<'h>(all: impl Iterator<Item = &'h Histogram>, place: &Place<'_>) -> Option<Histogram> {
-    let mut sum = crate::histogram::Sum::default();
+pub fn sum_histograms(all: &[&Histogram], place: &Place<'_>) -> Option<Histogram> {
+    let has = |hint: ResetHint| all.iter().any(|h| h.hint == hint);
+    let mut remarks = Remarks { reset_collision: has(ResetHint::Reset) && has(ResetHint::NotReset), bounds_reconciled: false };
+    let mut sum = Sum::default();
     for h in all {
         match sum.add(h) {
-            Ok(remarks) => place.remark(remarks, "aggregation"),
+            Ok(r) => remarks.bounds_reconciled |= r.bounds_reconciled,
             Err(_) => {
                 place.notes.mixed_schemas(place.name(), place.span);
                 return None;
             }
         }
     }
+    place.remark(remarks, "aggregation");
     sum.finish()
+}
+
+/// The mean of histograms. Where the sum overflows, each is divided first.
+pub fn mean_histogram(all: &[&Histogram], place: &Place<'_>) -> Option<Histogram> {
+    let n = all.len() as f64;
+    let sum = sum_histograms(all, place)?;
+    if !sum.has_infinity() || all.iter().any(|h| h.has_infinity()) {
+        return Some(sum.divided(n));
+    }
+    let parts: Vec<Histogram> = all.iter().map(|h| h.divided(n)).collect();
+    sum_histograms(&parts.iter().collect::<Vec<_>>(), place)
 }
 
 /// How often the value changed; a change between float and histogram is one.
@@ -201,4 +215,3 @@ pub fn is_reset(a: &Sample, b: &Sample) -> bool {
         _ => true,
     }
 }
-

@@ -119,8 +119,10 @@ fn factor(kind: Kind, w: &Window<'_>, times: &[i64], first: f64, gain: f64) -> f
 
 /// The gain of histograms.
 pub fn histogram_gain(hs: &[&Histogram], counter: bool, place: &Place<'_>) -> Option<Histogram> {
-    let (first, last) = (hs[0], hs[hs.len() - 1]);
-    if hs.iter().any(|h| h.is_custom() != first.is_custom()) && (counter || last.is_custom() != first.is_custom()) {
+    // A reset right after the first sample hides it: what is counted since is all there is.
+    let empty = Histogram { schema: hs[1].schema, bounds: hs[1].bounds.clone(), ..Histogram::default() };
+    let (first, last) = (if counter && hs[1].resets(hs[0]) { &empty } else { hs[0] }, hs[hs.len() - 1]);
+    if hs[1..].iter().any(|h| h.is_custom() != first.is_custom()) && (counter || last.is_custom() != first.is_custom()) {
         place.notes.mixed_schemas(place.name(), place.span);
         return None;
     }
@@ -128,12 +130,10 @@ pub fn histogram_gain(hs: &[&Histogram], counter: bool, place: &Place<'_>) -> Op
     if counter && gauges > 0 {
         place.notes.warn(&format!("this native histogram metric is not a counter: {:?}", place.name()), place.span);
     }
-    if !counter && (first.hint != ResetHint::Gauge || last.hint != ResetHint::Gauge) {
+    if !counter && (hs[0].hint != ResetHint::Gauge || last.hint != ResetHint::Gauge) {
         place.notes.warn(&format!("this native histogram metric is not a gauge: {:?}", place.name()), place.span);
     }
-    // A reset right after the first sample hides it: what is counted since is all there is.
-    let empty = Histogram { schema: hs[1].schema, bounds: hs[1].bounds.clone(), ..Histogram::default() };
-    let mut previous = if counter && hs[1].resets(first) { &empty } else { first };
+    let mut previous = first;
     let combined = |r: Result<(Histogram, Remarks), crate::histogram::Incompatible>, what: &str| match r {
         Ok((h, remarks)) => {
             place.remark(Remarks { reset_collision: false, ..remarks }, what);
@@ -144,11 +144,13 @@ pub fn histogram_gain(hs: &[&Histogram], counter: bool, place: &Place<'_>) -> Op
             None
         }
     };
-    let lowest = hs.iter().map(|h| h.schema).min().unwrap_or(last.schema);
+    let lowest = hs[1..].iter().chain([&first]).map(|h| h.schema).min().unwrap_or(last.schema);
     let mut gain = combined(last.at_schema(lowest).sub(previous), "subtraction")?;
     if counter {
         for h in &hs[1..] {
-            if h.resets(previous) {
+            // The hint says what came before; with the first sample hidden that no longer counts.
+            let hidden = std::ptr::eq(previous, &empty);
+            if !hidden && h.resets(previous) {
                 gain = combined(gain.add(previous), "addition")?;
             }
             previous = h;

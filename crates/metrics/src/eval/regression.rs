@@ -31,7 +31,10 @@ fn line(times: &[i64], values: &[f64], origin: i64) -> (f64, f64) {
 fn enough<'w>(w: &Window<'w>, what: &str, place: &Place<'_>) -> Option<(std::borrow::Cow<'w, [i64]>, std::borrow::Cow<'w, [f64]>)> {
     let (t, v) = w.floats();
     if !v.is_empty() && v.len() < w.len() {
-        place.notes.ignored_histograms(&format!("a range containing both floats and histograms for metric name {:?}{what}", place.name()), place.span);
+        place.notes.ignored_histograms(
+            &format!("a range containing both floats and histograms for metric name {:?}{what}", place.name()),
+            place.span,
+        );
     }
     (v.len() >= 2).then_some((t, v))
 }

@@ -112,8 +112,8 @@ impl Evaluator<'_> {
         let lookback = self.options.lookback_ms;
         let wide = Select { offset: s.offset - lookback, edge: Edge::Inside, ..s.clone() };
         let range = RangePlan { width: 2 * lookback, source: RangeSource::Select(wide) };
-        let mut out = self.windows(&range, grid, &mut |labels, _, w| crate::eval::edges::smooth_at(w, w.end - lookback, lookback, labels, s.span, self.notes))?;
-        out.iter_mut().for_each(|s| s.drop_name = false);
-        Ok(out)
+        self.windows(&range, grid, &mut |labels, _, w| {
+            crate::eval::edges::smooth_at(w, w.end - lookback, lookback, labels, s.span, self.notes)
+        })
     }
 }

@@ -1,11 +1,14 @@
 //! Subqueries: an expression evaluated on a grid of its own gives the samples of range vectors. The grid lies on the
 //! multiples of its step, so that neighbouring queries see the same samples.
 
+use std::sync::Arc;
+
 use base::{Error, Kind, Result};
 
 use crate::eval::Evaluator;
 use crate::eval::fetch::Held;
 use crate::eval::value::{Grid, Sample};
+use crate::histogram::{Histogram, ResetHint};
 use crate::limits;
 use crate::promql::plan::Plan;
 
@@ -19,7 +22,10 @@ impl Evaluator<'_> {
         }
         let steps = (last_end - start) / step + 1;
         if steps > limits::SUBQUERY_STEPS {
-            return Err(Error::new(Kind::Unprocessable, format!("a subquery would have {steps} steps; at most {} are evaluated", limits::SUBQUERY_STEPS)));
+            return Err(Error::new(
+                Kind::Unprocessable,
+                format!("a subquery would have {steps} steps; at most {} are evaluated", limits::SUBQUERY_STEPS),
+            ));
         }
         let grid = Grid { start, step, n: steps as usize };
         let series = self.vector(plan, &grid)?;
@@ -29,7 +35,7 @@ impl Evaluator<'_> {
             for i in 0..grid.n {
                 match s.column.get(i) {
                     Some(Sample::Float(v)) => held.push(grid.at(i), v, None),
-                    Some(Sample::Histogram(h)) => held.push(grid.at(i), 0.0, Some(h)),
+                    Some(Sample::Histogram(h)) => held.push(grid.at(i), 0.0, Some(without_hint(h))),
                     None => {}
                 }
             }
@@ -37,5 +43,13 @@ impl Evaluator<'_> {
             out.push(held);
         }
         Ok(out)
+    }
+}
+
+/// A hint tells about the sample before in the store, which is not the sample at the step before.
+fn without_hint(h: Arc<Histogram>) -> Arc<Histogram> {
+    match h.hint {
+        ResetHint::Unknown | ResetHint::Gauge => h,
+        ResetHint::Reset | ResetHint::NotReset => Arc::new(Histogram { hint: ResetHint::Unknown, ..(*h).clone() }),
     }
 }

@@ -188,7 +188,8 @@ impl Taker for Windows<'_, '_, '_> {
 }
 
 impl Evaluator<'_> {
-    /// Calculates a value from the window of each series at each step. The names of the results no longer hold.
+    /// Calculates a value from the window of each series at each step. Whether its name still describes it is up to the
+    /// caller; `drop_name` is that of the samples.
     pub(super) fn windows(&self, r: &RangePlan, grid: &Grid, f: &mut Calculate<'_>) -> Result<Vec<Series>> {
         match &r.source {
             RangeSource::Select(s) => self.stored_windows(s, r.width, grid, f),
@@ -229,5 +230,5 @@ impl Evaluator<'_> {
 }
 
 fn finished(m: Moving) -> Option<Series> {
-    if m.column.is_empty() { None } else { Some(Series { labels: m.held.labels, drop_name: true, column: m.column }) }
+    if m.column.is_empty() { None } else { Some(Series { labels: m.held.labels, drop_name: m.held.drop_name, column: m.column }) }
 }

@@ -166,7 +166,12 @@ impl Histogram {
         if threshold <= self.zero_threshold {
             return;
         }
-        let inside = |b: &Buckets, schema: i32, t: f64| b.iter().filter(|(i, c)| *c != 0.0 && exponential_bound(i - 1, schema) < t).map(|(i, _)| exponential_bound(*i, schema)).fold(t, f64::max);
+        let inside = |b: &Buckets, schema: i32, t: f64| {
+            b.iter()
+                .filter(|(i, c)| *c != 0.0 && exponential_bound(i - 1, schema) < t)
+                .map(|(i, _)| exponential_bound(*i, schema))
+                .fold(t, f64::max)
+        };
         loop {
             let wider = inside(&self.negative, self.schema, inside(&self.positive, self.schema, threshold));
             if wider == threshold {

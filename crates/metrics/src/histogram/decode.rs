@@ -153,7 +153,10 @@ impl Histogram {
                 (n @ 8..=10, f) => negative.read(n - 8, f)?,
                 (n @ 11..=13, f) => positive.read(n - 11, f)?,
                 (14, Field::Varint(v)) => {
-                    h.hint = [ResetHint::Unknown, ResetHint::Reset, ResetHint::NotReset, ResetHint::Gauge].get(v as usize).copied().unwrap_or_default();
+                    h.hint = [ResetHint::Unknown, ResetHint::Reset, ResetHint::NotReset, ResetHint::Gauge]
+                        .get(v as usize)
+                        .copied()
+                        .unwrap_or_default();
                 }
                 (16, Field::Bytes(b)) => bounds.extend(doubles(b)?),
                 (16, Field::Fixed64(v)) => bounds.push(f64::from_bits(v)),

@@ -153,6 +153,11 @@ impl Histogram {
         out.extend(self.positive_buckets());
         out
     }
+    /// Whether any of its numbers is infinite.
+    pub fn has_infinity(&self) -> bool {
+        let buckets = self.positive.iter().chain(&self.negative).map(|b| b.1);
+        buckets.chain([self.count, self.sum, self.zero_count]).any(f64::is_infinite)
+    }
     /// Leaves out empty buckets.
     pub fn compact(mut self) -> Self {
         self.positive.retain(|(_, c)| *c != 0.0);

@@ -5,7 +5,12 @@ use crate::histogram::{Bucket, Histogram};
 impl Histogram {
     /// A bucket around zero reaches only as far as there are observations: to zero, if one side has none.
     fn clip_zero(&self, mut b: Bucket) -> Bucket {
-        if b.lower <= 0.0 && b.upper >= 0.0 && !self.is_custom() {
+        if self.is_custom() {
+            // As with classic histograms, the first bucket begins at zero unless it ends below.
+            if b.lower == f64::NEG_INFINITY && b.upper > 0.0 {
+                b.lower = 0.0;
+            }
+        } else if b.lower <= 0.0 && b.upper >= 0.0 {
             if self.negative.is_empty() && !self.positive.is_empty() {
                 b.lower = 0.0;
             } else if self.positive.is_empty() && !self.negative.is_empty() {

@@ -4,39 +4,53 @@ use crate::histogram::{Bucket, Histogram};
 
 impl Histogram {
     /// The observations below (`upper`) or above `at`. In the bucket that `at` falls into, observations are taken to be
-    /// spread as for quantiles; the sum is estimated from the middles of what is left of each bucket.
+    /// spread as for quantiles. If any goes, the sum is estimated anew from the middles of what is left of the buckets.
     pub fn trimmed(&self, at: f64, upper: bool) -> Histogram {
         let mut h = self.clone();
-        let zero_clipped = self.clipped(self.zero_bucket());
-        let keep = |b: Bucket| self.kept(&b, at, upper);
-        let positive: Vec<Bucket> = self.positive_buckets().collect();
-        let negative: Vec<Bucket> = self.negative_buckets().collect();
-        let (mut count, mut removed) = (0.0, 0.0);
+        let (mut count, mut sum, mut cut) = (0.0, 0.0, false);
         let mut take = |b: Bucket| {
-            let left = keep(b);
+            let b = self.clipped(b);
+            let left = self.kept(&b, at, upper);
             count += left;
-            if left != b.count {
-                removed += self.removed_sum(&b, at, upper, b.count - left);
+            cut |= left != b.count;
+            if left != 0.0 {
+                sum += left * self.middle(&b, at, upper);
             }
             left
         };
+        let positive: Vec<Bucket> = self.positive_buckets().collect();
+        let negative: Vec<Bucket> = self.negative_buckets().collect();
         h.positive.iter_mut().zip(positive).for_each(|(x, b)| x.1 = take(b));
         h.negative.iter_mut().zip(negative).for_each(|(x, b)| x.1 = take(b));
         if self.zero_count != 0.0 {
-            h.zero_count = take(zero_clipped);
+            h.zero_count = take(self.zero_bucket());
         }
-        h.count = count;
-        h.sum = if count == 0.0 { 0.0 } else { self.sum - removed };
+        if cut {
+            h.count = count;
+            h.sum = sum;
+        }
         h.compact()
     }
 
+    /// A bucket around zero reaches to zero only, if the other side has no observations; the first custom bucket begins
+    /// at zero unless it ends below.
     fn clipped(&self, mut b: Bucket) -> Bucket {
-        if self.negative.is_empty() && !self.positive.is_empty() {
-            b.lower = 0.0;
-        } else if self.positive.is_empty() && !self.negative.is_empty() {
-            b.upper = 0.0;
+        if self.is_custom() {
+            if b.lower == f64::NEG_INFINITY && b.upper > 0.0 && b.upper.is_finite() {
+                b.lower = 0.0;
+            }
+        } else if b.lower <= 0.0 && b.upper >= 0.0 {
+            if self.negative.is_empty() && !self.positive.is_empty() {
+                b.lower = 0.0;
+            } else if self.positive.is_empty() && !self.negative.is_empty() {
+                b.upper = 0.0;
+            }
         }
         b
+    }
+
+    fn is_linear(&self, b: &Bucket) -> bool {
+        self.is_custom() || (b.lower <= 0.0 && b.upper >= 0.0)
     }
 
     /// Observations of a bucket on the wanted side.
@@ -47,41 +61,42 @@ impl Histogram {
         if at >= b.upper {
             return if upper { b.count } else { 0.0 };
         }
+        if b.lower == f64::NEG_INFINITY && b.upper == f64::INFINITY {
+            // Nothing is known of where they are.
+            return 0.0;
+        }
         let below = b.count * self.share_below(b, at);
         if upper { below } else { b.count - below }
     }
 
-    /// The share of a bucket's observations below a value inside it.
+    /// The share of a bucket's observations below a value inside it. In a bucket without an end all are on that side.
     fn share_below(&self, b: &Bucket, at: f64) -> f64 {
-        if b.lower == f64::NEG_INFINITY || b.upper == f64::INFINITY {
-            return if b.lower == f64::NEG_INFINITY { 1.0 } else { 0.0 };
+        if b.upper == f64::INFINITY || b.lower == f64::NEG_INFINITY {
+            return if b.upper == f64::INFINITY { 0.0 } else { 1.0 };
         }
-        if self.is_custom() || (b.lower <= 0.0 && b.upper >= 0.0) {
+        if self.is_linear(b) {
             return (at - b.lower) / (b.upper - b.lower);
         }
         let (lower, upper, v) = (b.lower.abs().log2(), b.upper.abs().log2(), at.abs().log2());
         if at > 0.0 { (v - lower) / (upper - lower) } else { 1.0 - (v - upper) / (lower - upper) }
     }
 
-    /// Estimated sum of `count` removed observations.
-    fn removed_sum(&self, b: &Bucket, at: f64, upper: bool, count: f64) -> f64 {
-        let inside = at > b.lower && at < b.upper;
-        let (mut from, mut to) = match (inside, upper) {
-            (false, _) => (b.lower, b.upper),
-            (true, true) => (at, b.upper),
-            (true, false) => (b.lower, at),
-        };
-        if from == f64::NEG_INFINITY {
-            from = to;
+    /// Where the observations that are left of a bucket are, on average.
+    fn middle(&self, b: &Bucket, at: f64, upper: bool) -> f64 {
+        let (mut from, mut to) = (b.lower, b.upper);
+        if at > b.lower && at < b.upper {
+            if upper {
+                to = at;
+            } else {
+                from = at;
+            }
         }
-        if to == f64::INFINITY {
-            to = from;
+        match (from.is_finite(), to.is_finite()) {
+            (true, true) => {}
+            (true, false) => return from,
+            (false, true) => return to,
+            (false, false) => return 0.0,
         }
-        let middle = if self.is_custom() || (b.lower <= 0.0 && b.upper >= 0.0) {
-            (from + to) / 2.0
-        } else {
-            (from * to).sqrt().copysign(to)
-        };
-        middle * count
+        if self.is_linear(b) { (from + to) / 2.0 } else { (from * to).sqrt().copysign(to) }
     }
 }

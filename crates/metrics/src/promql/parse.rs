@@ -5,6 +5,7 @@ use lang::{Diagnostic, Parsed, Span};
 
 use crate::limits;
 use crate::promql::ast::{Aggregate, AggregateOp, Binary, BinaryOp, Cardinality, Expr, ExprKind, Matching};
+use crate::promql::parse_selector::check_selective;
 use crate::promql::token::{Kind, Token, tokens};
 
 /// Parses a query.
@@ -27,9 +28,10 @@ pub fn parse_selector(source: &str) -> Result<Vec<Matcher>> {
     check_size(source)?;
     let read = || -> Parsed<Vec<Matcher>> {
         let mut p = Parser::new(source)?;
-        let s = p.bare_selector()?;
+        let (s, span) = p.bare_selector()?;
         p.expect_end()?;
-        Ok(s.0.matchers)
+        check_selective(&s, span)?;
+        Ok(s.matchers)
     };
     read().map_err(|d| to_error(&d, source))
 }
@@ -290,7 +292,10 @@ impl<'a> Parser<'a> {
             return Err(Diagnostic::new(span, "no arguments for aggregate expression provided"));
         }
         if args.len() != want {
-            return Err(Diagnostic::new(span, format!("wrong number of arguments for aggregate expression provided, expected {want}, got {}", args.len())));
+            return Err(Diagnostic::new(
+                span,
+                format!("wrong number of arguments for aggregate expression provided, expected {want}, got {}", args.len()),
+            ));
         }
         let param = if op.has_param() { Some(args.remove(0)) } else { None };
         let expr = args.remove(0);

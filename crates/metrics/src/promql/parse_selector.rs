@@ -27,11 +27,7 @@ impl Parser<'_> {
         } else if s.name.is_none() {
             return Err(self.unexpected("", "a selector"));
         }
-        let span = start.to(self.last_span());
-        if s.matchers.iter().all(|m| m.matches_empty()) {
-            return Err(Diagnostic::new(span, "vector selector must contain at least one non-empty matcher"));
-        }
-        Ok((s, span))
+        Ok((s, start.to(self.last_span())))
     }
 
     fn set_name(&self, s: &mut Selector, name: String, span: Span) -> Parsed<()> {
@@ -71,7 +67,10 @@ impl Parser<'_> {
                         return Err(self.unexpected(PLACE, "string"));
                     };
                     if label == METRIC_NAME && op == MatchOp::Eq && s.name.is_some() {
-                        return Err(Diagnostic::new(t.span, format!("metric name must not be set twice: {:?} or {value:?}", s.name.as_deref().unwrap_or(""))));
+                        return Err(Diagnostic::new(
+                            t.span,
+                            format!("metric name must not be set twice: {:?} or {value:?}", s.name.as_deref().unwrap_or("")),
+                        ));
                     }
                     s.matchers.push(lang::matcher::build(&label, op, &value, v.span)?);
                 }
@@ -127,7 +126,9 @@ impl Parser<'_> {
         }
         self.expect("]", "subquery or range")?;
         match &mut e.kind {
-            ExprKind::Selector(s) if s.range.is_some() || s.edge != Edge::Inside => Err(Diagnostic::new(open, "ranges only allowed for vector selectors")),
+            ExprKind::Selector(s) if s.range.is_some() || s.edge != Edge::Inside => {
+                Err(Diagnostic::new(open, "ranges only allowed for vector selectors"))
+            }
             ExprKind::Selector(s) if s.shift.offset.is_some() => Err(Diagnostic::new(open, "no offset modifiers allowed before range")),
             ExprKind::Selector(s) if s.shift.at.is_some() => Err(Diagnostic::new(open, "no @ modifiers allowed before range")),
             ExprKind::Selector(s) => {
@@ -239,6 +240,14 @@ impl Parser<'_> {
     }
 }
 
+/// Refuses a selector that every series would match.
+pub(super) fn check_selective(s: &Selector, span: Span) -> Parsed<()> {
+    if s.matchers.iter().all(|m| m.matches_empty()) {
+        return Err(Diagnostic::new(span, "vector selector must contain at least one non-empty matcher"));
+    }
+    Ok(())
+}
+
 fn shift_of(e: &mut Expr) -> Option<&mut Shift> {
     match &mut e.kind {
         ExprKind::Selector(s) => Some(&mut s.shift),
@@ -255,7 +264,9 @@ fn set_edge(e: &mut Expr, edge: Edge) -> Parsed<()> {
     let span = e.span;
     let word = if edge == Edge::Anchored { "anchored" } else { "smoothed" };
     match &mut e.kind {
-        ExprKind::Selector(s) if s.edge != Edge::Inside => Err(Diagnostic::new(span, "anchored and smoothed modifiers may not be set twice")),
+        ExprKind::Selector(s) if s.edge != Edge::Inside => {
+            Err(Diagnostic::new(span, "anchored and smoothed modifiers may not be set twice"))
+        }
         ExprKind::Selector(s) if edge == Edge::Anchored && s.range.is_none() => {
             Err(Diagnostic::new(span, "anchored modifier must be preceded by a range vector selector"))
         }

@@ -4,9 +4,12 @@
 use base::{Matcher, Result};
 use lang::{Diagnostic, Parsed, Span};
 
-use crate::promql::ast::{self, Aggregate, AggregateOp, At, Binary, BinaryOp, Cardinality, DurationExpr, Edge, Expr, ExprKind, Matching, Shift};
+use crate::promql::ast::{
+    self, Aggregate, AggregateOp, At, Binary, BinaryOp, Cardinality, DurationExpr, Edge, Expr, ExprKind, Matching, Shift,
+};
 use crate::promql::function::{Func, Type};
 use crate::promql::parse::to_error;
+use crate::promql::parse_selector::check_selective;
 
 /// The times a query is asked for, milliseconds. An instant query has `start == end` and `step == 0`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +173,10 @@ impl Planner {
             ExprKind::Duration(ms) => Plan::Number(*ms as f64 / 1000.0),
             ExprKind::Str(s) => Plan::Text(s.clone()),
             ExprKind::Paren(e) => self.expr(e)?,
-            ExprKind::Selector(s) => self.selector(s, e.span)?,
+            ExprKind::Selector(s) => {
+                check_selective(s, e.span)?;
+                self.selector(s, e.span)?
+            }
             ExprKind::Subquery(q) => self.subquery(q, e.span)?,
             ExprKind::Unary(minus, inner) => self.unary(*minus, inner, e.span)?,
             ExprKind::Binary(b) => self.binary(b, e.span)?,
@@ -179,7 +185,7 @@ impl Planner {
         })
     }
 
-    fn selector(&self, s: &ast::Selector, span: Span) -> Parsed<Plan> {
+    pub(super) fn selector(&self, s: &ast::Selector, span: Span) -> Parsed<Plan> {
         let (offset, at) = self.shift(&s.shift, span)?;
         let select = Select { matchers: s.matchers.clone(), offset, at, edge: s.edge, span };
         Ok(match &s.range {
@@ -202,7 +208,10 @@ impl Planner {
     fn unary(&self, minus: bool, inner: &Expr, span: Span) -> Parsed<Plan> {
         let p = self.expr(inner)?;
         if !matches!(p.ty(), Type::Scalar | Type::Vector) {
-            return Err(Diagnostic::new(span, format!("unary expression only allowed on expressions of type scalar or instant vector, got {:?}", p.ty().name())));
+            return Err(Diagnostic::new(
+                span,
+                format!("unary expression only allowed on expressions of type scalar or instant vector, got {:?}", p.ty().name()),
+            ));
         }
         Ok(match p {
             p if !minus => p,

@@ -24,7 +24,11 @@ impl Planner {
         let mut plans = Vec::with_capacity(args.len());
         for (i, a) in args.iter().enumerate() {
             let want = f.args[i.min(f.args.len() - 1)];
-            plans.push(self.typed(a, want, &place)?);
+            plans.push(match &a.kind {
+                // It selects labels, not series; so it may be as wide as one likes.
+                ExprKind::Selector(s) if f.id == Func::Info && i == 1 => self.selector(s, a.span)?,
+                _ => self.typed(a, want, &place)?,
+            });
         }
         check_edges(f, &plans, span)?;
         Ok(Plan::Call(CallPlan { func: f.id, args: plans, spans: args.iter().map(|a| a.span).collect(), span }))
@@ -65,7 +69,9 @@ fn check_edges(f: &Function, args: &[Plan], span: Span) -> Parsed<()> {
         let Plan::Range(RangePlan { source: RangeSource::Select(s), .. }) = a else { continue };
         let (word, allowed, names): (_, &[Func], _) = match s.edge {
             Edge::Inside => continue,
-            Edge::Anchored => ("anchored", &[F::Changes, F::Delta, F::Increase, F::Rate, F::Resets], "changes, delta, increase, rate, resets"),
+            Edge::Anchored => {
+                ("anchored", &[F::Changes, F::Delta, F::Increase, F::Rate, F::Resets], "changes, delta, increase, rate, resets")
+            }
             Edge::Smoothed => ("smoothed", &[F::Delta, F::Increase, F::Rate], "delta, increase, rate"),
         };
         if !allowed.contains(&f.id) {

@@ -110,7 +110,8 @@ fn selector() -> impl Strategy<Value = String> {
 }
 
 fn query() -> impl Strategy<Value = String> {
-    let leaf = prop_oneof![selector(), any::<f64>().prop_map(|v| lang::number::format(v.abs())), (1u32..100_000).prop_map(|s| format!("{s}s"))];
+    let leaf =
+        prop_oneof![selector(), any::<f64>().prop_map(|v| lang::number::format(v.abs())), (1u32..100_000).prop_map(|s| format!("{s}s"))];
     leaf.prop_recursive(4, 32, 3, |inner| {
         let op = "(\\+|-|\\*|/|%|\\^|==|!=|<|>|<=|>=| and | or | unless | atan2 |</|>/)";
         prop_oneof![

@@ -1,0 +1,112 @@
+//! What scripts cannot say: long ranges, bounds, cancelling, listings, damaged bytes.
+
+mod support;
+
+use std::time::Duration;
+
+use base::{Kind, Labels, Matcher, Tenant};
+use metrics::eval::value::Sample;
+use metrics::metadata::{self, Scope};
+use metrics::{Options, Value, instant, parse_selector, range};
+use support::{Point, almost, load};
+use table::{Cancel, MemoryRows};
+
+const STEP_MS: i64 = 15_000;
+
+fn labels(pairs: &[(&str, &str)]) -> Labels {
+    Labels::from_pairs(pairs.iter().copied()).unwrap()
+}
+
+/// Ten hours of a counter in two series: five time slices.
+fn long() -> MemoryRows {
+    let rows = MemoryRows::default();
+    for (i, by) in [("a", 1.0), ("b", 3.0)] {
+        let samples: Vec<(i64, Point)> = (0..2400).map(|k| (k * STEP_MS, Point::Float(k as f64 * by))).collect();
+        load(&rows, labels(&[("__name__", "n_total"), ("i", i)]), &samples);
+    }
+    rows
+}
+
+fn floats(v: Value) -> Vec<(Labels, Vec<(i64, f64)>)> {
+    let float = |s: &Sample| if let Sample::Float(v) = s { *v } else { panic!("a histogram") };
+    match v {
+        Value::Matrix(m) => m.into_iter().map(|s| (s.labels, s.points.iter().map(|(t, v)| (*t, float(v))).collect())).collect(),
+        Value::Vector(v) => v.into_iter().map(|s| (s.labels, vec![(s.time_ms, float(&s.sample))])).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn windows_and_selectors_reach_over_time_slices() {
+    let rows = long();
+    let end = 2399 * STEP_MS;
+    let ask =
+        |q: &str, step: i64| floats(range(&rows, &Tenant::default(), q, 3 * 3_600_000, end, step, &Options::default()).unwrap().value);
+    for (q, step, want) in [
+        ("rate(n_total{i=\"b\"}[10m])", 420_000, 0.2),
+        ("sum(count_over_time(n_total[3h]))", 61_000, 1440.0),
+        ("delta(n_total{i=\"a\"}[2h30m] offset 20m)", 3_000_000, 600.0),
+        ("sum_over_time((n_total{i=\"a\"} - n_total{i=\"a\"} offset 15s)[3h:15s] offset -10s)", 3_600_000, 720.0),
+    ] {
+        let got = ask(q, step);
+        assert_eq!(got.len(), 1, "{q}");
+        let points = &got[0].1;
+        assert!(!points.is_empty());
+        // At multiples of the sampling interval every window holds the same; elsewhere an edge may lie a sample off.
+        for (t, v) in points.iter().filter(|(t, _)| t % STEP_MS == 0) {
+            assert!(almost(*v, want), "{q} at {t}: {v}, want {want}");
+        }
+    }
+    let each: Vec<f64> = ask("n_total{i=\"a\"}", STEP_MS)[0].1.iter().map(|p| p.1).collect();
+    assert_eq!(each, (720..2400).map(f64::from).collect::<Vec<_>>());
+    let coarse: Vec<f64> = ask("n_total{i=\"a\"}", 3_600_000)[0].1.iter().map(|p| p.1).collect();
+    assert_eq!(coarse, [720.0, 960.0, 1200.0, 1440.0, 1680.0, 1920.0, 2160.0]);
+}
+
+#[test]
+fn a_query_has_bounds() {
+    let rows = long();
+    let fails = |o: Options, q: &str| instant(&rows, &Tenant::default(), q, 2000 * STEP_MS, &o).unwrap_err();
+    let few = Options { max_samples: 100, ..Options::default() };
+    let e = fails(few.clone(), "n_total[1h]");
+    assert_eq!(
+        (e.kind(), e.message()),
+        (Kind::Unprocessable, "query processing would load too many samples into memory in query execution")
+    );
+    assert_eq!(fails(few, "sum_over_time(vector(1)[1d:1s])").kind(), Kind::Unprocessable);
+    assert_eq!(fails(Options::default(), "sum_over_time(vector(1)[100y:1ms])").kind(), Kind::Unprocessable);
+    let cancel = Cancel::default();
+    cancel.cancel();
+    assert_eq!(fails(Options { cancel, ..Options::default() }, "n_total").kind(), Kind::Canceled);
+    assert_eq!(fails(Options { timeout: Some(Duration::ZERO), ..Options::default() }, "n_total").kind(), Kind::Timeout);
+    let far = instant(&rows, &Tenant::default(), "n_total", i64::MAX, &Options::default()).unwrap_err();
+    assert_eq!(far.kind(), Kind::Invalid);
+    // A window is given back slice by slice: only a part of the ten hours is held at one time.
+    let narrow = Options { max_samples: 2_500, ..Options::default() };
+    assert!(range(&rows, &Tenant::default(), "rate(n_total[5m])", 0, 2399 * STEP_MS, 600_000, &narrow).is_ok());
+}
+
+#[test]
+fn damaged_histograms_are_an_error() {
+    let rows = MemoryRows::default();
+    load(&rows, labels(&[("__name__", "h")]), &[(0, Point::Histogram(vec![0xff, 0xff]))]);
+    assert_eq!(instant(&rows, &Tenant::default(), "h", 0, &Options::default()).unwrap_err().kind(), Kind::Corrupt);
+}
+
+#[test]
+fn series_names_and_values_are_listed() {
+    let rows = long();
+    load(&rows, labels(&[("__name__", "up"), ("job", "x")]), &[(0, Point::Float(1.0))]);
+    let t = Tenant::default();
+    let scope =
+        |selectors: &'static [Vec<Matcher>], limit| Scope { selectors, start_ms: 0, end_ms: 1000, limit, cancel: Cancel::default() };
+    let all = scope(&[], 0);
+    assert_eq!(metadata::label_names(&rows, &t, &all).unwrap().items, ["__name__", "i", "job"]);
+    assert_eq!(metadata::label_values(&rows, &t, "i", &all).unwrap().items, ["a", "b"]);
+    let cut = metadata::label_values(&rows, &t, "i", &scope(&[], 1)).unwrap();
+    assert_eq!((cut.items.len(), cut.warnings().len()), (1, 1));
+    let selectors: &'static [Vec<Matcher>] = vec![parse_selector("n_total{i=\"a\"}").unwrap(), parse_selector("{i!=\"\"}").unwrap()].leak();
+    assert_eq!(metadata::series(&rows, &t, &scope(selectors, 0)).unwrap().items.len(), 2);
+    let later = Scope { start_ms: 1, ..all };
+    assert!(metadata::label_values(&rows, &t, "job", &later).unwrap().items.is_empty());
+}
