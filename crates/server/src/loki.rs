@@ -77,7 +77,7 @@ pub(crate) async fn query_range(mut call: Call) -> Answer {
 /// `GET|POST /loki/api/v1/labels` (and `/label`)
 pub(crate) async fn labels(mut call: Call) -> Answer {
     let params = call.params().await?;
-    let (start, end) = span(&call, &params, DEFAULT_NAMES_SINCE_NS)?;
+    let (start, end) = names_span(&call, &params)?;
     let selector = params.get("query").unwrap_or("").to_owned();
     ask(&call, move |c| Ok(response::strings(&logs::query::labels(c, &selector, start, end)?, &[]))).await
 }
@@ -85,7 +85,7 @@ pub(crate) async fn labels(mut call: Call) -> Answer {
 /// `GET|POST /loki/api/v1/label/{name}/values`
 pub(crate) async fn label_values(mut call: Call) -> Answer {
     let params = call.params().await?;
-    let (start, end) = span(&call, &params, DEFAULT_NAMES_SINCE_NS)?;
+    let (start, end) = names_span(&call, &params)?;
     let selector = params.get("query").unwrap_or("").to_owned();
     let name = call.path_parameter(4)?;
     ask(&call, move |c| Ok(response::strings(&logs::query::label_values(c, &name, &selector, start, end)?, &[]))).await
@@ -94,7 +94,7 @@ pub(crate) async fn label_values(mut call: Call) -> Answer {
 /// `GET|POST /loki/api/v1/series`
 pub(crate) async fn series(mut call: Call) -> Answer {
     let params = call.params().await?;
-    let (start, end) = span(&call, &params, DEFAULT_NAMES_SINCE_NS)?;
+    let (start, end) = names_span(&call, &params)?;
     let selectors: Vec<String> = params.all("match[]").chain(params.all("match")).map(str::to_owned).collect();
     ask(&call, move |c| {
         let selectors: Vec<&str> = selectors.iter().map(String::as_str).collect();
@@ -131,6 +131,11 @@ fn span(call: &Call, params: &Params, default_since_ns: i64) -> Result<(i64, i64
     let end = time_of(params, "end")?.unwrap_or_else(|| now_ns(call));
     let since = params.get("since").map(|t| time::duration_ns("since", t)).transpose()?.unwrap_or(default_since_ns);
     Ok((time_of(params, "start")?.unwrap_or_else(|| end.saturating_sub(since)), end))
+}
+
+/// As [`span`], for labels and series: what is from this very moment belongs to it.
+fn names_span(call: &Call, params: &Params) -> Result<(i64, i64)> {
+    span(call, params, DEFAULT_NAMES_SINCE_NS).map(|(start, end)| (start, end.saturating_add(1)))
 }
 
 fn direction(params: &Params) -> Result<Direction> {

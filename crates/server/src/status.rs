@@ -89,7 +89,7 @@ pub fn refuse(dialect: Dialect, status: StatusCode, message: &str) -> Response<B
 fn respond(dialect: Dialect, status: StatusCode, kind: Kind, message: &str) -> Response<Body> {
     let (media_type, body) = match dialect {
         Dialect::Text | Dialect::RemoteWrite { .. } => ("text/plain; charset=utf-8", format!("{message}\n").into_bytes()),
-        Dialect::Prometheus => ("application/json", prometheus_body(status, message)),
+        Dialect::Prometheus => ("application/json", metrics::response::error(kind, message)),
         Dialect::Otlp { form } => (form.media_type(), wire::otlp::status(form, kind, message)),
     };
     let mut r = Response::new(Body::from(body));
@@ -102,20 +102,6 @@ fn respond(dialect: Dialect, status: StatusCode, kind: Kind, message: &str) -> R
         r.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
     r
-}
-
-fn prometheus_body(status: StatusCode, message: &str) -> Vec<u8> {
-    let kind = match status.as_u16() {
-        404 => "not_found",
-        406 => "not_acceptable",
-        422 => "execution",
-        499 => "canceled",
-        429 | 503 => "unavailable",
-        504 => "timeout",
-        500..=599 => "internal",
-        _ => "bad_data",
-    };
-    serde_json::json!({"status": "error", "errorType": kind, "error": message}).to_string().into_bytes()
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ fn figures_have_help_and_count_what_happened() {
 #[test]
 fn flush_answers_when_rows_are_in_their_final_form() {
     let server = Server::plain();
-    push_json(&server, &[], "{\"app\":\"a\"}", &[(0, "one")]).ok();
+    push_json(&server, &[], "{\"app\":\"a\"}", &[(-1, "one")]).ok();
     assert_eq!(server.post("/flush", &[], b"").status, 204);
     assert!(server.get("/metrics").text().contains("watchfire_blocks 1\n"));
     let found = server.get("/loki/api/v1/query_range?query=%7Bapp%3D%22a%22%7D").ok();

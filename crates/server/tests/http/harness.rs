@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 use base::stats::Exposition;
 use base::{Clock, Error, Result};
@@ -108,16 +109,18 @@ pub struct Scripted {
     pub answer: Box<dyn Fn() -> Result<Ingested> + Send + Sync>,
     pub ready: std::result::Result<(), String>,
     pub seen: Mutex<Vec<FrameHeader>>,
+    /// Queries wait here until the other end is dropped.
+    pub gate: Mutex<Option<Receiver<()>>>,
     rows: MemoryRows,
 }
 
 impl Scripted {
     pub fn new(answer: impl Fn() -> Result<Ingested> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Scripted { answer: Box::new(answer), ready: Ok(()), seen: Mutex::default(), rows: MemoryRows::default() })
+        Arc::new(Scripted { answer: Box::new(answer), ready: Ok(()), seen: Mutex::default(), gate: Mutex::default(), rows: MemoryRows::default() })
     }
     pub fn not_ready(what: &str) -> Arc<Self> {
         let answer = Box::new(|| Ok(Ingested::default()));
-        Arc::new(Scripted { answer, ready: Err(what.into()), seen: Mutex::default(), rows: MemoryRows::default() })
+        Arc::new(Scripted { answer, ready: Err(what.into()), seen: Mutex::default(), gate: Mutex::default(), rows: MemoryRows::default() })
     }
 }
 
@@ -127,6 +130,9 @@ impl Backend for Scripted {
         (self.answer)()
     }
     fn rows(&self) -> Result<&dyn Rows> {
+        if let Some(gate) = &*self.gate.lock() {
+            let _ = gate.recv();
+        }
         Ok(&self.rows)
     }
     fn flush(&self) -> Result<()> {

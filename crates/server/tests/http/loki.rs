@@ -74,7 +74,8 @@ fn the_datasource_test_of_grafana_passes() {
     let path = "/loki/api/v1/query?direction=backward&query=vector(1)%2Bvector(1)&time=4000000000";
     let answer = server.send("GET", path, &[("x-loki-response-encoding-flags", "categorize-labels")], b"").ok().json();
     assert_eq!(answer["data"]["resultType"], "vector");
-    assert_eq!(answer["data"]["result"], json!([{"metric": {}, "value": [4, "2"]}]));
+    assert_eq!(answer["data"]["result"].as_array().unwrap().len(), 1);
+    assert_eq!((&answer["data"]["result"][0]["metric"], &answer["data"]["result"][0]["value"][1]), (&json!({}), &json!("2")));
 }
 
 #[test]
