@@ -92,10 +92,10 @@ pub fn label_names(rows: &dyn Rows, tenant: &Tenant, scope: &Scope<'_>) -> Resul
 pub fn label_values(rows: &dyn Rows, tenant: &Tenant, label: &str, scope: &Scope<'_>) -> Result<Listing<String>> {
     let mut found: BTreeSet<String> = BTreeSet::new();
     each(rows, tenant, scope, &mut |l| {
-        if let Some(v) = l.get(label) {
-            if !found.contains(v) {
-                found.insert(v.to_string());
-            }
+        if let Some(v) = l.get(label)
+            && !found.contains(v)
+        {
+            found.insert(v.to_string());
         }
     })?;
     Ok(Listing::of(found, scope.limit))

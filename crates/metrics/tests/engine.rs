@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base::{Kind, Labels, Matcher, Tenant};
 use metrics::eval::value::Sample;
+use metrics::limits;
 use metrics::metadata::{self, Scope};
 use metrics::{Options, Value, instant, parse_selector, range};
 use support::{Point, almost, load};
@@ -75,6 +76,9 @@ fn a_query_has_bounds() {
     );
     assert_eq!(fails(few, "sum_over_time(vector(1)[1d:1s])").kind(), Kind::Unprocessable);
     assert_eq!(fails(Options::default(), "sum_over_time(vector(1)[100y:1ms])").kind(), Kind::Unprocessable);
+    // A wide grid is counted even where it is empty.
+    let many = Options { max_samples: 10_000, ..Options::default() };
+    assert_eq!(fails(many, "max_over_time(n_total[10h:1s])").kind(), Kind::Unprocessable);
     let cancel = Cancel::default();
     cancel.cancel();
     assert_eq!(fails(Options { cancel, ..Options::default() }, "n_total").kind(), Kind::Canceled);
@@ -84,6 +88,22 @@ fn a_query_has_bounds() {
     // A window is given back slice by slice: only a part of the ten hours is held at one time.
     let narrow = Options { max_samples: 2_500, ..Options::default() };
     assert!(range(&rows, &Tenant::default(), "rate(n_total[5m])", 0, 2399 * STEP_MS, 600_000, &narrow).is_ok());
+}
+
+#[test]
+fn the_deepest_query_is_evaluated_on_a_small_stack() {
+    let rows = long();
+    let deep = limits::EXPRESSION_DEPTH - 2;
+    for q in [
+        format!("{}n_total{}", "abs(".repeat(deep), ")".repeat(deep)),
+        format!("{}n_total{}", "sum(".repeat(deep), ")".repeat(deep)),
+        format!("{}n_total", "-".repeat(deep)),
+        vec!["n_total"; deep].join(" + "),
+        format!("{}n_total{}", "max_over_time(".repeat(deep / 2), "[1m:1m])".repeat(deep / 2)),
+    ] {
+        let r = instant(&rows, &Tenant::default(), &q, 600_000, &Options::default());
+        assert!(r.is_ok(), "{:?}", r.map(|_| ()));
+    }
 }
 
 #[test]

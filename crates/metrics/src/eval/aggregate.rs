@@ -176,7 +176,7 @@ pub fn whole_parameter(v: f64, what: &str) -> Result<i64> {
         return Err(Error::new(Kind::Unprocessable, format!("Parameter value is NaN for {what}")));
     }
     // 2^63 is the first float that does not fit.
-    if v >= 9_223_372_036_854_775_808.0 || v < -9_223_372_036_854_775_808.0 {
+    if !(-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&v) {
         return Err(Error::new(Kind::Unprocessable, format!("Scalar value {v} overflows int64")));
     }
     Ok(v as i64)

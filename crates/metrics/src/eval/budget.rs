@@ -29,8 +29,17 @@ impl Budget {
     pub fn give(&self, samples: usize) {
         self.left.set(self.left.get() + samples);
     }
-    /// Takes room for the values of series.
+    /// Takes room for a column of `n` steps, whether they will have values or not: without a time of its own a step
+    /// takes half the bytes of a sample.
+    pub fn column(&self, n: usize) -> Result<()> {
+        self.take(n / 2 + 1)
+    }
+    /// Gives back what [`Budget::column`] took.
+    pub fn give_column(&self, n: usize) {
+        self.give(n / 2 + 1);
+    }
+    /// Takes room for the columns of series that have just been made.
     pub fn columns(&self, series: &[Series]) -> Result<()> {
-        self.take(series.iter().map(|s| s.column.samples()).sum())
+        self.take(series.iter().map(|s| s.column.len() / 2 + 1 + s.column.histogram_weight()).sum())
     }
 }

@@ -83,14 +83,15 @@ fn extended(w: &Window<'_>, smoothed: bool, counter: bool) -> Tried<Option<Vec<S
         (Some(next), Some(last)) => Some(between(last, next, w.end, counter, false)?),
         _ => None,
     };
-    if smoothed && points[0].0 < w.start {
-        if let Some(second) = points.get(1).or(after.as_ref()) {
-            let left = between(&points[0], second, w.start, counter, true)?;
-            points[0] = (w.start, left);
-            // A reset between the two is made up for.
-            if let Some(p) = points.get_mut(1) {
-                p.1 = continued(p.1.clone());
-            }
+    if smoothed
+        && points[0].0 < w.start
+        && let Some(second) = points.get(1).or(after.as_ref())
+    {
+        let left = between(&points[0], second, w.start, counter, true)?;
+        points[0] = (w.start, left);
+        // A reset between the two is made up for.
+        if let Some(p) = points.get_mut(1) {
+            p.1 = continued(p.1.clone());
         }
     }
     let mut out: Vec<Sample> = points.into_iter().map(|p| p.1).collect();

@@ -132,10 +132,10 @@ impl Operator<'_> {
             return out;
         }
         for i in 0..a.len() {
-            if let (Some(x), Some(y)) = (a.get(i), b.get(i)) {
-                if let Some(v) = self.samples(&x, &y, false) {
-                    out.set(i, v);
-                }
+            if let (Some(x), Some(y)) = (a.get(i), b.get(i))
+                && let Some(v) = self.samples(&x, &y, false)
+            {
+                out.set(i, v);
             }
         }
         out
@@ -172,7 +172,7 @@ impl Operator<'_> {
             .into_iter()
             .filter_map(|x| {
                 let column = self.with_scalar(&x.column, s, swapped);
-                (!column.is_empty()).then(|| Series { labels: x.labels, drop_name: x.drop_name || drop_name, column })
+                (!column.is_empty()).then_some(Series { labels: x.labels, drop_name: x.drop_name || drop_name, column })
             })
             .collect()
     }

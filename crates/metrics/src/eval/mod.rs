@@ -48,8 +48,8 @@ use crate::eval::notes::Notes;
 use crate::eval::value::{Column, Grid, Sample, Series};
 use crate::limits;
 use crate::promql::function::Type;
+use crate::promql::parse;
 use crate::promql::plan::{Plan, QueryTimes, RangePlan, plan};
-use crate::promql::{Expr, parse};
 
 /// How a query is evaluated.
 #[derive(Clone)]
@@ -143,7 +143,6 @@ pub fn instant(rows: &dyn Rows, tenant: &Tenant, query: &str, time_ms: i64, opti
             ),
         },
     };
-    drop(ev);
     let (warnings, infos) = notes.finish();
     Ok(QueryResult { value, warnings, infos })
 }
@@ -182,16 +181,15 @@ pub fn range(
             value::Value::Vector(v) => finish_names(v)?,
             value::Value::Text(_) => return Err(Error::internal("an expression of numbers gave a text")),
         },
-        other => return Err(range_type_error(&expr, query, other)),
+        other => return Err(range_type_error(other)),
     };
-    drop(ev);
     let mut out: Vec<MatrixSeries> = series.into_iter().filter_map(|s| points_of(s, &grid)).collect();
     out.sort_by(|a, b| a.labels.cmp(&b.labels));
     let (warnings, infos) = notes.finish();
     Ok(QueryResult { value: QueryValue::Matrix(out), warnings, infos })
 }
 
-fn range_type_error(_expr: &Expr, _query: &str, got: Type) -> Error {
+fn range_type_error(got: Type) -> Error {
     Error::invalid(format!("invalid expression type {:?} for range query, must be Scalar or instant Vector", got.name()))
 }
 
@@ -303,9 +301,9 @@ impl<'a> Evaluator<'a> {
             value::Value::Scalar(v) => value::Value::Scalar(vec![v[0]; grid.n]),
             value::Value::Vector(mut v) => {
                 for s in &mut v {
+                    self.budget.column(grid.n)?;
                     s.column = s.column.spread(grid.n);
                 }
-                self.budget.columns(&v)?;
                 value::Value::Vector(v)
             }
             t => t,

@@ -180,7 +180,8 @@ pub fn instant(per_second: bool, w: &Window<'_>, place: &Place<'_>) -> Option<Sa
             if per_second && is_gauge {
                 place.notes.warn(&format!("this native histogram metric is not a counter: {:?}", place.name()), place.span);
             }
-            if !per_second && !(a.hint == ResetHint::Gauge && b.hint == ResetHint::Gauge) {
+            let gauges = a.hint == ResetHint::Gauge && b.hint == ResetHint::Gauge;
+            if !per_second && !gauges {
                 place.notes.warn(&format!("this native histogram metric is not a gauge: {:?}", place.name()), place.span);
             }
             let mut gain = if per_second && b.resets(&a) {

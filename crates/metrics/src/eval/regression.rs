@@ -5,7 +5,7 @@ use base::{Error, Kind, Result};
 use crate::eval::kahan;
 use crate::eval::rate::Place;
 use crate::eval::value::Sample;
-use crate::eval::window::Window;
+use crate::eval::window::{Floats, Window};
 
 /// Slope per second and the value at `origin` of the line that fits best.
 fn line(times: &[i64], values: &[f64], origin: i64) -> (f64, f64) {
@@ -28,27 +28,27 @@ fn line(times: &[i64], values: &[f64], origin: i64) -> (f64, f64) {
     (slope, y / n - slope * x / n)
 }
 
-fn enough<'w>(w: &Window<'w>, what: &str, place: &Place<'_>) -> Option<(std::borrow::Cow<'w, [i64]>, std::borrow::Cow<'w, [f64]>)> {
+/// Times and values of the floats, if there are two of them.
+fn enough<'w>(w: &Window<'w>, place: &Place<'_>) -> Option<Floats<'w>> {
     let (t, v) = w.floats();
     if !v.is_empty() && v.len() < w.len() {
-        place.notes.ignored_histograms(
-            &format!("a range containing both floats and histograms for metric name {:?}{what}", place.name()),
-            place.span,
-        );
+        place
+            .notes
+            .ignored_histograms(&format!("a range containing both floats and histograms for metric name {:?}", place.name()), place.span);
     }
     (v.len() >= 2).then_some((t, v))
 }
 
 /// `deriv`.
 pub fn deriv(w: &Window<'_>, place: &Place<'_>) -> Option<Sample> {
-    let (t, v) = enough(w, "", place)?;
+    let (t, v) = enough(w, place)?;
     // From the first sample rather than from 1970: smaller numbers, smaller errors.
     Some(Sample::Float(line(&t, &v, t[0]).0))
 }
 
 /// `predict_linear`, `ahead` seconds after the time of evaluation.
 pub fn predict_linear(w: &Window<'_>, ahead: f64, place: &Place<'_>) -> Option<Sample> {
-    let (t, v) = enough(w, "", place)?;
+    let (t, v) = enough(w, place)?;
     let (slope, now) = line(&t, &v, w.time);
     Some(Sample::Float(slope * ahead + now))
 }
@@ -63,7 +63,7 @@ pub fn check_factor(v: f64, which: &str) -> Result<()> {
 
 /// `double_exponential_smoothing` with a factor for the values and one for the trend.
 pub fn smooth(w: &Window<'_>, values: f64, trend: f64, place: &Place<'_>) -> Option<Sample> {
-    let (_, v) = enough(w, "", place)?;
+    let (_, v) = enough(w, place)?;
     let (mut s1, mut b) = (v[0], v[1] - v[0]);
     let mut s0 = 0.0;
     for i in 1..v.len() {

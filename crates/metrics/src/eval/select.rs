@@ -74,7 +74,11 @@ impl Evaluator<'_> {
     fn select_with(&self, s: &Select, grid: &Grid, take: impl Fn(&Held, usize) -> Option<Sample>) -> Result<Vec<Series>> {
         if let (Some(at), true) = (s.at, grid.n > 1) {
             let once = self.select_with(s, &Grid { start: at, ..grid.first_only() }, take)?;
-            return Ok(once.into_iter().map(|x| Series::new(x.labels, x.column.spread(grid.n))).collect());
+            let spread = |x: Series| {
+                self.budget.column(grid.n)?;
+                Ok(Series::new(x.labels, x.column.spread(grid.n)))
+            };
+            return once.into_iter().map(spread).collect();
         }
         let there = Grid { start: s.at.unwrap_or(grid.start) - s.offset, ..*grid };
         let lookback = self.options.lookback_ms;
@@ -83,6 +87,7 @@ impl Evaluator<'_> {
         let mut out = Vec::with_capacity(thin.held.len());
         for held in thin.held {
             self.check()?;
+            self.budget.column(there.n)?;
             let mut column = Column::absent(there.n);
             let mut next = 0;
             for i in 0..there.n {
@@ -99,11 +104,14 @@ impl Evaluator<'_> {
                     None => {}
                 }
             }
-            if !column.is_empty() {
+            self.budget.give(held.times.len());
+            if column.is_empty() {
+                self.budget.give_column(there.n);
+            } else {
+                self.budget.take(column.histogram_weight())?;
                 out.push(Series::new(held.labels, column));
             }
         }
-        self.budget.columns(&out)?;
         Ok(out)
     }
 

@@ -120,12 +120,11 @@ impl Column {
     pub fn is_empty(&self) -> bool {
         self.floats.iter().all(|v| !is_present(*v)) && self.histograms.as_ref().is_none_or(|h| h.iter().all(Option::is_none))
     }
-    /// Number of values; a histogram counts for its size, as Prometheus counts it.
-    pub fn samples(&self) -> usize {
-        let floats = self.floats.iter().filter(|v| is_present(**v)).count();
-        floats + self.histograms.as_ref().map_or(0, |h| h.iter().flatten().map(|h| h.weight()).sum())
+    /// How many float samples the histograms count for.
+    pub fn histogram_weight(&self) -> usize {
+        self.histograms.as_ref().map_or(0, |h| h.iter().flatten().map(|h| h.weight()).sum())
     }
-    /// Only the histograms: functions that do not know floats, or the other way round, keep one kind.
+    /// Only the floats.
     pub fn without_histograms(mut self) -> Self {
         self.histograms = None;
         self

@@ -5,10 +5,14 @@ use std::borrow::Cow;
 use base::{Labels, Result};
 
 use crate::eval::Evaluator;
+use crate::eval::budget::Budget;
 use crate::eval::fetch::{Held, Stretch, Taker};
 use crate::eval::value::{Column, Grid, Sample, Series, is_present};
 use crate::promql::ast::Edge;
 use crate::promql::plan::{RangePlan, RangeSource, Select};
+
+/// Times and values of samples that are floats.
+pub type Floats<'a> = (Cow<'a, [i64]>, Cow<'a, [f64]>);
 
 /// The samples of a series in `(start, end]`, and what lies around them as far as it was fetched.
 pub struct Window<'a> {
@@ -50,7 +54,7 @@ impl<'a> Window<'a> {
         self.held.histograms.as_ref().is_some_and(|h| h[self.lo..self.hi].iter().any(Option::is_some))
     }
     /// Times and values of the floats.
-    pub fn floats(&self) -> (Cow<'a, [i64]>, Cow<'a, [f64]>) {
+    pub fn floats(&self) -> Floats<'a> {
         if !self.has_histograms() {
             return (Cow::Borrowed(self.times()), Cow::Borrowed(self.values()));
         }
@@ -105,16 +109,17 @@ struct Moving {
 }
 
 impl Moving {
-    fn new(held: Held, n: usize) -> Self {
-        Moving { held, lo: 0, hi: 0, step: 0, column: Column::absent(n) }
+    /// The column is made with its first value: many series of a long range have none.
+    fn new(held: Held) -> Self {
+        Moving { held, lo: 0, hi: 0, step: 0, column: Column::default() }
     }
 
     /// Evaluates all steps for which everything before `known_before` is enough.
-    fn advance(&mut self, frame: &Frame, known_before: i64, f: &mut Calculate<'_>) {
+    fn advance(&mut self, frame: &Frame, known_before: i64, budget: &Budget, f: &mut Calculate<'_>) -> Result<()> {
         while self.step < frame.grid.n {
             let end = frame.end(self.step);
             if end.saturating_add(frame.margin_after) >= known_before {
-                return;
+                break;
             }
             let start = end - frame.width;
             let times = &self.held.times;
@@ -128,14 +133,28 @@ impl Moving {
             let around = frame.margin_before > 0 || frame.margin_after > 0;
             if self.lo < self.hi || around {
                 let w = Window { held: &self.held, lo: self.lo, hi: self.hi, start, end, time: frame.grid.at(self.step), step: self.step };
-                match f(&self.held.labels, self.held.drop_name, &w) {
-                    Some(Sample::Float(v)) => self.column.floats[self.step] = v,
-                    Some(h) => self.column.set(self.step, h),
-                    None => {}
+                if let Some(v) = f(&self.held.labels, self.held.drop_name, &w) {
+                    self.put(v, frame.grid.n, budget)?;
                 }
             }
             self.step += 1;
         }
+        Ok(())
+    }
+
+    fn put(&mut self, v: Sample, n: usize, budget: &Budget) -> Result<()> {
+        if self.column.len() == 0 {
+            budget.column(n)?;
+            self.column = Column::absent(n);
+        }
+        match v {
+            Sample::Float(v) => self.column.floats[self.step] = v,
+            Sample::Histogram(h) => {
+                budget.take(h.weight())?;
+                self.column.set(self.step, Sample::Histogram(h));
+            }
+        }
+        Ok(())
     }
 
     /// Forgets samples that no later window can see; answers how many.
@@ -164,7 +183,7 @@ struct Windows<'e, 'a, 'f> {
 
 impl Taker for Windows<'_, '_, '_> {
     fn series(&mut self, series: &[Labels]) {
-        self.moving = series.iter().map(|l| Moving::new(Held { labels: l.clone(), ..Held::default() }, self.frame.grid.n)).collect();
+        self.moving = series.iter().map(|l| Moving::new(Held { labels: l.clone(), ..Held::default() })).collect();
     }
     fn rows(&mut self, series: usize, rows: &Stretch<'_>) -> Result<()> {
         let held = &mut self.moving[series].held;
@@ -180,7 +199,7 @@ impl Taker for Windows<'_, '_, '_> {
     fn reached(&mut self, time: i64) -> Result<()> {
         for m in &mut self.moving {
             self.ev.check()?;
-            m.advance(&self.frame, time, self.calculate);
+            m.advance(&self.frame, time, &self.ev.budget, self.calculate)?;
             self.ev.budget.give(m.forget(&self.frame));
         }
         Ok(())
@@ -199,8 +218,9 @@ impl Evaluator<'_> {
                 let mut out = vec![];
                 for h in held {
                     self.check()?;
-                    let mut m = Moving::new(h, grid.n);
-                    m.advance(&frame, i64::MAX, f);
+                    let mut m = Moving::new(h);
+                    m.advance(&frame, i64::MAX, &self.budget, f)?;
+                    self.budget.give(m.forget(&frame));
                     out.extend(finished(m));
                 }
                 Ok(out)
@@ -220,11 +240,10 @@ impl Evaluator<'_> {
         let mut out = Vec::with_capacity(moving.len());
         for mut m in moving {
             self.check()?;
-            m.advance(&frame, i64::MAX, calculate);
+            m.advance(&frame, i64::MAX, &self.budget, calculate)?;
             self.budget.give(m.forget(&frame));
             out.extend(finished(m));
         }
-        self.budget.columns(&out)?;
         Ok(out)
     }
 }

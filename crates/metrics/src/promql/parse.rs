@@ -240,10 +240,10 @@ impl<'a> Parser<'a> {
         let next = self.ahead(1);
         let next_word = if next.kind == Kind::Ident { self.text(next) } else { "" };
         let opens = next.kind == Kind::Sign("(");
-        if let Some(op) = AggregateOp::from_text(name) {
-            if opens || next_word.eq_ignore_ascii_case("by") || next_word.eq_ignore_ascii_case("without") {
-                return self.aggregate(op);
-            }
+        if let Some(op) = AggregateOp::from_text(name)
+            && (opens || next_word.eq_ignore_ascii_case("by") || next_word.eq_ignore_ascii_case("without"))
+        {
+            return self.aggregate(op);
         }
         if opens { self.call() } else { self.selector() }
     }

@@ -248,10 +248,10 @@ impl Planner {
         if b.op.is_set() && (b.matching.fill_left.is_some() || b.matching.fill_right.is_some()) {
             return err("filling in missing series not allowed for set operators".into());
         }
-        if b.matching.on == Some(true) {
-            if let Some(l) = b.matching.include.iter().find(|l| b.matching.labels.contains(l)) {
-                return err(format!("label {l:?} must not occur in ON and GROUP clause at once"));
-            }
+        if b.matching.on == Some(true)
+            && let Some(l) = b.matching.include.iter().find(|l| b.matching.labels.contains(l))
+        {
+            return err(format!("label {l:?} must not occur in ON and GROUP clause at once"));
         }
         Ok(Plan::Binary(Box::new(BinaryPlan { op: b.op, returns_bool: b.returns_bool, matching: b.matching.clone(), left, right, span })))
     }
@@ -260,10 +260,10 @@ impl Planner {
         let input = self.typed(&a.expr, Type::Vector, "aggregation expression")?;
         let want = if a.op == AggregateOp::CountValues { Type::Text } else { Type::Scalar };
         let param = a.param.as_ref().map(|p| self.typed(p, want, "aggregation parameter")).transpose()?;
-        if let (AggregateOp::CountValues, Some(Plan::Text(l))) = (a.op, &param) {
-            if l.is_empty() {
-                return Err(Diagnostic::new(span, format!("invalid label name {l:?} in count_values")));
-            }
+        if let (AggregateOp::CountValues, Some(Plan::Text(l))) = (a.op, &param)
+            && l.is_empty()
+        {
+            return Err(Diagnostic::new(span, format!("invalid label name {l:?} in count_values")));
         }
         let mut labels = a.labels.clone();
         labels.sort();
