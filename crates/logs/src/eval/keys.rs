@@ -1,0 +1,121 @@
+//! Numbers for the label sets that rows are grouped by.
+
+use std::collections::HashMap;
+
+use base::{Error, Kind, Labels, Result};
+
+use crate::limits;
+use crate::logql::ast::Grouping;
+use crate::stage::{Category, RowLabels};
+
+/// Which labels make a row's series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// All but these.
+    Without(Vec<String>),
+    /// These.
+    By(Vec<String>),
+}
+
+impl Key {
+    /// Of a `by` or `without` clause.
+    pub fn of(grouping: &Grouping) -> Self {
+        if grouping.without { Key::Without(grouping.labels.clone()) } else { Key::By(grouping.labels.clone()) }
+    }
+    /// Whether label `name` is in.
+    pub fn has(&self, name: &str) -> bool {
+        match self {
+            Key::Without(l) => !l.iter().any(|x| x == name),
+            Key::By(l) => l.iter().any(|x| x == name),
+        }
+    }
+    /// The part of a label set that is in.
+    pub fn of_labels(&self, labels: &Labels) -> Labels {
+        crate::stage::labels::labels_of(labels.iter().filter(|(n, _)| self.has(n)).collect())
+    }
+}
+
+/// Label sets in the order they were met.
+#[derive(Default)]
+pub struct Keys {
+    numbers: HashMap<Box<[u8]>, u32>,
+    labels: Vec<Labels>,
+    buffer: Vec<u8>,
+}
+
+impl Keys {
+    /// The number of a row's labels, and whether it is new. Labels with an empty value are absent ones here.
+    pub fn number(&mut self, labels: &RowLabels, key: &Key) -> Result<(u32, bool)> {
+        self.buffer.clear();
+        let mut scratch = vec![];
+        labels.write(&mut self.buffer, &mut scratch, |_: Category, n| key.has(n));
+        drop_empty(&mut self.buffer);
+        self.intern()
+    }
+    /// The number of a label set, and whether it is new.
+    pub fn number_of(&mut self, labels: &Labels) -> Result<(u32, bool)> {
+        self.buffer.clear();
+        self.buffer.extend_from_slice(labels.as_bytes());
+        self.intern()
+    }
+
+    fn intern(&mut self) -> Result<(u32, bool)> {
+        if let Some(&n) = self.numbers.get(self.buffer.as_slice()) {
+            return Ok((n, false));
+        }
+        if self.labels.len() >= limits::INNER_SERIES {
+            return Err(Error::new(
+                Kind::Unprocessable,
+                format!("the query makes more than {} series before they are aggregated; group by fewer labels", limits::INNER_SERIES),
+            ));
+        }
+        let n = self.labels.len() as u32;
+        self.labels.push(Labels::from_canonical(&self.buffer)?);
+        self.numbers.insert(self.buffer.as_slice().into(), n);
+        Ok((n, true))
+    }
+
+    /// All label sets, by number.
+    pub fn labels(&self) -> &[Labels] {
+        &self.labels
+    }
+}
+
+/// Removes pairs without a value from canonical bytes.
+fn drop_empty(bytes: &mut Vec<u8>) {
+    // Two separators in a row, the first of them after a name, are an empty value.
+    if !bytes.windows(2).any(|w| w == [base::labels::SEP; 2]) {
+        return;
+    }
+    let mut out = Vec::with_capacity(bytes.len());
+    let fields: Vec<&[u8]> = bytes.split(|&b| b == base::labels::SEP).collect();
+    for pair in fields.chunks_exact(2) {
+        if !pair[1].is_empty() && !pair[0].is_empty() {
+            for f in pair {
+                out.extend_from_slice(f);
+                out.push(base::labels::SEP);
+            }
+        }
+    }
+    *bytes = out;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::SeriesLabels;
+
+    #[test]
+    fn equal_labels_have_one_number() {
+        let mut keys = Keys::default();
+        let mut row = RowLabels::default();
+        row.start_series(&SeriesLabels::new(&Labels::from_pairs([("a", "1"), ("b", "2")]).unwrap()));
+        let by = Key::By(vec!["a".into(), "x".into()]);
+        assert_eq!(keys.number(&row, &by).unwrap(), (0, true));
+        row.set(Category::Parsed, "x", "");
+        assert_eq!(keys.number(&row, &by).unwrap(), (0, false), "an empty label is an absent one");
+        assert_eq!(keys.number(&row, &Key::Without(vec!["a".into()])).unwrap(), (1, true));
+        assert_eq!(keys.labels()[1].to_string(), r#"{b="2"}"#);
+        assert_eq!(keys.number_of(&Labels::from_pairs([("b", "2")]).unwrap()).unwrap(), (1, false));
+    }
+}

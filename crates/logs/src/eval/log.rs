@@ -1,0 +1,250 @@
+//! Log queries: the first or last lines that pass.
+
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, HashMap};
+
+use base::{Error, Kind, Labels, Result};
+use table::{Direction, TimeRange};
+
+use super::Source;
+use super::scan::{self, Batch, Reads};
+use crate::limits;
+use crate::logql::ast::LogExpr;
+use crate::spec;
+use crate::stage::{Category, Pipeline, Row, RowLabels, SeriesLabels, Wanted};
+
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+pub struct LogRequest {
+    /// `start <= time < end`, nanoseconds.
+    pub range: TimeRange,
+    /// Lines at most.
+    pub limit: usize,
+    /// From which end.
+    pub direction: Direction,
+    /// At least this long between two lines of the answer, nanoseconds; 0 for all lines.
+    pub interval_ns: i64,
+}
+
+/// The labels of lines, apart by origin.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct LineLabels {
+    /// All of them.
+    pub all: Labels,
+    /// The stream's.
+    pub stream: Labels,
+    /// Structured metadata.
+    pub metadata: Labels,
+    /// Made by stages.
+    pub parsed: Labels,
+}
+
+/// A line of the answer; `labels` is an index.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// When, nanoseconds.
+    pub time_ns: i64,
+    /// The line.
+    pub line: Box<str>,
+    /// Its labels.
+    pub labels: u32,
+}
+
+/// Lines in the order asked for, and their labels.
+pub struct Lines {
+    /// Lines.
+    pub lines: Vec<Line>,
+    /// Label sets.
+    pub labels: Vec<LineLabels>,
+}
+
+/// Position of a row in the answer: time, then the order of arrival.
+type Place = (i64, u64);
+
+struct Candidate {
+    /// Greater is better.
+    rank: (i64, i64, u64),
+    place: Place,
+    line: Line,
+}
+
+impl PartialEq for Candidate {
+    fn eq(&self, o: &Self) -> bool {
+        self.rank == o.rank
+    }
+}
+impl Eq for Candidate {}
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, o: &Self) -> Option<Ordering> {
+        Some(self.cmp(o))
+    }
+}
+impl Ord for Candidate {
+    /// The worst is the greatest, so that a heap gives it up first.
+    fn cmp(&self, o: &Self) -> Ordering {
+        o.rank.cmp(&self.rank)
+    }
+}
+
+/// The best lines so far.
+struct Best {
+    heap: BinaryHeap<Candidate>,
+    limit: usize,
+    bytes: usize,
+    backward: bool,
+}
+
+impl Best {
+    fn rank(&self, (time, order): Place) -> (i64, i64, u64) {
+        // Backward: late is good, and among equal times a late arrival. Forward: the opposite of both.
+        if self.backward { (time, 0, order) } else { (!time, 0, !order) }
+    }
+    fn is_full(&self) -> bool {
+        self.heap.len() >= self.limit
+    }
+    /// Whether a row at `place` would be among the best.
+    fn wants(&self, place: Place) -> bool {
+        !self.is_full() || self.heap.peek().is_some_and(|worst| self.rank(place) > worst.rank)
+    }
+    fn push(&mut self, place: Place, line: Line) -> Result<()> {
+        self.bytes += line.line.len();
+        self.heap.push(Candidate { rank: self.rank(place), place, line });
+        if self.heap.len() > self.limit
+            && let Some(worst) = self.heap.pop()
+        {
+            self.bytes -= worst.line.line.len();
+        }
+        if self.bytes > limits::ANSWER_BYTES {
+            return Err(Error::new(Kind::Unprocessable, "the answer is too large: ask for fewer lines or a shorter range"));
+        }
+        Ok(())
+    }
+}
+
+/// Finds the lines.
+pub fn select(source: Source<'_>, log: &LogExpr, request: &LogRequest) -> Result<Lines> {
+    let pipeline = Pipeline::new(log, Wanted::All)?;
+    let backward = request.direction == Direction::Backward;
+    // Thinned lines are chosen one after another, so all of them are candidates.
+    let limit = if request.interval_ns > 0 { usize::MAX } else { request.limit };
+    let mut best = Best { heap: BinaryHeap::new(), limit, bytes: 0, backward };
+    let mut labels = LabelTable::default();
+    if request.limit == 0 {
+        return Ok(Lines { lines: vec![], labels: vec![] });
+    }
+    let reads = Reads { line: true, metadata: true };
+    let stream = scan::open(source, &log.matchers, request.range, pipeline.predicate.clone(), reads, request.direction)?;
+    let mut slice = None;
+    let mut row_labels = RowLabels::default();
+    for (number, batch) in stream.batches.enumerate() {
+        source.cancel.check()?;
+        let batch = Batch::new(&batch?)?;
+        let Some(&first) = batch.times().first() else { continue };
+        let start = spec::SPEC.slice_of(first);
+        if slice != Some(start) && best.is_full() {
+            break;
+        }
+        slice = Some(start);
+        take_batch(&pipeline, &batch, number as u64, &stream.series, &mut row_labels, &mut labels, &mut best)?;
+    }
+    let mut found = best.heap.into_vec();
+    found.sort_unstable_by_key(|c| c.place);
+    if backward {
+        found.reverse();
+    }
+    let mut lines: Vec<Line> = found.into_iter().map(|c| c.line).collect();
+    if request.interval_ns > 0 {
+        lines = thin(lines, request.interval_ns, request.limit);
+    }
+    Ok(Lines { lines, labels: labels.sets })
+}
+
+fn take_batch(
+    pipeline: &Pipeline,
+    batch: &Batch,
+    number: u64,
+    series: &[Labels],
+    labels: &mut RowLabels,
+    table: &mut LabelTable,
+    best: &mut Best,
+) -> Result<()> {
+    let mut current = None;
+    let rows = batch.len();
+    for n in 0..rows {
+        // From the better end, so that the worse rows are never looked at.
+        let i = if best.backward { rows - 1 - n } else { n };
+        let place = (batch.times()[i], number << 32 | i as u64);
+        if !best.wants(place) {
+            continue;
+        }
+        let s = batch.series()[i];
+        if current == Some(s) {
+            labels.start_row();
+        } else {
+            current = Some(s);
+            labels.start_series(&SeriesLabels::new(scan::series_labels(series, s)?));
+        }
+        batch.add_metadata(i, labels);
+        let mut row = Row { time_ns: place.0, line: batch.line(i).into(), labels };
+        if pipeline.apply(&mut row) {
+            let line = Line { time_ns: place.0, line: row.line.into(), labels: table.number(labels)? };
+            best.push(place, line)?;
+        }
+    }
+    Ok(())
+}
+
+/// Leaves lines out that follow another too closely.
+fn thin(lines: Vec<Line>, interval_ns: i64, limit: usize) -> Vec<Line> {
+    let mut last: Option<i64> = None;
+    let far = |l: &Line| {
+        let keep = last.is_none_or(|t| l.time_ns.abs_diff(t) >= interval_ns.unsigned_abs());
+        if keep {
+            last = Some(l.time_ns);
+        }
+        keep
+    };
+    lines.into_iter().filter(far).take(limit).collect()
+}
+
+#[derive(Default)]
+struct LabelTable {
+    numbers: HashMap<Vec<u8>, u32>,
+    sets: Vec<LineLabels>,
+}
+
+impl LabelTable {
+    fn number(&mut self, row: &RowLabels) -> Result<u32> {
+        let part = |category: Category| {
+            let (mut bytes, mut scratch) = (vec![], vec![]);
+            row.write(&mut bytes, &mut scratch, |_, n| match row.category(n) {
+                Some(c) => c == category,
+                // Errors are made by stages.
+                None => category == Category::Parsed,
+            });
+            bytes
+        };
+        let parts = [part(Category::Stream), part(Category::Metadata), part(Category::Parsed)];
+        let mut key = Vec::with_capacity(parts.iter().map(|p| p.len() + 4).sum());
+        for p in &parts {
+            key.extend_from_slice(&(p.len() as u32).to_le_bytes());
+            key.extend_from_slice(p);
+        }
+        if let Some(&n) = self.numbers.get(&key) {
+            return Ok(n);
+        }
+        let (mut all, mut scratch) = (vec![], vec![]);
+        row.write(&mut all, &mut scratch, |_, _| true);
+        let [stream, metadata, parsed] = parts;
+        let n = self.sets.len() as u32;
+        self.sets.push(LineLabels {
+            all: Labels::from_canonical(&all)?,
+            stream: Labels::from_canonical(&stream)?,
+            metadata: Labels::from_canonical(&metadata)?,
+            parsed: Labels::from_canonical(&parsed)?,
+        });
+        self.numbers.insert(key, n);
+        Ok(n)
+    }
+}
+

@@ -1,0 +1,280 @@
+//! Metric expressions: windows over lines, and what is made of their series.
+
+use base::{Error, Labels, MatchOp, Result};
+use table::Direction;
+
+use super::keys::{Key, Keys};
+use super::scan::{self, Batch, Reads};
+use super::steps::Windows;
+use super::{Series, Source, Steps, Value, aggregate, binary, counts::Counts, label_replace, range_fn, samples::Samples};
+use crate::logql::ast::*;
+use crate::spec;
+use crate::stage::label_filter::{self, LabelFilterStage};
+use crate::stage::{Pipeline, Row, RowLabels, SeriesLabels, Wanted, unwrap};
+
+/// Evaluates an expression at all steps.
+pub fn evaluate(source: Source<'_>, expr: &MetricExpr, steps: Steps) -> Result<Value> {
+    source.cancel.check()?;
+    Ok(match expr {
+        MetricExpr::Literal(n) => Value::Scalar(*n),
+        MetricExpr::Vector(n) => {
+            let points = (0..steps.count()).map(|k| (k, *n)).collect();
+            Value::Series(vec![Series { labels: Labels::empty(), points }])
+        }
+        MetricExpr::Range(r) => Value::Series(range(source, r, None, steps)?),
+        MetricExpr::Aggregate(a) => {
+            let inner = match a.inner.as_ref() {
+                MetricExpr::Range(r) if can_push_down(a.op, r) => Value::Series(range(source, r, Some(&grouping_key(a)), steps)?),
+                inner => evaluate(source, inner, steps)?,
+            };
+            match inner {
+                Value::Series(s) => Value::Series(aggregate::apply(a, &grouping_key(a), s, steps.count())?),
+                Value::Scalar(_) => return Err(Error::invalid(format!("{} needs series, not a number", a.op.name()))),
+            }
+        }
+        MetricExpr::Binary(b) => {
+            let left = evaluate(source, &b.left, steps)?;
+            let right = evaluate(source, &b.right, steps)?;
+            binary::apply(b, left, right, steps.count())?
+        }
+        MetricExpr::LabelReplace(l) => match evaluate(source, &l.inner, steps)? {
+            Value::Series(s) => Value::Series(label_replace::apply(l, s)?),
+            scalar => scalar,
+        },
+    })
+}
+
+/// The labels an aggregation groups by.
+fn grouping_key(a: &Aggregate) -> Key {
+    a.grouping.as_ref().map_or(Key::By(vec![]), Key::of)
+}
+
+/// A sum of sums is the sum by the outer labels at once: no other label is then looked at.
+fn can_push_down(op: AggregateOp, r: &RangeExpr) -> bool {
+    use RangeOp::*;
+    op == AggregateOp::Sum && r.grouping.is_none() && matches!(r.op, Count | Rate | Bytes | BytesRate | Sum)
+}
+
+/// Everything that is done to the lines of a range aggregation.
+struct Extract<'e> {
+    expr: &'e RangeExpr,
+    pipeline: Pipeline,
+    filters: Vec<LabelFilterStage>,
+    key: Key,
+    preserve_errors: bool,
+}
+
+fn range(source: Source<'_>, r: &RangeExpr, outer: Option<&Key>, steps: Steps) -> Result<Vec<Series>> {
+    let windows = Windows::new(steps, r.range_ns, r.offset_ns);
+    let extract = Extract::new(r, outer)?;
+    let mut keys = Keys::default();
+    let seconds = windows.seconds();
+    let value: fn(f64, i64, i64) -> f64 = match r.op {
+        RangeOp::Count | RangeOp::Absent => |_, lines, _| lines as f64,
+        RangeOp::Rate => |s, lines, _| lines as f64 / s,
+        RangeOp::Bytes => |_, _, bytes| bytes as f64,
+        _ => |s, _, bytes| bytes as f64 / s,
+    };
+    let series = if r.unwrap.is_some() && r.op != RangeOp::Absent {
+        let parameter = r.parameter.unwrap_or(0.0);
+        let mut samples = Samples::new(windows, |scratch: &mut Vec<f64>, s: &[_]| range_fn::apply(r.op, parameter, seconds, scratch, s));
+        extract.run(source, windows, &mut keys, &mut |event| match event {
+            Event::Slice(start) => samples.advance(start),
+            Event::Row { key, time, value, .. } => samples.add(key, time, value),
+        })?;
+        samples.finish(keys.labels())?
+    } else {
+        let mut counts = Counts::new(windows);
+        extract.run(source, windows, &mut keys, &mut |event| match event {
+            Event::Slice(_) => Ok(()),
+            Event::Row { key, time, bytes, .. } => counts.add(key, time, bytes),
+        })?;
+        counts.finish(keys.labels(), |lines, bytes| value(seconds, lines, bytes))
+    };
+    Ok(if r.op == RangeOp::Absent { absent(&r.log.matchers, &series, steps) } else { series })
+}
+
+/// What [`Extract::run`] finds.
+enum Event {
+    /// No later row is before this time.
+    Slice(i64),
+    /// A row of the series `key`.
+    Row { key: u32, time: i64, bytes: usize, value: f64 },
+}
+
+impl<'e> Extract<'e> {
+    fn new(expr: &'e RangeExpr, outer: Option<&Key>) -> Result<Self> {
+        let mut key = match (&expr.grouping, outer) {
+            (Some(g), _) => Key::of(g),
+            (None, Some(outer)) => outer.clone(),
+            (None, None) => Key::Without(vec![]),
+        };
+        // Presence alone counts: one series is enough.
+        if expr.op == RangeOp::Absent {
+            key = Key::By(vec![]);
+        }
+        let mut wanted = match &key {
+            Key::By(names) => Wanted::Only(names.clone()),
+            Key::Without(_) => Wanted::All,
+        };
+        let mut filters = vec![];
+        let mut preserve_errors = false;
+        if let Some(u) = &expr.unwrap {
+            wanted.add(&u.name);
+            for f in &u.filters {
+                label_filter::names(f, &mut |n| wanted.add(n));
+                preserve_errors |= label_filter::looks_at_errors(f);
+                filters.push(LabelFilterStage::new(f)?);
+            }
+            // The value is the sample, not a label of it.
+            if let Key::Without(names) = &mut key {
+                names.push(u.name.clone());
+            }
+        }
+        let pipeline = Pipeline::new(&expr.log, wanted)?;
+        preserve_errors |= pipeline.looks_at_errors;
+        Ok(Extract { expr, pipeline, filters, key, preserve_errors })
+    }
+
+    fn reads_length(&self) -> bool {
+        matches!(self.expr.op, RangeOp::Bytes | RangeOp::BytesRate)
+    }
+
+    /// Whether the series of a row depends on its stream alone.
+    fn is_by_stream(&self) -> bool {
+        self.pipeline.is_empty() && self.expr.unwrap.is_none() && matches!(self.key, Key::By(_))
+    }
+
+    /// Whether metadata must be read: not if all labels that are looked at are the streams'.
+    fn reads_metadata(&self, series: &[Labels]) -> bool {
+        match &self.pipeline.reads_labels {
+            Wanted::All => true,
+            Wanted::Only(names) => names.iter().any(|n| series.iter().any(|l| l.get(n).is_none())),
+        }
+    }
+
+    fn run(&self, source: Source<'_>, windows: Windows, keys: &mut Keys, emit: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+        let open = |metadata| {
+            let reads = Reads { line: self.pipeline.reads_line || self.reads_length(), metadata };
+            scan::open(source, &self.expr.log.matchers, windows.span(), self.pipeline.predicate.clone(), reads, Direction::Forward)
+        };
+        let mut metadata = self.pipeline.reads_labels != Wanted::Only(vec![]);
+        let mut stream = open(metadata)?;
+        if metadata && !self.reads_metadata(&stream.series) {
+            metadata = false;
+            stream = open(false)?;
+        }
+        let by_stream = self.is_by_stream() && !metadata;
+        let mut numbers: Vec<Option<u32>> = vec![None; stream.series.len()];
+        let mut slice = i64::MIN;
+        let mut labels = RowLabels::default();
+        labels.preserve_errors = self.preserve_errors;
+        for batch in stream.batches {
+            source.cancel.check()?;
+            let batch = Batch::new(&batch?)?;
+            let Some(&first) = batch.times().first() else { continue };
+            let start = spec::SPEC.slice_of(first);
+            if start > slice {
+                slice = start;
+                emit(Event::Slice(start))?;
+            }
+            if by_stream {
+                self.count_by_stream(&batch, &stream.series, &mut numbers, keys, emit)?;
+            } else {
+                self.rows(&batch, &stream.series, &mut labels, keys, emit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn count_by_stream(
+        &self,
+        batch: &Batch,
+        series: &[Labels],
+        numbers: &mut [Option<u32>],
+        keys: &mut Keys,
+        emit: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
+        for (i, (&s, &time)) in batch.series().iter().zip(batch.times()).enumerate() {
+            let key = match numbers.get(s as usize).copied().flatten() {
+                Some(n) => n,
+                None => {
+                    let n = keys.number_of(&self.key.of_labels(scan::series_labels(series, s)?))?.0;
+                    numbers[s as usize] = Some(n);
+                    n
+                }
+            };
+            let bytes = if self.reads_length() { batch.line(i).len() } else { 0 };
+            emit(Event::Row { key, time, bytes, value: 0.0 })?;
+        }
+        Ok(())
+    }
+
+    fn rows(
+        &self,
+        batch: &Batch,
+        series: &[Labels],
+        labels: &mut RowLabels,
+        keys: &mut Keys,
+        emit: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
+        let mut current = None;
+        for i in 0..batch.len() {
+            let s = batch.series()[i];
+            if current == Some(s) {
+                labels.start_row();
+            } else {
+                current = Some(s);
+                labels.start_series(&SeriesLabels::new(scan::series_labels(series, s)?));
+            }
+            batch.add_metadata(i, labels);
+            let time = batch.times()[i];
+            let mut row = Row { time_ns: time, line: batch.line(i).into(), labels };
+            if !self.pipeline.apply(&mut row) {
+                continue;
+            }
+            let bytes = row.line.len();
+            let mut value = 0.0;
+            if let Some(u) = &self.expr.unwrap {
+                let Some(v) = unwrap::sample(u, labels) else { continue };
+                value = v;
+                if !self.filters.iter().all(|f| f.passes(labels)) {
+                    continue;
+                }
+            }
+            if labels.error().is_some() && !self.preserve_errors {
+                return Err(pipeline_error(labels));
+            }
+            let key = if labels.error().is_some() { keys.number(labels, &Key::Without(vec![]))? } else { keys.number(labels, &self.key)? };
+            emit(Event::Row { key: key.0, time, bytes, value })?;
+        }
+        Ok(())
+    }
+}
+
+/// A line that a stage failed on fails a metric query, or its numbers would be silently wrong.
+fn pipeline_error(labels: &RowLabels) -> Error {
+    let (mut bytes, mut scratch) = (vec![], vec![]);
+    labels.write(&mut bytes, &mut scratch, |_, _| true);
+    let name = labels.error().unwrap_or("");
+    let shown = Labels::from_canonical(&bytes).map(|l| l.to_string()).unwrap_or_default();
+    Error::invalid(format!(
+        "pipeline error: '{name}' for series: '{shown}'.\nUse a label filter to intentionally skip this error. (e.g | __error__!=\"{name}\").\nTo skip all potential errors you can match empty errors.(e.g __error__=\"\")\nThe label filter can also be specified after unwrap. (e.g | unwrap latency | __error__=\"\" )"
+    ))
+}
+
+/// 1 at the steps where there was nothing, labelled with what the selector asks for by equality.
+fn absent(matchers: &[base::Matcher], series: &[Series], steps: Steps) -> Vec<Series> {
+    let mut present = vec![false; steps.count() as usize];
+    for (k, _) in series.iter().flat_map(|s| &s.points) {
+        present[*k as usize] = true;
+    }
+    let points: Vec<(u32, f64)> = (0..steps.count()).filter(|&k| !present[k as usize]).map(|k| (k, 1.0)).collect();
+    if points.is_empty() {
+        return vec![];
+    }
+    let once = |n: &str| matchers.iter().filter(|m| m.name == n).count() == 1;
+    let pairs = matchers.iter().filter(|m| m.op == MatchOp::Eq && !m.value.is_empty() && once(&m.name));
+    let labels = crate::stage::labels::labels_of(pairs.map(|m| (m.name.as_str(), m.value.as_str())).collect());
+    vec![Series { labels, points }]
+}

@@ -1,0 +1,24 @@
+//! Bounds of the log language, each with its reason.
+
+/// Bytes of a query's text; the original refuses longer ones too.
+pub const QUERY_BYTES: usize = 128 << 10;
+/// Operators in one query. Trees are walked by recursion, so this bounds the stack.
+pub const OPERATORS: usize = 500;
+/// Points of one series in an answer: more than a screen has pixels. The same bound as Prometheus and Loki have.
+pub const POINTS: i64 = 11_000;
+/// Series in the answer of a metric query by default (the original's `max_query_series`).
+pub const SERIES: usize = 500;
+/// Lines in one answer by default (the original's `max_entries_limit_per_query`).
+pub const ENTRIES: usize = 5_000;
+/// Series that may exist inside of a query before they are aggregated. Each costs its labels and its points.
+pub const INNER_SERIES: usize = 200_000;
+/// Points of all series of a query together: 16 bytes each, so at most 128 MiB.
+pub const CELLS: usize = 8 << 20;
+/// Unwrapped samples held at one time, in one window or slice: 16 bytes each, so at most 128 MiB.
+pub const SAMPLES: usize = 8 << 20;
+/// Bytes of lines held for one answer.
+pub const ANSWER_BYTES: usize = 256 << 20;
+/// Fields that parsers may add to one line: a line of a megabyte could otherwise be a hundred thousand labels.
+pub const FIELDS_PER_LINE: usize = 1_024;
+/// Nesting of JSON that is followed; deeper values are left alone.
+pub const JSON_DEPTH: usize = 64;

@@ -1,0 +1,224 @@
+//! LogQL's face: a query and a time in, a result out.
+
+use std::collections::BTreeSet;
+
+use base::{Error, Labels, Matcher, Result, Tenant};
+use table::{Cancel, Direction, Rows, ScanRequest, TimeRange};
+
+use crate::eval::{self, LogRequest, Source, Steps, Value};
+use crate::limits;
+use crate::logql::ast::{AggregateOp, Expr, MetricExpr};
+use crate::{SPEC, logql};
+
+/// Bounds that the operator may set.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Series in the answer of a metric query.
+    pub max_series: usize,
+    /// Lines in the answer of a log query.
+    pub max_entries: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { max_series: limits::SERIES, max_entries: limits::ENTRIES }
+    }
+}
+
+/// Where a query reads, and within which bounds.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// The rows.
+    pub rows: &'a dyn Rows,
+    /// Whose.
+    pub tenant: &'a Tenant,
+    /// Stops it.
+    pub cancel: &'a Cancel,
+    /// Bounds.
+    pub settings: &'a Settings,
+}
+
+impl<'a> Context<'a> {
+    fn source(&self) -> Source<'a> {
+        Source { rows: self.rows, tenant: self.tenant, cancel: self.cancel }
+    }
+}
+
+/// A query over a range of time; all times in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct RangeQuery<'q> {
+    /// LogQL.
+    pub query: &'q str,
+    /// First time.
+    pub start_ns: i64,
+    /// Metric queries: last time at most. Log queries: first time after.
+    pub end_ns: i64,
+    /// Metric queries: between two points.
+    pub step_ns: i64,
+    /// Log queries: at least between two lines; 0 for all lines.
+    pub interval_ns: i64,
+    /// Log queries: lines at most.
+    pub limit: usize,
+    /// Log queries: from which end.
+    pub direction: Direction,
+}
+
+/// A line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// When, nanoseconds.
+    pub time_ns: i64,
+    /// The line.
+    pub line: Box<str>,
+}
+
+/// Lines that have all their labels in common, in the order asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// All labels: of the stream, of the structured metadata, and those made by stages.
+    pub labels: Labels,
+    /// The stream's own.
+    pub stream: Labels,
+    /// Structured metadata.
+    pub structured_metadata: Labels,
+    /// Made by stages.
+    pub parsed: Labels,
+    /// The lines.
+    pub entries: Vec<Entry>,
+}
+
+/// A series of points `(nanoseconds, value)`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Points {
+    /// Labels.
+    pub labels: Labels,
+    /// Points, oldest first.
+    pub points: Vec<(i64, f64)>,
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum QueryResult {
+    /// Lines; within a stream in the order asked for.
+    Streams(Vec<Stream>, Direction),
+    /// One point per series, in the order of the answer.
+    Vector(Vec<(Labels, i64, f64)>),
+    /// Series.
+    Matrix(Vec<Points>),
+    /// One number.
+    Scalar(i64, f64),
+}
+
+/// Evaluates a metric query at one time.
+pub fn instant(context: Context<'_>, query: &str, time_ns: i64) -> Result<QueryResult> {
+    let expr = match logql::parse(query)? {
+        Expr::Metric(m) => m,
+        Expr::Log(_) => {
+            return Err(Error::invalid("log queries are not supported as an instant query type, please change your query to a range query type"));
+        }
+    };
+    match eval::evaluate(context.source(), &expr, Steps::instant(time_ns))? {
+        Value::Scalar(v) => Ok(QueryResult::Scalar(time_ns, v)),
+        Value::Series(mut series) => {
+            check_series(series.len(), context.settings)?;
+            if !is_ordered(&expr) {
+                series.sort_by(|a, b| a.labels.cmp(&b.labels));
+            }
+            Ok(QueryResult::Vector(series.into_iter().filter_map(|s| Some((s.labels, time_ns, s.points.first()?.1))).collect()))
+        }
+    }
+}
+
+/// Evaluates a query over a range: a metric query at each step, a log query for its lines.
+pub fn range(context: Context<'_>, q: &RangeQuery<'_>) -> Result<QueryResult> {
+    match logql::parse(q.query)? {
+        Expr::Log(log) => {
+            if q.limit > context.settings.max_entries {
+                return Err(Error::invalid(format!(
+                    "max entries limit per query exceeded, limit > max_entries_limit_per_query ({} > {})",
+                    q.limit, context.settings.max_entries
+                )));
+            }
+            let range = TimeRange { start: q.start_ns, end: q.end_ns };
+            let request = LogRequest { range, limit: q.limit, direction: q.direction, interval_ns: q.interval_ns };
+            let found = eval::select(context.source(), &log, &request)?;
+            Ok(QueryResult::Streams(streams(found), q.direction))
+        }
+        Expr::Metric(expr) => {
+            let steps = Steps::range(q.start_ns, q.end_ns, q.step_ns)?;
+            let mut series = match eval::evaluate(context.source(), &expr, steps)? {
+                Value::Series(s) => s,
+                Value::Scalar(v) => vec![eval::Series { labels: Labels::empty(), points: (0..steps.count()).map(|k| (k, v)).collect() }],
+            };
+            check_series(series.len(), context.settings)?;
+            series.sort_by(|a, b| a.labels.cmp(&b.labels));
+            let points = |s: eval::Series| Points { labels: s.labels, points: s.points.into_iter().map(|(k, v)| (steps.time(k), v)).collect() };
+            Ok(QueryResult::Matrix(series.into_iter().map(points).collect()))
+        }
+    }
+}
+
+fn is_ordered(expr: &MetricExpr) -> bool {
+    use AggregateOp::*;
+    matches!(expr, MetricExpr::Aggregate(a) if matches!(a.op, Sort | SortDesc | Topk | Bottomk | ApproxTopk))
+}
+
+fn check_series(found: usize, settings: &Settings) -> Result<()> {
+    if found <= settings.max_series {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "maximum number of series ({}) reached for a single query; consider reducing query cardinality by adding more specific stream selectors, reducing the time range, or aggregating results with functions like sum(), count() or topk()",
+        settings.max_series
+    )))
+}
+
+fn streams(found: eval::Lines) -> Vec<Stream> {
+    let empty = |l: eval::LineLabels| Stream {
+        labels: l.all,
+        stream: l.stream,
+        structured_metadata: l.metadata,
+        parsed: l.parsed,
+        entries: vec![],
+    };
+    let mut out: Vec<Stream> = found.labels.into_iter().map(empty).collect();
+    for l in found.lines {
+        if let Some(s) = out.get_mut(l.labels as usize) {
+            s.entries.push(Entry { time_ns: l.time_ns, line: l.line });
+        }
+    }
+    out.retain(|s| !s.entries.is_empty());
+    out.sort_by(|a, b| a.labels.cmp(&b.labels));
+    out
+}
+
+/// Label sets of the streams that match one of the selectors (all streams if there is none), each once, in label order.
+pub fn series(context: Context<'_>, selectors: &[&str], start_ns: i64, end_ns: i64) -> Result<Vec<Labels>> {
+    let mut all: Vec<Vec<Matcher>> = selectors.iter().map(|s| logql::parse_selector(s)).collect::<Result<_>>()?;
+    if all.is_empty() {
+        all.push(vec![]);
+    }
+    let mut out = BTreeSet::new();
+    for matchers in all {
+        let range = TimeRange { start: start_ns, end: end_ns };
+        let mut request = ScanRequest::new(&SPEC, context.tenant.clone(), matchers, range);
+        request.columns.clear();
+        request.cancel = context.cancel.clone();
+        out.extend(context.rows.series(&request)?);
+    }
+    Ok(out.into_iter().collect())
+}
+
+/// Names of the labels of the streams that match a selector (all streams if it is empty), in order.
+pub fn labels(context: Context<'_>, selector: &str, start_ns: i64, end_ns: i64) -> Result<Vec<String>> {
+    let all = series(context, &[selector], start_ns, end_ns)?;
+    let names: BTreeSet<&str> = all.iter().flat_map(|l| l.iter().map(|(n, _)| n)).collect();
+    Ok(names.into_iter().map(str::to_string).collect())
+}
+
+/// Values of the label `name` on the streams that match a selector (all streams if it is empty), in order.
+pub fn label_values(context: Context<'_>, name: &str, selector: &str, start_ns: i64, end_ns: i64) -> Result<Vec<String>> {
+    let all = series(context, &[selector], start_ns, end_ns)?;
+    let values: BTreeSet<&str> = all.iter().filter_map(|l| l.get(name)).collect();
+    Ok(values.into_iter().map(str::to_string).collect())
+}

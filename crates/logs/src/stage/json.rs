@@ -1,0 +1,173 @@
+//! `| json`: every scalar of an object becomes a label, nested keys joined by `_`; or only the named ones.
+
+use base::Result;
+
+use super::json_path::{self, Step};
+use super::json_text::{JsonCursor, Value, Wrong, may_descend, unescape};
+use super::labels::{SUFFIX, push_sanitized};
+use super::{Category, Row, RowLabels, Stage, Wanted, clean};
+use crate::logql::ast::Extraction;
+
+/// The value of `__error__`.
+pub const JSON_ERROR: &str = "JSONParserErr";
+
+/// `| json`.
+pub struct JsonStage {
+    wanted: Wanted,
+}
+
+impl JsonStage {
+    /// Extracts what is wanted; as soon as all of it is found, the rest of the line is not read.
+    pub fn new(wanted: Wanted) -> Self {
+        JsonStage { wanted }
+    }
+}
+
+struct Flatten<'a, 'l> {
+    labels: &'l mut RowLabels,
+    wanted: &'a Wanted,
+    missing: usize,
+    name: String,
+}
+
+impl Stage for JsonStage {
+    fn apply(&self, row: &mut Row<'_>) -> bool {
+        if self.wanted.is_nothing() {
+            return true;
+        }
+        let missing = match &self.wanted {
+            // What the stream or its metadata have is never found under its own name.
+            Wanted::Only(names) => names.iter().filter(|n| !row.labels.is_taken(n)).count(),
+            Wanted::All => 0,
+        };
+        // With nothing to wait for, the line is read to its end, if only to find what is wrong with it.
+        let missing = if missing == 0 { usize::MAX } else { missing };
+        let mut flatten = Flatten { labels: row.labels, wanted: &self.wanted, missing, name: String::new() };
+        if let Err(wrong) = flatten.object(&mut JsonCursor::new(&row.line), 0) {
+            row.labels.fail(JSON_ERROR, wrong);
+        }
+        true
+    }
+}
+
+impl Flatten<'_, '_> {
+    /// Takes the object at the cursor; its members' names start with `self.name`. False once everything is found.
+    fn object(&mut self, cursor: &mut JsonCursor<'_>, depth: usize) -> std::result::Result<bool, Wrong> {
+        let prefix = self.name.len();
+        let out = cursor.object(|cursor, key| {
+            self.name.truncate(prefix);
+            if prefix > 0 {
+                self.name.push('_');
+            }
+            push_sanitized(&mut self.name, &unescape(key), prefix == 0);
+            if cursor.peek() == Some(b'{') && may_descend(depth) && self.wanted.has_prefix(&self.name) {
+                return self.object(cursor, depth + 1);
+            }
+            let value = cursor.value()?;
+            match value {
+                Value::Text(t) => self.found(&clean(&unescape(t))),
+                Value::Word(w) => self.found(w),
+                Value::Null | Value::Object(_) | Value::Array(_) => {}
+            }
+            Ok(self.missing > 0)
+        });
+        self.name.truncate(prefix);
+        out
+    }
+
+    fn found(&mut self, value: &str) {
+        if self.name.is_empty() {
+            return;
+        }
+        let plain = self.name.len();
+        if self.labels.is_taken(&self.name) {
+            self.name.push_str(SUFFIX);
+        }
+        if self.wanted.has(&self.name) {
+            let is_new = self.missing != usize::MAX && self.labels.category(&self.name) != Some(Category::Parsed);
+            self.labels.set(Category::Parsed, &self.name, value);
+            self.missing -= usize::from(is_new);
+        }
+        self.name.truncate(plain);
+    }
+}
+
+/// `| json a="b.c[0]"`.
+pub struct JsonPathStage {
+    fields: Vec<(String, Vec<Step>)>,
+}
+
+impl JsonPathStage {
+    /// Of checked paths.
+    pub fn new(fields: &[Extraction], wanted: &Wanted) -> Result<Self> {
+        let wanted_fields = fields.iter().filter(|e| wanted.has(&e.name) || wanted.has(&format!("{}{SUFFIX}", e.name)));
+        let fields = wanted_fields.map(|e| Ok((e.name.clone(), json_path::parse(&e.path.value).map_err(base::Error::internal)?)));
+        Ok(JsonPathStage { fields: fields.collect::<Result<_>>()? })
+    }
+}
+
+impl Stage for JsonPathStage {
+    fn apply(&self, row: &mut Row<'_>) -> bool {
+        if self.fields.is_empty() {
+            return true;
+        }
+        if !row.line.trim_start().starts_with(['{', '[']) {
+            row.labels.fail(JSON_ERROR, "the line is not a JSON object");
+            return true;
+        }
+        for (name, path) in &self.fields {
+            let value = match json_path::find(&row.line, path) {
+                Some(Value::Text(t)) => clean(&unescape(t)).into_owned(),
+                Some(Value::Word(w) | Value::Object(w) | Value::Array(w)) => w.to_string(),
+                Some(Value::Null) | None => String::new(),
+            };
+            if row.labels.is_taken(name) {
+                if !value.is_empty() {
+                    row.labels.set(Category::Parsed, &format!("{name}{SUFFIX}"), &value);
+                }
+            } else {
+                row.labels.set(Category::Parsed, name, &value);
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::run;
+    use super::*;
+
+    #[test]
+    fn scalars_become_labels_and_names_that_are_taken_get_the_suffix() {
+        let all = || JsonStage::new(Wanted::All);
+        assert_eq!(run(&all(), r#"{"a":{"b-c":1,"d":[1]},"s":"x\"y","n":null,"t":true,"app":"z","1x":2}"#), r#"{_1x="2", a_b_c="1", app="web", app_extracted="z", s="x\"y", t="true"}"#);
+        assert_eq!(run(&all(), r#"{"a":1,"a":2}"#), r#"{a="2", app="web"}"#);
+        assert!(run(&all(), r#"{"a":1,oops"#).starts_with(r#"{__error__="JSONParserErr""#));
+        assert!(run(&all(), "plain").starts_with(r#"{__error__="JSONParserErr""#));
+    }
+
+    #[test]
+    fn only_what_is_wanted_is_read() {
+        let only = |n: &[&str]| JsonStage::new(Wanted::Only(n.iter().map(|n| n.to_string()).collect()));
+        assert_eq!(run(&only(&["b"]), r#"{"a":1,"b":2,"c":3 broken"#), r#"{app="web", b="2"}"#);
+        assert_eq!(run(&only(&["x_y"]), r#"{"x":{"z":1,"y":2},"b":2}"#), r#"{app="web", x_y="2"}"#);
+        assert_eq!(run(&only(&[]), "not json"), r#"{app="web"}"#);
+        assert_eq!(run(&only(&["app_extracted"]), r#"{"app":"z"}"#), r#"{app="web", app_extracted="z"}"#);
+    }
+
+    #[test]
+    fn paths_name_what_they_take() {
+        let fields = [("x", "a.b[1]"), ("y", r#"["k k"]"#), ("z", "no.where"), ("app", "a")];
+        let fields = fields.map(|(n, p)| Extraction { name: n.into(), path: lang::Spanned::new(p.into(), lang::Span::default()) });
+        let stage = JsonPathStage::new(&fields, &Wanted::All).unwrap();
+        assert_eq!(run(&stage, r#"{"a":{"b":[1,{"c":2}]},"k k":"v"}"#), r#"{app="web", app_extracted="{\"b\":[1,{\"c\":2}]}", x="{\"c\":2}", y="v", z=""}"#);
+        assert!(run(&stage, "oops").contains("JSONParserErr"));
+    }
+
+    #[test]
+    fn deep_objects_do_not_overflow() {
+        let deep = r#"{"a":"#.repeat(100_000);
+        assert!(run(&JsonStage::new(Wanted::All), &deep).contains("JSONParserErr"));
+    }
+}

@@ -1,0 +1,211 @@
+//! `| logfmt`: `key=value key="quoted value"`.
+
+use std::borrow::Cow;
+
+use super::labels::{SUFFIX, push_sanitized};
+use super::{Category, Row, Stage, Wanted, clean};
+use crate::logql::ast::Extraction;
+
+/// The value of `__error__`.
+pub const LOGFMT_ERROR: &str = "LogfmtParserErr";
+
+/// `| logfmt`.
+pub struct LogfmtStage {
+    strict: bool,
+    keep_empty: bool,
+    fields: Vec<(String, String)>,
+    wanted: Wanted,
+}
+
+impl LogfmtStage {
+    /// Extracts what is wanted, or `fields` if there are any.
+    pub fn new(strict: bool, keep_empty: bool, fields: &[Extraction], wanted: Wanted) -> Self {
+        LogfmtStage { strict, keep_empty, fields: fields.iter().map(|e| (e.name.clone(), e.path.value.clone())).collect(), wanted }
+    }
+
+    fn set(&self, row: &mut Row<'_>, name: &str, value: &str, seen: &mut Vec<String>) {
+        let taken = row.labels.is_taken(name);
+        let name: Cow<'_, str> = if taken { Cow::Owned(format!("{name}{SUFFIX}")) } else { Cow::Borrowed(name) };
+        // The first of several values of one key counts.
+        if self.wanted.has(&name) && !seen.iter().any(|s| *s == name) {
+            row.labels.set(Category::Parsed, &name, value);
+            seen.push(name.into_owned());
+        }
+    }
+
+    fn named(&self, found: &mut [Option<String>], key: &str, value: &str) {
+        let mut sanitized = String::new();
+        push_sanitized(&mut sanitized, key, true);
+        for ((_, path), slot) in self.fields.iter().zip(found) {
+            if slot.is_none() && (path == key || *path == sanitized) {
+                *slot = Some(value.to_string());
+            }
+        }
+    }
+}
+
+impl Stage for LogfmtStage {
+    fn apply(&self, row: &mut Row<'_>) -> bool {
+        if self.wanted.is_nothing() {
+            return true;
+        }
+        let line = std::mem::take(&mut row.line);
+        let mut scanner = Scanner { line: &line, at: 0 };
+        let mut seen = vec![];
+        let mut found: Vec<Option<String>> = vec![None; self.fields.len()];
+        while let Some(pair) = scanner.next_pair() {
+            let (key, value) = match pair {
+                Ok(pair) => pair,
+                Err((at, what)) if self.strict => {
+                    row.labels.fail(LOGFMT_ERROR, &format!("logfmt syntax error at pos {at} : {what}"));
+                    break;
+                }
+                Err(_) => continue,
+            };
+            if value.is_empty() && !self.keep_empty && self.fields.is_empty() {
+                continue;
+            }
+            let value = clean(&value);
+            if !self.fields.is_empty() {
+                self.named(&mut found, key, &value);
+                continue;
+            }
+            let mut name = String::new();
+            push_sanitized(&mut name, key, true);
+            if !name.is_empty() {
+                self.set(row, &name, &value, &mut seen);
+            }
+            if matches!(&self.wanted, Wanted::Only(names) if seen.len() == names.len()) {
+                break;
+            }
+        }
+        for ((name, _), value) in self.fields.iter().zip(&found) {
+            match value {
+                Some(v) => self.set(row, name, v, &mut seen),
+                // A label that is asked for is there, if only empty.
+                None if row.labels.get(name).is_none() => self.set(row, name, "", &mut seen),
+                None => {}
+            }
+        }
+        row.line = line;
+        true
+    }
+}
+
+struct Scanner<'a> {
+    line: &'a str,
+    at: usize,
+}
+
+type Pair<'a> = Result<(&'a str, Cow<'a, str>), (usize, String)>;
+
+impl<'a> Scanner<'a> {
+    fn byte(&self) -> Option<u8> {
+        self.line.as_bytes().get(self.at).copied()
+    }
+
+    /// The next pair, or what is wrong and at which byte, counted from 1; then what follows the next space is next.
+    fn next_pair(&mut self) -> Option<Pair<'a>> {
+        while self.byte().is_some_and(|b| b <= b' ') {
+            self.at += 1;
+        }
+        self.byte()?;
+        let pair = self.pair();
+        if pair.is_err() {
+            while self.byte().is_some_and(|b| b > b' ') {
+                self.at += 1;
+            }
+        }
+        Some(pair)
+    }
+
+    fn unexpected(&self) -> (usize, String) {
+        let c = self.byte().map_or(' ', char::from);
+        (self.at + 1, format!("unexpected {c:?}"))
+    }
+
+    fn pair(&mut self) -> Pair<'a> {
+        let start = self.at;
+        while self.byte().is_some_and(|b| b > b' ' && b != b'=' && b != b'"') {
+            self.at += 1;
+        }
+        let key = &self.line[start..self.at];
+        match self.byte() {
+            Some(b'"') => return Err(self.unexpected()),
+            Some(b'=') if key.is_empty() => return Err(self.unexpected()),
+            _ if key.contains(char::REPLACEMENT_CHARACTER) => return Err((self.at + 1, "invalid key".into())),
+            Some(b'=') => self.at += 1,
+            _ => return Ok((key, Cow::Borrowed(""))),
+        }
+        if self.byte() == Some(b'"') {
+            return self.quoted().map(|v| (key, v));
+        }
+        let start = self.at;
+        while let Some(b) = self.byte().filter(|b| *b > b' ') {
+            if b == b'=' || b == b'"' {
+                return Err(self.unexpected());
+            }
+            self.at += 1;
+        }
+        Ok((key, Cow::Borrowed(&self.line[start..self.at])))
+    }
+
+    fn quoted(&mut self) -> Result<Cow<'a, str>, (usize, String)> {
+        let start = self.at + 1;
+        let mut escaped = false;
+        self.at = start;
+        loop {
+            match self.byte() {
+                None => return Err((self.at + 1, "unterminated quoted value".into())),
+                Some(b'"') => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    self.at += 2;
+                }
+                Some(_) => self.at += 1,
+            }
+        }
+        let inner = &self.line[start..self.at];
+        self.at += 1;
+        Ok(if escaped { super::json_text::unescape(inner) } else { Cow::Borrowed(inner) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::run;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn plain(strict: bool, keep_empty: bool) -> LogfmtStage {
+        LogfmtStage::new(strict, keep_empty, &[], Wanted::All)
+    }
+
+    #[test]
+    fn pairs_become_labels() {
+        assert_eq!(run(&plain(false, false), r#"a=1 b="x \"y\"\n" c.d=2 e= f app=z a=3"#), r#"{a="1", app="web", app_extracted="z", b="x \"y\"\n", c_d="2"}"#);
+        assert_eq!(run(&plain(false, true), "e= f"), r#"{app="web", e="", f=""}"#);
+    }
+
+    #[test]
+    fn a_syntax_error_costs_its_pair_or_in_strict_mode_the_rest() {
+        let line = r#"a=1 =b c=2 d"e=3 f=4"#;
+        assert_eq!(run(&plain(false, false), line), r#"{a="1", app="web", c="2", f="4"}"#);
+        assert_eq!(run(&plain(true, false), line), r#"{__error__="LogfmtParserErr", __error_details__="logfmt syntax error at pos 5 : unexpected '='", a="1", app="web"}"#);
+    }
+
+    #[test]
+    fn named_fields_are_there_even_when_the_line_has_none() {
+        let fields = [("x", "a"), ("y", "nope"), ("app", "app")].map(|(n, p)| Extraction { name: n.into(), path: lang::Spanned::new(p.into(), lang::Span::default()) });
+        let s = LogfmtStage::new(false, false, &fields, Wanted::All);
+        assert_eq!(run(&s, "a=1 b=2 app=z"), r#"{app="web", app_extracted="z", x="1", y=""}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_makes_it_panic(s in r#"[a-b="\\ é]{0,16}"#) {
+            run(&plain(false, true), &s);
+            run(&plain(true, true), &s);
+        }
+    }
+}

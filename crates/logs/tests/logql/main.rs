@@ -1,0 +1,5 @@
+//! LogQL against rows in memory: our own scripts, and the conformance cases where they are at hand.
+
+mod conformance;
+mod scripts;
+mod store;
