@@ -114,7 +114,9 @@ pub fn instant(context: Context<'_>, query: &str, time_ns: i64) -> Result<QueryR
     let expr = match logql::parse(query)? {
         Expr::Metric(m) => m,
         Expr::Log(_) => {
-            return Err(Error::invalid("log queries are not supported as an instant query type, please change your query to a range query type"));
+            return Err(Error::invalid(
+                "log queries are not supported as an instant query type, please change your query to a range query type",
+            ));
         }
     };
     match eval::evaluate(context.source(), &expr, Steps::instant(time_ns))? {
@@ -145,6 +147,9 @@ pub fn range(context: Context<'_>, q: &RangeQuery<'_>) -> Result<QueryResult> {
             Ok(QueryResult::Streams(streams(found), q.direction))
         }
         Expr::Metric(expr) => {
+            if has_approximation(&expr) {
+                return Err(Error::invalid("approx_topk is only supported on instant queries"));
+            }
             let steps = Steps::range(q.start_ns, q.end_ns, q.step_ns)?;
             let mut series = match eval::evaluate(context.source(), &expr, steps)? {
                 Value::Series(s) => s,
@@ -152,15 +157,34 @@ pub fn range(context: Context<'_>, q: &RangeQuery<'_>) -> Result<QueryResult> {
             };
             check_series(series.len(), context.settings)?;
             series.sort_by(|a, b| a.labels.cmp(&b.labels));
-            let points = |s: eval::Series| Points { labels: s.labels, points: s.points.into_iter().map(|(k, v)| (steps.time(k), v)).collect() };
+            let points =
+                |s: eval::Series| Points { labels: s.labels, points: s.points.into_iter().map(|(k, v)| (steps.time(k), v)).collect() };
             Ok(QueryResult::Matrix(series.into_iter().map(points).collect()))
         }
     }
 }
 
+fn has_approximation(expr: &MetricExpr) -> bool {
+    match expr {
+        MetricExpr::Aggregate(a) => a.op == AggregateOp::ApproxTopk || has_approximation(&a.inner),
+        MetricExpr::Binary(b) => has_approximation(&b.left) || has_approximation(&b.right),
+        MetricExpr::LabelReplace(l) => has_approximation(&l.inner),
+        MetricExpr::Literal(_) | MetricExpr::Vector(_) | MetricExpr::Range(_) => false,
+    }
+}
+
+/// Whether the order of the series is part of an instant's answer.
 fn is_ordered(expr: &MetricExpr) -> bool {
     use AggregateOp::*;
-    matches!(expr, MetricExpr::Aggregate(a) if matches!(a.op, Sort | SortDesc | Topk | Bottomk | ApproxTopk))
+    match expr {
+        MetricExpr::Aggregate(a) => matches!(a.op, Sort | SortDesc | Topk | Bottomk | ApproxTopk),
+        // A number leaves the series as they are.
+        MetricExpr::Binary(b) => {
+            matches!(b.right, MetricExpr::Literal(_)) && is_ordered(&b.left)
+                || matches!(b.left, MetricExpr::Literal(_)) && is_ordered(&b.right)
+        }
+        _ => false,
+    }
 }
 
 fn check_series(found: usize, settings: &Settings) -> Result<()> {

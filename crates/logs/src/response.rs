@@ -227,7 +227,10 @@ mod tests {
             parsed: Labels::empty(),
             entries,
         };
-        let r = QueryResult::Streams(vec![one("x", vec![entry(3, "c"), entry(1, "a\"\u{1}")]), one("y", vec![entry(2, "b")])], Direction::Backward);
+        let r = QueryResult::Streams(
+            vec![one("x", vec![entry(3, "c"), entry(1, "a\"\u{1}")]), one("y", vec![entry(2, "b")])],
+            Direction::Backward,
+        );
         assert_eq!(
             text(&r, false),
             r#"{"status":"success","data":{"resultType":"streams","result":[{"stream":{"app":"a","trace":"x"},"values":[["3","c"],["1","a\"\u0001"]]},{"stream":{"app":"a","trace":"y"},"values":[["2","b"]]}],"stats":{}}}"#
@@ -240,7 +243,10 @@ mod tests {
 
     #[test]
     fn every_body_is_json() {
-        let m = QueryResult::Matrix(vec![Points { labels: labels(&[("a", "é\u{7f}")]), points: vec![(1_500_000_000, f64::NAN), (2_000_000_000, 0.1)] }]);
+        let m = QueryResult::Matrix(vec![Points {
+            labels: labels(&[("a", "é\u{7f}")]),
+            points: vec![(1_500_000_000, f64::NAN), (2_000_000_000, 0.1)],
+        }]);
         for body in [
             query(&m, &Options { categorize_labels: true, warnings: vec!["w\\".into()] }),
             query(&QueryResult::Scalar(1, f64::INFINITY), &Options::default()),

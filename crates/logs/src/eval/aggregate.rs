@@ -159,7 +159,13 @@ mod tests {
     fn the_greatest_are_chosen_at_each_step_and_nan_is_never_great() {
         let rows: &[(&str, &str, &[f64])] = &[("x", "1", &[1.0, 9.0]), ("x", "2", &[3.0, 2.0]), ("y", "1", &[f64::NAN, f64::NAN])];
         assert_eq!(run(AggregateOp::Topk, Some(1), Key::By(vec![]), rows, 2), [r#"{a="x", b="1"} [9.0]"#, r#"{a="x", b="2"} [3.0]"#]);
-        assert_eq!(run(AggregateOp::Bottomk, Some(1), Key::By(vec!["a".into()]), rows, 2), [r#"{a="x", b="1"} [1.0]"#, r#"{a="x", b="2"} [2.0]"#, r#"{a="y", b="1"} [NaN, NaN]"#]);
-        assert_eq!(run(AggregateOp::SortDesc, None, Key::By(vec![]), &[("x", "1", &[1.0]), ("y", "1", &[f64::NAN]), ("z", "1", &[3.0])], 1), [r#"{a="z", b="1"} [3.0]"#, r#"{a="x", b="1"} [1.0]"#, r#"{a="y", b="1"} [NaN]"#]);
+        assert_eq!(
+            run(AggregateOp::Bottomk, Some(1), Key::By(vec!["a".into()]), rows, 2),
+            [r#"{a="x", b="1"} [1.0]"#, r#"{a="x", b="2"} [2.0]"#, r#"{a="y", b="1"} [NaN, NaN]"#]
+        );
+        assert_eq!(
+            run(AggregateOp::SortDesc, None, Key::By(vec![]), &[("x", "1", &[1.0]), ("y", "1", &[f64::NAN]), ("z", "1", &[3.0])], 1),
+            [r#"{a="z", b="1"} [3.0]"#, r#"{a="x", b="1"} [1.0]"#, r#"{a="y", b="1"} [NaN]"#]
+        );
     }
 }

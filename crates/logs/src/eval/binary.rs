@@ -116,7 +116,9 @@ fn matched(b: &Binary, left: Vec<Series>, right: Vec<Series>, steps: u32) -> Res
             if m.group.is_none() {
                 let used = taken.entry(k.clone()).or_insert_with(|| vec![false; steps as usize]);
                 if std::mem::replace(&mut used[step as usize], true) {
-                    return Err(Error::invalid("multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"));
+                    return Err(Error::invalid(
+                        "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+                    ));
                 }
             }
             let (l, r) = if swapped { (w, v) } else { (v, w) };
@@ -148,7 +150,9 @@ fn index_one(one: &[Series], key: &Key, swapped: bool) -> Result<HashMap<Labels,
         let clash = same.iter().any(|&j| s.points.iter().any(|p| value_at(&one[j], p.0).is_some()));
         if clash {
             let side = if swapped { "left" } else { "right" };
-            return Err(Error::invalid(format!("found duplicate series on the {side} hand-side;many-to-many matching not allowed: matching labels must be unique on one side")));
+            return Err(Error::invalid(format!(
+                "found duplicate series on the {side} hand-side;many-to-many matching not allowed: matching labels must be unique on one side"
+            )));
         }
         same.push(i);
     }
@@ -175,12 +179,15 @@ mod tests {
     use crate::logql::ast::MetricExpr;
 
     fn series(rows: &[(&[(&str, &str)], f64)]) -> Value {
-        let one = |(l, v): &(&[(&str, &str)], f64)| Series { labels: Labels::from_pairs(l.iter().copied()).unwrap(), points: vec![(0, *v)] };
+        let one =
+            |(l, v): &(&[(&str, &str)], f64)| Series { labels: Labels::from_pairs(l.iter().copied()).unwrap(), points: vec![(0, *v)] };
         Value::Series(rows.iter().map(one).collect())
     }
 
     fn run(op: &str, left: Value, right: Value) -> Result<Vec<String>> {
-        let Expr::Metric(MetricExpr::Binary(b)) = crate::logql::parse(&format!("vector(1) {op} vector(1)")).unwrap() else { panic!("{op}") };
+        let Expr::Metric(MetricExpr::Binary(b)) = crate::logql::parse(&format!("vector(1) {op} vector(1)")).unwrap() else {
+            panic!("{op}")
+        };
         match apply(&b, left, right, 1)? {
             Value::Scalar(v) => Ok(vec![v.to_string()]),
             Value::Series(s) => Ok(s.iter().map(|s| format!("{} {}", s.labels, s.points[0].1)).collect()),

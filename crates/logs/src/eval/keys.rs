@@ -44,12 +44,11 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The number of a row's labels, and whether it is new. Labels with an empty value are absent ones here.
+    /// The number of a row's labels, and whether it is new.
     pub fn number(&mut self, labels: &RowLabels, key: &Key) -> Result<(u32, bool)> {
         self.buffer.clear();
         let mut scratch = vec![];
         labels.write(&mut self.buffer, &mut scratch, |_: Category, n| key.has(n));
-        drop_empty(&mut self.buffer);
         self.intern()
     }
     /// The number of a label set, and whether it is new.
@@ -81,25 +80,6 @@ impl Keys {
     }
 }
 
-/// Removes pairs without a value from canonical bytes.
-fn drop_empty(bytes: &mut Vec<u8>) {
-    // Two separators in a row, the first of them after a name, are an empty value.
-    if !bytes.windows(2).any(|w| w == [base::labels::SEP; 2]) {
-        return;
-    }
-    let mut out = Vec::with_capacity(bytes.len());
-    let fields: Vec<&[u8]> = bytes.split(|&b| b == base::labels::SEP).collect();
-    for pair in fields.chunks_exact(2) {
-        if !pair[1].is_empty() && !pair[0].is_empty() {
-            for f in pair {
-                out.extend_from_slice(f);
-                out.push(base::labels::SEP);
-            }
-        }
-    }
-    *bytes = out;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,8 +92,9 @@ mod tests {
         row.start_series(&SeriesLabels::new(&Labels::from_pairs([("a", "1"), ("b", "2")]).unwrap()));
         let by = Key::By(vec!["a".into(), "x".into()]);
         assert_eq!(keys.number(&row, &by).unwrap(), (0, true));
-        row.set(Category::Parsed, "x", "");
-        assert_eq!(keys.number(&row, &by).unwrap(), (0, false), "an empty label is an absent one");
+        row.set(Category::Parsed, "y", "3");
+        assert_eq!(keys.number(&row, &by).unwrap(), (0, false));
+        row.remove("y");
         assert_eq!(keys.number(&row, &Key::Without(vec!["a".into()])).unwrap(), (1, true));
         assert_eq!(keys.labels()[1].to_string(), r#"{b="2"}"#);
         assert_eq!(keys.number_of(&Labels::from_pairs([("b", "2")]).unwrap()).unwrap(), (1, false));

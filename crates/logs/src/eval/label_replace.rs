@@ -71,7 +71,10 @@ mod tests {
 
     #[test]
     fn whole_values_are_replaced() {
-        assert_eq!(run("$1-${2}", "(a)(.*)", &[&[("s", "abc")], &[("s", "x"), ("t", "y")]]).unwrap(), [r#"{s="abc", t="a-bc"}"#, r#"{s="x", t="y"}"#]);
+        assert_eq!(
+            run("$1-${2}", "(a)(.*)", &[&[("s", "abc")], &[("s", "x"), ("t", "y")]]).unwrap(),
+            [r#"{s="abc", t="a-bc"}"#, r#"{s="x", t="y"}"#]
+        );
         assert_eq!(run("", ".*", &[&[("s", "x"), ("t", "y")]]).unwrap(), [r#"{s="x"}"#], "an empty value removes the label");
         assert!(run("same", ".*", &[&[("t", "1")], &[("t", "2")]]).is_err());
     }

@@ -247,4 +247,3 @@ impl LabelTable {
         Ok(n)
     }
 }
-

@@ -77,7 +77,8 @@ fn range(source: Source<'_>, r: &RangeExpr, outer: Option<&Key>, steps: Steps) -
     };
     let series = if r.unwrap.is_some() && r.op != RangeOp::Absent {
         let parameter = r.parameter.unwrap_or(0.0);
-        let mut samples = Samples::new(windows, |scratch: &mut Vec<f64>, s: &[_]| range_fn::apply(r.op, parameter, seconds, scratch, s));
+        let mut samples =
+            Samples::new(windows, |scratch: &mut Vec<f64>, (from, to), s: &[_]| range_fn::apply(r.op, parameter, (from, to), scratch, s));
         extract.run(source, windows, &mut keys, &mut |event| match event {
             Event::Slice(start) => samples.advance(start),
             Event::Row { key, time, value, .. } => samples.add(key, time, value),
@@ -242,7 +243,7 @@ impl<'e> Extract<'e> {
                     continue;
                 }
             }
-            if labels.error().is_some() && !self.preserve_errors {
+            if labels.error().is_some() && !labels.is_preserved() {
                 return Err(pipeline_error(labels));
             }
             let key = if labels.error().is_some() { keys.number(labels, &Key::Without(vec![]))? } else { keys.number(labels, &self.key)? };

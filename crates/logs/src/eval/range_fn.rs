@@ -3,15 +3,16 @@
 use super::samples::Sample;
 use crate::logql::ast::RangeOp;
 
-/// The value of a window of `seconds`.
-pub fn apply(op: RangeOp, parameter: f64, seconds: f64, scratch: &mut Vec<f64>, samples: &[Sample]) -> f64 {
+/// The value of the window between two times (nanoseconds).
+pub fn apply(op: RangeOp, parameter: f64, window: (i64, i64), scratch: &mut Vec<f64>, samples: &[Sample]) -> f64 {
+    let seconds = window.1.saturating_sub(window.0) as f64 / 1e9;
     let values = || samples.iter().map(|s| s.1);
     let sum = || values().sum::<f64>();
     match op {
         RangeOp::Count | RangeOp::Absent => samples.len() as f64,
         RangeOp::Sum | RangeOp::Bytes => sum(),
         RangeOp::Rate | RangeOp::BytesRate => sum() / seconds,
-        RangeOp::RateCounter => rate_counter(samples, seconds),
+        RangeOp::RateCounter => rate_counter(samples, window) / seconds,
         RangeOp::Avg => sum() / samples.len() as f64,
         RangeOp::Min => values().reduce(|a, b| if b < a || a.is_nan() { b } else { a }).unwrap_or(f64::NAN),
         RangeOp::Max => values().reduce(|a, b| if b > a || a.is_nan() { b } else { a }).unwrap_or(f64::NAN),
@@ -56,13 +57,25 @@ pub fn quantile(q: f64, values: &mut [f64]) -> f64 {
     at_low * (1.0 - weight) + at_high * weight
 }
 
-/// Growth of a counter per second: falls are resets, the growth is extrapolated to the window's edges.
-fn rate_counter(samples: &[Sample], seconds: f64) -> f64 {
-    if samples.len() < 2 {
+/// Growth of a counter over a window. A fall is a reset. The growth between the first and the last sample is stretched to
+/// the window's edges as Prometheus' `rate` does: to an edge that is about one interval of samples away, else by half an
+/// interval, and never to before the counter was zero.
+fn rate_counter(samples: &[Sample], window: (i64, i64)) -> f64 {
+    let (first, last) = (samples[0], samples[samples.len() - 1]);
+    let sampled = (last.0 - first.0) as f64;
+    if samples.len() < 2 || sampled <= 0.0 {
         return 0.0;
     }
     let resets: f64 = samples.windows(2).filter(|w| w[1].1 < w[0].1).map(|w| w[0].1).sum();
-    (samples[samples.len() - 1].1 - samples[0].1 + resets) / seconds
+    let growth = last.1 - first.1 + resets;
+    let interval = sampled / (samples.len() - 1) as f64;
+    let mut before = (first.0 - window.0) as f64;
+    if growth > 0.0 && first.1 >= 0.0 {
+        before = before.min(sampled * first.1 / growth);
+    }
+    let after = (window.1 - last.0) as f64;
+    let stretch = |gap: f64| if gap < interval * 1.1 { gap } else { interval / 2.0 };
+    growth * (sampled + stretch(before) + stretch(after)) / sampled
 }
 
 #[cfg(test)]
@@ -71,7 +84,7 @@ mod tests {
 
     fn of(op: RangeOp, values: &[f64]) -> f64 {
         let samples: Vec<Sample> = values.iter().enumerate().map(|(i, v)| (i as i64 * 1_000_000_000, *v)).collect();
-        apply(op, 0.5, 10.0, &mut vec![], &samples)
+        apply(op, 0.5, (-1_000_000_000, 9_000_000_000), &mut vec![], &samples)
     }
 
     #[test]
@@ -90,6 +103,12 @@ mod tests {
         ] {
             assert_eq!(of(op, &v), want, "{op:?}");
         }
+        assert_eq!(of(RangeOp::RateCounter, &[5.0]), 0.0);
+        assert_eq!(
+            of(RangeOp::RateCounter, &[10.0, 20.0, 5.0, 15.0]),
+            (25.0 / 3.0) * (3.0 + 1.0 + 0.5) / 10.0,
+            "a reset, one edge near, one far"
+        );
         assert_eq!(of(RangeOp::Min, &[f64::NAN, 7.0]), 7.0);
         assert!(of(RangeOp::Max, &[f64::NAN]).is_nan());
     }

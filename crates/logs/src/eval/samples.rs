@@ -27,8 +27,8 @@ pub struct Samples<F> {
     points: usize,
 }
 
-impl<F: Fn(&mut Vec<f64>, &[Sample]) -> f64> Samples<F> {
-    /// `function` computes a window that has samples; its first argument is scratch space.
+impl<F: Fn(&mut Vec<f64>, (i64, i64), &[Sample]) -> f64> Samples<F> {
+    /// `function` computes a window that has samples; its arguments are scratch space, the window's edges and samples.
     pub fn new(windows: Windows, function: F) -> Self {
         Samples { windows, function, series: vec![], next: 0, held: 0, points: 0 }
     }
@@ -73,7 +73,7 @@ impl<F: Fn(&mut Vec<f64>, &[Sample]) -> f64> Samples<F> {
                 let lo = s.samples.partition_point(|s| s.0 <= self.windows.before(k));
                 let hi = s.samples.partition_point(|s| s.0 <= self.windows.end(k));
                 if lo < hi {
-                    s.points.push((k, (self.function)(&mut scratch, &s.samples[lo..hi])));
+                    s.points.push((k, (self.function)(&mut scratch, (self.windows.before(k), self.windows.end(k)), &s.samples[lo..hi])));
                 }
             }
             let gone = s.samples.partition_point(|s| s.0 <= keep_after);
@@ -84,7 +84,10 @@ impl<F: Fn(&mut Vec<f64>, &[Sample]) -> f64> Samples<F> {
         self.held = held;
         self.points = points;
         if self.points > limits::CELLS {
-            return Err(Error::new(Kind::Unprocessable, "the query makes too many points: use a longer step, a shorter range, or group by fewer labels"));
+            return Err(Error::new(
+                Kind::Unprocessable,
+                "the query makes too many points: use a longer step, a shorter range, or group by fewer labels",
+            ));
         }
         Ok(())
     }
@@ -105,7 +108,7 @@ mod tests {
     #[test]
     fn early_windows_are_computed_early_and_give_the_same() {
         let w = Windows::new(Steps::range(10, 50, 10).unwrap(), 15, 0);
-        let sum = |_: &mut Vec<f64>, s: &[Sample]| s.iter().map(|s| s.1).sum();
+        let sum = |_: &mut Vec<f64>, _: (i64, i64), s: &[Sample]| s.iter().map(|s| s.1).sum();
         let samples = [(3, 1.0), (1, 2.0), (12, 4.0), (21, 8.0), (40, 16.0)];
         let labels = [Labels::empty()];
         let run = |advance: bool| {

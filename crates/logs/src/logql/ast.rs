@@ -176,8 +176,14 @@ pub enum CompareOp {
 
 impl CompareOp {
     /// As written. `=` in label filters is `==`.
-    pub const ALL: [(&'static str, CompareOp); 6] =
-        [("==", CompareOp::Eq), ("!=", CompareOp::Ne), (">", CompareOp::Gt), (">=", CompareOp::Ge), ("<", CompareOp::Lt), ("<=", CompareOp::Le)];
+    pub const ALL: [(&'static str, CompareOp); 6] = [
+        ("==", CompareOp::Eq),
+        ("!=", CompareOp::Ne),
+        (">", CompareOp::Gt),
+        (">=", CompareOp::Ge),
+        ("<", CompareOp::Lt),
+        ("<=", CompareOp::Le),
+    ];
 
     /// Whether `a op b`.
     pub fn holds<T: PartialOrd>(self, a: T, b: T) -> bool {

@@ -79,5 +79,7 @@ fn check_label_filter(filter: &LabelFilter) -> Parsed<()> {
 }
 
 fn check_ip(pattern: &str, span: Span) -> Parsed<()> {
-    IpMatcher::parse(pattern).map(|_| ()).map_err(|m| Diagnostic::new(span, m).hint("write 192.168.0.1, 192.168.0.1-192.168.0.9 or 192.168.0.0/16"))
+    IpMatcher::parse(pattern)
+        .map(|_| ())
+        .map_err(|m| Diagnostic::new(span, m).hint("write 192.168.0.1, 192.168.0.1-192.168.0.9 or 192.168.0.0/16"))
 }

@@ -8,7 +8,12 @@ use lang::literal::quote;
 
 use super::ast::*;
 
-fn joined<T>(f: &mut Formatter<'_>, items: &[T], separator: &str, mut one: impl FnMut(&mut Formatter<'_>, &T) -> fmt::Result) -> fmt::Result {
+fn joined<T>(
+    f: &mut Formatter<'_>,
+    items: &[T],
+    separator: &str,
+    mut one: impl FnMut(&mut Formatter<'_>, &T) -> fmt::Result,
+) -> fmt::Result {
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
             f.write_str(separator)?;
@@ -42,10 +47,19 @@ impl Display for Expr {
 
 impl Display for LogExpr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        // `| drop a != "x"` would drop by a matcher, so what comes before such a line filter goes into parentheses.
+        let closes = |i: usize| match (&self.stages[i].value, self.stages.get(i + 1).map(|s| &s.value)) {
+            (StageExpr::Drop(p) | StageExpr::Keep(p), Some(StageExpr::LineFilter(l))) => {
+                matches!(p.last(), Some(Pick::Name(_))) && matches!(l.op, LineOp::NotContains | LineOp::NotRegex)
+            }
+            _ => false,
+        };
+        let parentheses = (0..self.stages.len()).filter(|&i| closes(i)).count();
+        f.write_str(&"(".repeat(parentheses))?;
         f.write_str("{")?;
         joined(f, &self.matchers, ", ", matcher)?;
         f.write_str("}")?;
-        self.stages.iter().try_for_each(|s| write!(f, " {}", s.value))
+        self.stages.iter().enumerate().try_for_each(|(i, s)| write!(f, " {}{}", s.value, if closes(i) { ")" } else { "" }))
     }
 }
 
@@ -129,7 +143,9 @@ impl Display for LabelFilter {
                     Quantity::Size(s) => write!(f, "{s}B"),
                 }
             }
-            LabelFilter::Ip { name, negative, pattern } => write!(f, "{name}{}ip({})", if *negative { "!=" } else { "=" }, quote(&pattern.value)),
+            LabelFilter::Ip { name, negative, pattern } => {
+                write!(f, "{name}{}ip({})", if *negative { "!=" } else { "=" }, quote(&pattern.value))
+            }
             LabelFilter::And(a, b) => write!(f, "({a} and {b})"),
             LabelFilter::Or(a, b) => write!(f, "({a} or {b})"),
         }

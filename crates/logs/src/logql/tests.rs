@@ -17,6 +17,7 @@ fn printed_queries_read_back() {
         r#"topk(3, max without () (count_over_time({a="b"}[1w]))) > bool on (x) group_left (y) vector(-2) ^ 2 ^ 3"#,
         r#"label_replace(bytes_rate({a="b"}[1s]), "x", "$1", "y", "(.*)") unless ignoring (z) absent_over_time({a="b"}[1d])"#,
         r#"{a="b"} | json != "x" | (json!="x") | logfmt = "y" | unpack !~ "z""#,
+        r#"(({a="b"} | drop x) != "y" | keep z) !~ "w""#,
         "1 + 2 - -3 * 4 / (5 % 6)",
         r#"count_over_time(({a="b"} |= "x")[5m]) - count_over_time({a="b"}[5m] | json | x>1)"#,
     ] {
@@ -132,13 +133,23 @@ fn grouping() -> impl Strategy<Value = Option<Grouping>> {
 }
 
 fn metric() -> impl Strategy<Value = MetricExpr> {
-    let range = (log(), 1..1_000_000_000_000_000i64, -1_000_000_000_000i64..1_000_000_000_000, any::<bool>()).prop_map(|(log, range_ns, offset_ns, rate)| {
-        let op = if rate { RangeOp::Rate } else { RangeOp::Count };
-        MetricExpr::Range(RangeExpr { op, parameter: None, log, unwrap: None, range_ns, offset_ns, grouping: None })
-    });
+    let range = (log(), 1..1_000_000_000_000_000i64, -1_000_000_000_000i64..1_000_000_000_000, any::<bool>()).prop_map(
+        |(log, range_ns, offset_ns, rate)| {
+            let op = if rate { RangeOp::Rate } else { RangeOp::Count };
+            MetricExpr::Range(RangeExpr { op, parameter: None, log, unwrap: None, range_ns, offset_ns, grouping: None })
+        },
+    );
     let unwrapped = (log(), name(), prop::collection::vec(label_filter(), 0..2), grouping()).prop_map(|(log, name, filters, grouping)| {
         let unwrap = Some(Unwrap { name, conversion: Conversion::Duration, filters });
-        MetricExpr::Range(RangeExpr { op: RangeOp::Quantile, parameter: Some(0.5), log, unwrap, range_ns: 60_000_000_000, offset_ns: 0, grouping })
+        MetricExpr::Range(RangeExpr {
+            op: RangeOp::Quantile,
+            parameter: Some(0.5),
+            log,
+            unwrap,
+            range_ns: 60_000_000_000,
+            offset_ns: 0,
+            grouping,
+        })
     });
     let leaf = prop_oneof![(-1e12..1e12f64).prop_map(MetricExpr::Vector), range, unwrapped];
     leaf.prop_recursive(3, 8, 2, |inner| {

@@ -44,7 +44,7 @@ impl Stage for JsonStage {
         let missing = if missing == 0 { usize::MAX } else { missing };
         let mut flatten = Flatten { labels: row.labels, wanted: &self.wanted, missing, name: String::new() };
         if let Err(wrong) = flatten.object(&mut JsonCursor::new(&row.line), 0) {
-            row.labels.fail(JSON_ERROR, wrong);
+            row.labels.fail_parser(JSON_ERROR, wrong);
         }
         true
     }
@@ -79,16 +79,9 @@ impl Flatten<'_, '_> {
         if self.name.is_empty() {
             return;
         }
-        let plain = self.name.len();
-        if self.labels.is_taken(&self.name) {
-            self.name.push_str(SUFFIX);
+        if self.labels.extract(&self.name, value, self.wanted) && self.missing != usize::MAX {
+            self.missing -= 1;
         }
-        if self.wanted.has(&self.name) {
-            let is_new = self.missing != usize::MAX && self.labels.category(&self.name) != Some(Category::Parsed);
-            self.labels.set(Category::Parsed, &self.name, value);
-            self.missing -= usize::from(is_new);
-        }
-        self.name.truncate(plain);
     }
 }
 
@@ -112,7 +105,7 @@ impl Stage for JsonPathStage {
             return true;
         }
         if !row.line.trim_start().starts_with(['{', '[']) {
-            row.labels.fail(JSON_ERROR, "the line is not a JSON object");
+            row.labels.fail_parser(JSON_ERROR, "");
             return true;
         }
         for (name, path) in &self.fields {
@@ -141,8 +134,11 @@ mod tests {
     #[test]
     fn scalars_become_labels_and_names_that_are_taken_get_the_suffix() {
         let all = || JsonStage::new(Wanted::All);
-        assert_eq!(run(&all(), r#"{"a":{"b-c":1,"d":[1]},"s":"x\"y","n":null,"t":true,"app":"z","1x":2}"#), r#"{_1x="2", a_b_c="1", app="web", app_extracted="z", s="x\"y", t="true"}"#);
-        assert_eq!(run(&all(), r#"{"a":1,"a":2}"#), r#"{a="2", app="web"}"#);
+        assert_eq!(
+            run(&all(), r#"{"a":{"b-c":1,"d":[1]},"s":"x\"y","n":null,"t":true,"app":"z","1x":2}"#),
+            r#"{_1x="2", a_b_c="1", app="web", app_extracted="z", s="x\"y", t="true"}"#
+        );
+        assert_eq!(run(&all(), r#"{"a":1,"a":2}"#), r#"{a="1", app="web"}"#);
         assert!(run(&all(), r#"{"a":1,oops"#).starts_with(r#"{__error__="JSONParserErr""#));
         assert!(run(&all(), "plain").starts_with(r#"{__error__="JSONParserErr""#));
     }
@@ -161,7 +157,10 @@ mod tests {
         let fields = [("x", "a.b[1]"), ("y", r#"["k k"]"#), ("z", "no.where"), ("app", "a")];
         let fields = fields.map(|(n, p)| Extraction { name: n.into(), path: lang::Spanned::new(p.into(), lang::Span::default()) });
         let stage = JsonPathStage::new(&fields, &Wanted::All).unwrap();
-        assert_eq!(run(&stage, r#"{"a":{"b":[1,{"c":2}]},"k k":"v"}"#), r#"{app="web", app_extracted="{\"b\":[1,{\"c\":2}]}", x="{\"c\":2}", y="v", z=""}"#);
+        assert_eq!(
+            run(&stage, r#"{"a":{"b":[1,{"c":2}]},"k k":"v"}"#),
+            r#"{app="web", app_extracted="{\"b\":[1,{\"c\":2}]}", x="{\"c\":2}", y="v", z=""}"#
+        );
         assert!(run(&stage, "oops").contains("JSONParserErr"));
     }
 

@@ -37,7 +37,10 @@ pub fn parse(text: &str) -> Result<Vec<Step>, String> {
         }
         let n = rest.find(['.', '[']).unwrap_or(rest.len());
         let key = &rest[..n];
-        if key.is_empty() || key.contains(|c: char| !c.is_alphanumeric() && c != '_' && c != '-') || key.starts_with(|c: char| c.is_ascii_digit()) {
+        if key.is_empty()
+            || key.contains(|c: char| !c.is_alphanumeric() && c != '_' && c != '-')
+            || key.starts_with(|c: char| c.is_ascii_digit())
+        {
             return Err(format!("{key:?} is not a field; write [\"{key}\"] for other names"));
         }
         out.push(Step::Key(key.to_string()));

@@ -45,6 +45,8 @@ impl LabelFilterStage {
             Self::Match(m) => m.matches_value(labels.get(&m.name).unwrap_or("")),
             Self::And(a, b) => a.passes(labels) && b.passes(labels),
             Self::Or(a, b) => a.passes(labels) || b.passes(labels),
+            // An error is no quantity.
+            Self::Compare(name, ..) if name == ERROR || name == ERROR_DETAILS => false,
             _ if labels.error().is_some() => true,
             Self::Ip(name, negative, ip) => labels.get(name).is_some_and(|v| ip.is_in(v) != *negative),
             Self::Compare(name, op, quantity) => {
@@ -64,7 +66,8 @@ impl LabelFilterStage {
 fn compare(value: &str, op: CompareOp, quantity: Quantity) -> std::result::Result<bool, String> {
     Ok(match quantity {
         Quantity::Number(want) => {
-            let got = lang::number::parse(value).ok_or_else(|| format!("strconv.ParseFloat: parsing {}: invalid syntax", lang::literal::quote(value)))?;
+            let got = lang::number::parse(value)
+                .ok_or_else(|| format!("strconv.ParseFloat: parsing {}: invalid syntax", lang::literal::quote(value)))?;
             op.holds(got, want)
         }
         Quantity::Duration(want) => {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use base::Labels;
 use base::labels::METRIC_NAME;
 
+use super::Wanted;
 use crate::limits;
 
 /// Set by stages that failed on a line.
@@ -49,6 +50,8 @@ impl SeriesLabels {
 #[derive(Clone, Copy, Debug)]
 struct Field {
     category: Category,
+    /// Set by a parser: no other parser replaces it.
+    extracted: bool,
     name: (u32, u32),
     value: (u32, u32),
 }
@@ -62,7 +65,8 @@ pub struct RowLabels {
     fields: Vec<Field>,
     error: Option<Cow<'static, str>>,
     details: String,
-    /// Whether errors are meant to be seen in the answer.
+    preserved: bool,
+    /// Whether what parsers fail on is meant to be seen in the answer.
     pub preserve_errors: bool,
 }
 
@@ -81,6 +85,7 @@ impl RowLabels {
         self.fields.clear();
         self.error = None;
         self.details.clear();
+        self.preserved = false;
     }
 
     fn at(&self, range: (u32, u32)) -> &str {
@@ -134,7 +139,27 @@ impl RowLabels {
         }
         let name_start = self.text.len() as u32;
         self.text.push_str(name);
-        self.fields.push(Field { category, name: (name_start, self.text.len() as u32), value });
+        self.fields.push(Field { category, extracted: false, name: (name_start, self.text.len() as u32), value });
+    }
+
+    /// Sets a label that a parser found in the line, under its other name if the stream or the metadata have it, and if
+    /// `wanted` wants it. The first find of a name counts, within a parser and over several.
+    pub fn extract(&mut self, name: &str, value: &str, wanted: &Wanted) -> bool {
+        let suffixed;
+        let name = if self.is_taken(name) {
+            suffixed = format!("{name}{SUFFIX}");
+            suffixed.as_str()
+        } else {
+            name
+        };
+        if !wanted.has(name) || self.field(name).is_some_and(|i| self.fields[i].extracted) {
+            return false;
+        }
+        self.set(Category::Parsed, name, value);
+        if let Some(i) = self.field(name) {
+            self.fields[i].extracted = true;
+        }
+        true
     }
 
     /// Adds structured metadata; a name the stream has gets the suffix.
@@ -166,6 +191,15 @@ impl RowLabels {
         self.field(name).map(|i| self.fields[i].category).or_else(|| self.series_index(name).map(|_| Category::Stream))
     }
 
+    /// Marks the row as failed in a parser. Only such errors can be preserved.
+    pub fn fail_parser(&mut self, error: &'static str, details: &str) {
+        self.fail(error, details);
+        self.preserved = self.preserve_errors;
+    }
+    /// Whether the query wants to see this row's error.
+    pub fn is_preserved(&self) -> bool {
+        self.preserved
+    }
     /// Marks the row as failed.
     pub fn fail(&mut self, error: &'static str, details: &str) {
         self.error = Some(Cow::Borrowed(error));
@@ -192,7 +226,7 @@ impl RowLabels {
             let wanted = |n| keep(Category::Parsed, n);
             scratch.extend(wanted(ERROR).then_some((ERROR, e)));
             scratch.extend((!self.details.is_empty() && wanted(ERROR_DETAILS)).then_some((ERROR_DETAILS, self.details.as_str())));
-            scratch.extend((self.preserve_errors && wanted(PRESERVE_ERROR)).then_some((PRESERVE_ERROR, "true")));
+            scratch.extend((self.preserved && wanted(PRESERVE_ERROR)).then_some((PRESERVE_ERROR, "true")));
         } else if !self.details.is_empty() && keep(Category::Parsed, ERROR_DETAILS) {
             scratch.push((ERROR_DETAILS, &self.details));
         }

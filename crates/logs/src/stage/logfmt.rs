@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use super::labels::{SUFFIX, push_sanitized};
-use super::{Category, Row, Stage, Wanted, clean};
+use super::labels::push_sanitized;
+use super::{Row, Stage, Wanted, clean};
 use crate::logql::ast::Extraction;
 
 /// The value of `__error__`.
@@ -21,16 +21,6 @@ impl LogfmtStage {
     /// Extracts what is wanted, or `fields` if there are any.
     pub fn new(strict: bool, keep_empty: bool, fields: &[Extraction], wanted: Wanted) -> Self {
         LogfmtStage { strict, keep_empty, fields: fields.iter().map(|e| (e.name.clone(), e.path.value.clone())).collect(), wanted }
-    }
-
-    fn set(&self, row: &mut Row<'_>, name: &str, value: &str, seen: &mut Vec<String>) {
-        let taken = row.labels.is_taken(name);
-        let name: Cow<'_, str> = if taken { Cow::Owned(format!("{name}{SUFFIX}")) } else { Cow::Borrowed(name) };
-        // The first of several values of one key counts.
-        if self.wanted.has(&name) && !seen.iter().any(|s| *s == name) {
-            row.labels.set(Category::Parsed, &name, value);
-            seen.push(name.into_owned());
-        }
     }
 
     fn named(&self, found: &mut [Option<String>], key: &str, value: &str) {
@@ -51,13 +41,13 @@ impl Stage for LogfmtStage {
         }
         let line = std::mem::take(&mut row.line);
         let mut scanner = Scanner { line: &line, at: 0 };
-        let mut seen = vec![];
+        let mut found_wanted = 0;
         let mut found: Vec<Option<String>> = vec![None; self.fields.len()];
         while let Some(pair) = scanner.next_pair() {
             let (key, value) = match pair {
                 Ok(pair) => pair,
                 Err((at, what)) if self.strict => {
-                    row.labels.fail(LOGFMT_ERROR, &format!("logfmt syntax error at pos {at} : {what}"));
+                    row.labels.fail_parser(LOGFMT_ERROR, &format!("logfmt syntax error at pos {at} : {what}"));
                     break;
                 }
                 Err(_) => continue,
@@ -73,17 +63,21 @@ impl Stage for LogfmtStage {
             let mut name = String::new();
             push_sanitized(&mut name, key, true);
             if !name.is_empty() {
-                self.set(row, &name, &value, &mut seen);
+                found_wanted += usize::from(row.labels.extract(&name, &value, &self.wanted));
             }
-            if matches!(&self.wanted, Wanted::Only(names) if seen.len() == names.len()) {
+            if matches!(&self.wanted, Wanted::Only(names) if found_wanted == names.len()) {
                 break;
             }
         }
         for ((name, _), value) in self.fields.iter().zip(&found) {
             match value {
-                Some(v) => self.set(row, name, v, &mut seen),
+                Some(v) => {
+                    row.labels.extract(name, v, &self.wanted);
+                }
                 // A label that is asked for is there, if only empty.
-                None if row.labels.get(name).is_none() => self.set(row, name, "", &mut seen),
+                None if row.labels.get(name).is_none() => {
+                    row.labels.extract(name, "", &self.wanted);
+                }
                 None => {}
             }
         }
@@ -183,7 +177,10 @@ mod tests {
 
     #[test]
     fn pairs_become_labels() {
-        assert_eq!(run(&plain(false, false), r#"a=1 b="x \"y\"\n" c.d=2 e= f app=z a=3"#), r#"{a="1", app="web", app_extracted="z", b="x \"y\"\n", c_d="2"}"#);
+        assert_eq!(
+            run(&plain(false, false), r#"a=1 b="x \"y\"\n" c.d=2 e= f app=z a=3"#),
+            r#"{a="1", app="web", app_extracted="z", b="x \"y\"\n", c_d="2"}"#
+        );
         assert_eq!(run(&plain(false, true), "e= f"), r#"{app="web", e="", f=""}"#);
     }
 
@@ -191,12 +188,16 @@ mod tests {
     fn a_syntax_error_costs_its_pair_or_in_strict_mode_the_rest() {
         let line = r#"a=1 =b c=2 d"e=3 f=4"#;
         assert_eq!(run(&plain(false, false), line), r#"{a="1", app="web", c="2", f="4"}"#);
-        assert_eq!(run(&plain(true, false), line), r#"{__error__="LogfmtParserErr", __error_details__="logfmt syntax error at pos 5 : unexpected '='", a="1", app="web"}"#);
+        assert_eq!(
+            run(&plain(true, false), line),
+            r#"{__error__="LogfmtParserErr", __error_details__="logfmt syntax error at pos 5 : unexpected '='", a="1", app="web"}"#
+        );
     }
 
     #[test]
     fn named_fields_are_there_even_when_the_line_has_none() {
-        let fields = [("x", "a"), ("y", "nope"), ("app", "app")].map(|(n, p)| Extraction { name: n.into(), path: lang::Spanned::new(p.into(), lang::Span::default()) });
+        let fields = [("x", "a"), ("y", "nope"), ("app", "app")]
+            .map(|(n, p)| Extraction { name: n.into(), path: lang::Spanned::new(p.into(), lang::Span::default()) });
         let s = LogfmtStage::new(false, false, &fields, Wanted::All);
         assert_eq!(run(&s, "a=1 b=2 app=z"), r#"{app="web", app_extracted="z", x="1", y=""}"#);
     }

@@ -1,7 +1,6 @@
 //! `| pattern "<ip> - <_>"` and `|> "<_> error <_>"`.
 
-use super::labels::SUFFIX;
-use super::{Category, Row, Stage, Wanted};
+use super::{Row, Stage, Wanted};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
@@ -136,11 +135,7 @@ impl Stage for PatternStage {
         }
         let labels = &mut *row.labels;
         self.pattern.capture(&row.line, |name, value| {
-            let taken = labels.is_taken(name);
-            let name = if taken { format!("{name}{SUFFIX}") } else { name.to_string() };
-            if self.wanted.has(&name) {
-                labels.set(Category::Parsed, &name, value);
-            }
+            labels.extract(name, value, &self.wanted);
         });
         true
     }

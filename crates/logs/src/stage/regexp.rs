@@ -1,7 +1,6 @@
 //! `| regexp "(?P<name>..)"`: named groups become labels.
 
-use super::labels::SUFFIX;
-use super::{Category, Row, Stage, Wanted};
+use super::{Row, Stage, Wanted};
 
 /// `| regexp`.
 pub struct RegexpStage {
@@ -26,17 +25,7 @@ impl Stage for RegexpStage {
         }
         let Some(found) = self.regex.captures(&row.line) else { return true };
         for (i, name) in &self.groups {
-            let value = found.get(*i).map_or("", |m| m.as_str());
-            let suffixed;
-            let name = if row.labels.is_taken(name) {
-                suffixed = format!("{name}{SUFFIX}");
-                &suffixed
-            } else {
-                name
-            };
-            if self.wanted.has(name) {
-                row.labels.set(Category::Parsed, name, value);
-            }
+            row.labels.extract(name, found.get(*i).map_or("", |m| m.as_str()), &self.wanted);
         }
         true
     }

@@ -62,7 +62,14 @@ impl Template {
             "__timestamp__" => Part::Timestamp,
             _ => match action.strip_prefix('.') {
                 Some(name) if crate::logql::is_label_name(name) => Part::Label(name.to_string()),
-                _ => return Err(Error::new(Kind::Unprocessable, format!("the template action {{{{{action}}}}} is not supported yet: only {{{{.label}}}}, {{{{__line__}}}} and {{{{__timestamp__}}}} are"))),
+                _ => {
+                    return Err(Error::new(
+                        Kind::Unprocessable,
+                        format!(
+                            "the template action {{{{{action}}}}} is not supported yet: only {{{{.label}}}}, {{{{__line__}}}} and {{{{__timestamp__}}}} are"
+                        ),
+                    ));
+                }
             },
         }))
     }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::json::JSON_ERROR;
 use super::json_text::{JsonCursor, Value, unescape};
-use super::labels::{SUFFIX, push_sanitized};
-use super::{Category, Row, Stage, Wanted};
+use super::labels::push_sanitized;
+use super::{Row, Stage, Wanted};
 
 /// The key whose value is the line.
 const ENTRY: &str = "_entry";
@@ -40,16 +40,11 @@ impl Stage for UnpackStage {
             Ok(true)
         });
         match result {
-            Err(wrong) => row.labels.fail(JSON_ERROR, wrong),
+            Err(wrong) => row.labels.fail_parser(JSON_ERROR, wrong),
             // Without `_entry` the line was not packed, so its keys are not labels.
             Ok(_) if entry.is_some() => {
-                for (mut name, value) in pairs {
-                    if row.labels.is_taken(&name) {
-                        name.push_str(SUFFIX);
-                    }
-                    if self.wanted.has(&name) {
-                        row.labels.set(Category::Parsed, &name, &value);
-                    }
+                for (name, value) in pairs {
+                    row.labels.extract(&name, &value, &self.wanted);
                 }
             }
             Ok(_) => {}

@@ -89,9 +89,14 @@ fn load(line: &str) -> Vec<Entry> {
     let text = lang::literal::unquote(&rest[..n], "\"`").expect("a line in quotes");
     let metadata: Vec<(String, String)> = match rest[n..].trim() {
         "" => vec![],
-        m => logs::logql::parse_selector(&format!("{{{}}}", m.replace(' ', ", "))).expect("metadata").into_iter().map(|m| (m.name, m.value)).collect(),
+        m => logs::logql::parse_selector(&format!("{{{}}}", m.replace(' ', ", ")))
+            .expect("metadata")
+            .into_iter()
+            .map(|m| (m.name, m.value))
+            .collect(),
     };
-    let one = |i: i64| Entry { labels: labels.clone(), time_ns: BASE_NS + start + i * every, line: text.clone(), metadata: metadata.clone() };
+    let one =
+        |i: i64| Entry { labels: labels.clone(), time_ns: BASE_NS + start + i * every, line: text.clone(), metadata: metadata.clone() };
     (0..count).map(one).collect()
 }
 
@@ -104,9 +109,9 @@ fn ask(store: &Store, head: &str) -> Vec<String> {
             store.instant(query, BASE_NS + time(at)).map_or_else(failed, |r| show(&r, &[]))
         }
         "range" => {
-            let ((start, rest), (end, rest2)) = (word(rest), word(word(rest).1));
-            let (step, query) = word(rest2);
-            let _ = rest;
+            let (start, rest) = word(rest);
+            let (end, rest) = word(rest);
+            let (step, query) = word(rest);
             let (start, end, step) = (time(start), time(end), time(step));
             let times: Vec<i64> = (0..).map(|k| BASE_NS + start + k * step).take_while(|t| *t <= BASE_NS + end).collect();
             store.range(query, BASE_NS + start, BASE_NS + end, step).map_or_else(failed, |r| show(&r, &times))

@@ -219,7 +219,10 @@ impl Parser {
             let span = self.span();
             let n = self.signed_number()?;
             if n.fract() != 0.0 || !(1.0..=1e9).contains(&n) {
-                return Err(Diagnostic::new(span, format!("invalid parameter {}({n},: it must be a whole number greater than 0", op.name())));
+                return Err(Diagnostic::new(
+                    span,
+                    format!("invalid parameter {}({n},: it must be a whole number greater than 0", op.name()),
+                ));
             }
             self.expect_sign(",")?;
             Some(n as usize)
@@ -342,7 +345,10 @@ fn check_sides(op: BinaryOp, span: Span, left: &MetricExpr, right: &MetricExpr) 
     }
     for (side, expr) in [("left", left), ("right", right)] {
         if is_constant(expr) {
-            return Err(Diagnostic::new(span, format!("unexpected literal for {side} leg of logical/set binary operation ({})", op.name())));
+            return Err(Diagnostic::new(
+                span,
+                format!("unexpected literal for {side} leg of logical/set binary operation ({})", op.name()),
+            ));
         }
     }
     Ok(())
@@ -373,4 +379,3 @@ fn check_range(op: RangeOp, span: Span, unwrap: bool, grouping: bool) -> Parsed<
     }
     Ok(())
 }
-

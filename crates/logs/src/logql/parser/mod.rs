@@ -87,7 +87,11 @@ impl Parser {
         if self.eat_sign(sign) { Ok(()) } else { Err(self.expected(&format!("`{sign}`"))) }
     }
     fn expect_end(&mut self) -> Parsed<()> {
-        if *self.peek() == Token::End { Ok(()) } else { Err(Diagnostic::new(self.span(), format!("syntax error: unexpected {}", self.peek()))) }
+        if *self.peek() == Token::End {
+            Ok(())
+        } else {
+            Err(Diagnostic::new(self.span(), format!("syntax error: unexpected {}", self.peek())))
+        }
     }
     fn expect_text(&mut self, what: &str) -> Parsed<Spanned<String>> {
         let span = self.span();
@@ -172,8 +176,10 @@ impl Parser {
     fn metric_only(&mut self, expr: Expr, span: Span) -> Parsed<MetricExpr> {
         match expr {
             Expr::Metric(m) => Ok(m),
-            Expr::Log(_) => Err(Diagnostic::new(span, "unexpected type for binary or aggregate expression: this is a log query, not a metric query")
-                .hint("count its lines with count_over_time({...}[5m]) or rate({...}[5m])")),
+            Expr::Log(_) => {
+                Err(Diagnostic::new(span, "unexpected type for binary or aggregate expression: this is a log query, not a metric query")
+                    .hint("count its lines with count_over_time({...}[5m]) or rate({...}[5m])"))
+            }
         }
     }
 }
