@@ -1,6 +1,5 @@
 //! For operators: readiness, figures, flush, the ledger.
 
-use base::stats::Exposition;
 use base::{Error, Tenant};
 
 use crate::app::{Call, json, no_content, reply};
@@ -17,10 +16,7 @@ pub(crate) async fn ready(call: Call) -> Answer {
 
 /// `GET /metrics`: Prometheus text.
 pub(crate) async fn metrics(call: Call) -> Answer {
-    let mut out = Exposition::default();
-    call.app.stats.write(&[&call.app.pushes, &call.app.queries], &mut out);
-    call.app.backend.metrics(&mut out);
-    Ok(reply("text/plain; version=0.0.4; charset=utf-8", out.finish()))
+    Ok(reply("text/plain; version=0.0.4; charset=utf-8", call.app.figures()))
 }
 
 /// `POST /flush`: 204 when everything acknowledged is in its final form on disk. However long that takes: it is

@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use base::stats::Exposition;
 use base::{Error, Kind, Result, Tenant};
 use bytes::Bytes;
 use table::{Cancel, FrameHeader, Ingested, Rows};
@@ -58,6 +59,14 @@ impl App {
     /// First phase of shutdown: what comes from now on is asked to come again, and `/ready` says no.
     pub fn stop_admitting(&self) {
         self.stopping.store(true, Ordering::SeqCst);
+    }
+
+    /// All figures, of the edge and of the store, as Prometheus' text: what `/metrics` answers.
+    pub fn figures(&self) -> String {
+        let mut out = Exposition::default();
+        self.stats.write(&[&self.pushes, &self.queries], &mut out);
+        self.backend.metrics(&mut out);
+        out.finish()
     }
 
     /// Whether requests are still admitted.

@@ -52,8 +52,10 @@ fn what_was_written_is_asked_for() {
         write(&server, &[], &[("__name__", "requests_total"), ("instance", instance)], &samples).ok();
     }
     let now = NOW_NS / 1_000_000_000;
-    let answer = server.get(&format!("/api/v1/query?query=sum(rate(requests_total%5B1m%5D))&time={now}")).ok().json();
+    let answer = server.get(&format!("/api/v1/query?query=sum(requests_total)&time={now}")).ok().json();
     assert_eq!(answer["data"]["resultType"], "vector");
+    assert_eq!(answer["data"]["result"][0]["value"][1], "240");
+    let answer = server.get(&format!("/api/v1/query?query=round(sum(rate(requests_total%5B1m%5D)))&time={now}")).ok().json();
     assert_eq!(answer["data"]["result"][0]["value"][1], "4");
     let form = format!("query=requests_total%7Binstance%3D%22a%22%7D&start={}&end={now}&step=30s", now - 60);
     let answer = server.post("/api/v1/query_range", &[("content-type", "application/x-www-form-urlencoded")], form.as_bytes()).ok().json();

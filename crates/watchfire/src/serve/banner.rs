@@ -1,5 +1,6 @@
 //! One short screen at the start: where it is, what it collects, how to push, how to ask.
 
+use std::io::Write;
 use std::net::SocketAddr;
 
 use base::units::{format_duration_ns, format_size};
@@ -8,7 +9,8 @@ use crate::settings::Settings;
 
 /// Prints it to standard output.
 pub fn print(settings: &Settings, address: SocketAddr, collected: &[String]) {
-    println!("{}", text(settings, address, collected));
+    // Nobody may be there to read it; that is no reason not to serve.
+    let _ = writeln!(std::io::stdout(), "{}", text(settings, address, collected));
 }
 
 fn text(settings: &Settings, address: SocketAddr, collected: &[String]) -> String {

@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use agent::files::{self, Source};
-use agent::{Batch, Deliver, Lines, Loss, Pause, Runner, Sample};
+use agent::{Batch, Deliver, Lines, Loss, Pause, Runner, Sample, host, scrape};
 use anyhow::{Result, anyhow};
 use base::{Clock, Tenant};
 use bytes::Bytes;
-use server::{Backend, Node};
+use server::{App, Backend, Node};
 use table::{FrameHeader, Origin};
 use wire::lines::LinesWriter;
 use wire::remote_write::RequestWriter;
@@ -29,6 +28,11 @@ impl Collectors {
     pub fn what(&self) -> Vec<String> {
         self.what.clone()
     }
+    fn run(&mut self, name: &str, what: String, step: impl FnMut() -> Pause + Send + 'static) -> Result<()> {
+        self.running.push(Runner::start(name, step).map_err(|e| anyhow!("{e}"))?);
+        self.what.push(what);
+        Ok(())
+    }
     /// Ends them; what they hold and could not deliver they read again at the next start.
     pub fn stop(self) {
         for r in self.running {
@@ -40,41 +44,47 @@ impl Collectors {
 }
 
 /// Starts what the settings name.
-pub fn start(node: &Arc<Node>, settings: &Settings, _address: SocketAddr) -> Result<Collectors> {
+pub fn start(node: &Arc<Node>, app: &Arc<App>, settings: &Settings, address: SocketAddr) -> Result<Collectors> {
     let deliver: Arc<dyn Deliver> = Arc::new(IntoStore { node: node.clone() });
     let stats = Arc::new(agent::stats::Stats::default());
     let figures = stats.clone();
     node.add_figures(Box::new(move |out| figures.write(out)));
+    let wanted = &settings.collect;
     let mut c = Collectors { running: vec![], what: vec![] };
-    if !settings.collect.files.is_empty() {
-        let context = files::Context { deliver, clock: Clock::System, host: host(), never: never(settings), stats };
-        let follow = files::Settings { include: settings.collect.files.clone(), ..files::Settings::default() };
-        let rest = follow.poll_interval;
+    if !wanted.files.is_empty() {
+        let (deliver, stats) = (deliver.clone(), stats.clone());
+        let context = files::Context { deliver, clock: Clock::System, host: host::hostname(), never: never(settings), stats };
+        let follow = files::Settings { include: wanted.files.clone(), ..files::Settings::default() };
         let mut source = Source::new("host", follow, context).map_err(|e| anyhow!("collect.files: {e}"))?;
-        c.running.push(Runner::start("files", move || pause(&source.poll(), rest)).map_err(|e| anyhow!("{e}"))?);
-        c.what.push(settings.collect.files.join(" "));
+        c.run("files", wanted.files.join(" "), move || {
+            let polled = source.poll();
+            source.pause(polled)
+        })?;
+    }
+    if wanted.host {
+        let own = host::Settings { interval: wanted.interval, ..host::Settings::default() };
+        let mut collector = host::Collector::new(own, host::hostname(), deliver.clone(), Clock::System, stats.clone());
+        c.run("host", "metrics of this host".into(), move || {
+            collector.collect();
+            collector.pause()
+        })?;
+    }
+    if wanted.itself {
+        let own = scrape::Settings { interval: wanted.interval, ..scrape::Settings::default() };
+        let app = app.clone();
+        let page: scrape::Page = Box::new(move || Ok(app.figures()));
+        let mut scraper = scrape::Scraper::new(own, address.to_string(), page, deliver, Clock::System, stats);
+        c.run("scrape", "its own /metrics".into(), move || {
+            scraper.scrape();
+            scraper.pause()
+        })?;
     }
     Ok(c)
-}
-
-fn pause(polled: &files::Polled, rest: Duration) -> Pause {
-    match polled.wait {
-        Some(wait) => Pause::Rest(wait),
-        None if polled.more => Pause::None,
-        None => Pause::Rest(rest),
-    }
 }
 
 /// Our own files are never read: a line about a line would never end.
 fn never(settings: &Settings) -> Vec<PathBuf> {
     std::path::absolute(&settings.data_dir).into_iter().collect()
-}
-
-/// This machine's name.
-fn host() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "localhost".into() } else { name.into() }
 }
 
 /// Hands batches to the store, in the forms that travel, under the default tenant.

@@ -82,7 +82,7 @@ async fn serve(settings: Settings) -> Result<()> {
     };
     // Exits without a flush: what was acknowledged is in the log.
     let opened = opened.map_err(|e| anyhow!("{}: {e}", settings.data_dir.display()))?;
-    let collectors = collect::start(&node, &settings, address)?;
+    let collectors = collect::start(&node, &app, &settings, address)?;
     banner::print(&settings, address, &collectors.what());
     tracing::info!(%address, data_dir = %settings.data_dir.display(), memory_bytes = settings.memory_bytes, "serving");
 
