@@ -49,7 +49,7 @@ def live(data, table, tenant):
 
 def rows(data, table, tenant):
     files = live(data, table, tenant)
-    return duckdb.sql("SELECT count(*) FROM read_parquet($files)", params={"files": files}).fetchone()[0] if files else 0
+    return duckdb.sql("SELECT count(*) FROM read_parquet($files)", params={"files": files}).fetchall()[0][0] if files else 0
 
 
 def contents(data):
@@ -57,11 +57,11 @@ def contents(data):
     for tenant in range(TENANTS):
         files = live(data, "logs", f"load-{tenant}")
         sql = "SELECT count(DISTINCT regexp_extract(line, '(seq=|\"seq\":)([0-9]+)', 2)), count(*), min(time_ns), max(time_ns) FROM read_parquet($files)"
-        distinct, total, first, last = duckdb.sql(sql, params={"files": files}).fetchone()
+        distinct, total, first, last = duckdb.sql(sql, params={"files": files}).fetchall()[0]
         check(distinct == total, f"logs of load-{tenant}: {total} rows but {distinct} numbers")
         check(0 < first < last, f"logs of load-{tenant}: times {first} to {last}")
         files = live(data, "spans", f"load-{tenant}")
-        distinct, total = duckdb.sql("SELECT count(DISTINCT span_id), count(*) FROM read_parquet($files)", params={"files": files}).fetchone()
+        distinct, total = duckdb.sql("SELECT count(DISTINCT span_id), count(*) FROM read_parquet($files)", params={"files": files}).fetchall()[0]
         check(distinct == total, f"spans of load-{tenant}: {total} rows but {distinct} ids")
     say("lines, times and ids read as they were written")
 

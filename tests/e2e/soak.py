@@ -12,7 +12,7 @@ import argparse
 import pathlib
 import threading
 
-from harness import Load, Server, check, figures, folder, main, say
+from harness import Load, Server, check, figures, folder, main, say, wait_for
 
 UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
 CYCLES = 4
@@ -63,6 +63,7 @@ def run():
         for cycle in range(CYCLES):
             loads.append(one_cycle(server, d, cycle, args))
             server.flush()
+            wait_for("superseded files are removed", lambda: server.metric("watchfire_dead_directories") == 0)
             after.append(files(server.data))
             peak = server.rss()[1]
             say(f"cycle {cycle + 1}: {after[-1]} files, resident {server.rss()[0] >> 20} MiB, peak {peak >> 20} of {cap >> 20} MiB")

@@ -82,7 +82,7 @@ fn answer(server: &ServerArgs, mut request: ureq::RequestBuilder<ureq::typestate
 
 /// The token: of the file, or of the environment, which is where a shell keeps a secret out of the list of processes.
 #[allow(clippy::disallowed_methods)]
-fn token(server: &ServerArgs) -> Result<Option<String>> {
+pub fn token(server: &ServerArgs) -> Result<Option<String>> {
     let text = match &server.token_file {
         Some(path) => Some(std::fs::read_to_string(path).with_context(|| path.display().to_string())?),
         None => std::env::var("WATCHFIRE_TOKEN").ok(),

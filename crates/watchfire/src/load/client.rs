@@ -1,13 +1,14 @@
 //! HTTP as both halves of the tool need it: one connection per thread, kept alive.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use std::time::Instant;
 
 use super::limits::ANSWER_BYTES;
 use super::rows::Batch;
 use super::{Args, Signal};
+use crate::cli::ServerArgs;
+use crate::query;
 
 /// An answer to a push.
 pub enum Answer {
@@ -30,15 +31,16 @@ pub struct Client {
 
 impl Client {
     /// A client with its own connections.
-    pub fn new(args: &Args) -> Self {
+    pub fn new(args: &Args) -> anyhow::Result<Self> {
         let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(60)));
-        Client {
+        let server = ServerArgs { addr: args.addr.clone(), tenant: None, token_file: args.token_file.clone() };
+        Ok(Client {
             agent: config.build().into(),
             addr: args.addr.trim_end_matches('/').to_owned(),
-            authorization: args.token.as_ref().map(|t| format!("Bearer {t}")),
+            authorization: query::token(&server)?.map(|t| format!("Bearer {t}")),
             signal: args.signal,
             retry_for: args.retry_for,
-        }
+        })
     }
     /// Sends a batch once.
     pub fn push(&self, batch: &Batch) -> Answer {

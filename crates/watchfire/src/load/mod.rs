@@ -106,9 +106,9 @@ pub struct Args {
     /// How long a request is tried again before the run gives up on it.
     #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = duration)]
     pub retry_for: Duration,
-    /// Bearer token.
-    #[arg(long, value_name = "TOKEN")]
-    pub token: Option<String>,
+    /// File that holds the bearer token; without it WATCHFIRE_TOKEN of the environment is used, if set.
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
     /// Note every acknowledged request in this file.
     #[arg(long, value_name = "FILE")]
     pub journal: Option<PathBuf>,

@@ -122,7 +122,7 @@ pub fn send(args: &Args, journal: &Journal) -> anyhow::Result<Report> {
     });
     std::thread::scope(|scope| {
         let start = |n| {
-            let worker = || Connection { args, journal, shared: &shared, client: Client::new(args), began }.run();
+            let worker = || Connection { args, journal, shared: &shared, client: Client::new(args)?, began }.run();
             std::thread::Builder::new().name(format!("load-{n}")).spawn_scoped(scope, worker)
         };
         let threads = (0..args.connections).map(start).collect::<Result<Vec<_>, _>>()?;

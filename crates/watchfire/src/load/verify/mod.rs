@@ -150,7 +150,7 @@ pub fn verify(args: &Args, journal: &Journal) -> anyhow::Result<Verified> {
     let began = Instant::now();
     let run = journal.run();
     anyhow::ensure!(run.signal == args.signal, "the journal tells of {:?}, not of {:?}", run.signal, args.signal);
-    let client = Client::new(args);
+    let client = Client::new(args)?;
     let mut tally = Tally::new(run, journal.acknowledged());
     match run.signal {
         Signal::Logs => lines::read(&client, &mut tally)?,
