@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use base::{Error, Kind, Result, Tenant};
 use bytes::Bytes;
-use parking_lot::Mutex;
 use table::{Admission, Engine, FrameHeader, Ingested, TableSpec};
 
 use crate::bucket::Buckets;
@@ -52,7 +51,7 @@ impl Distributor {
         let tenant = header.tenant.clone();
         let received_ns = header.received_ns;
         let size = body.len() as u64;
-        let admission = PerBody { distributor: self, now_ns: received_ns, table: Mutex::new(None) };
+        let admission = PerBody { distributor: self, now_ns: received_ns };
         let result = self.engine.ingest(header, body, Some(&admission));
         match &result {
             Ok(done) => {
@@ -89,18 +88,19 @@ impl Distributor {
 struct PerBody<'a> {
     distributor: &'a Distributor,
     now_ns: i64,
-    /// The table of its entries; bodies with several tables are limited by the first.
-    table: Mutex<Option<&'static str>>,
 }
 
 impl Admission for PerBody<'_> {
+    fn limits_entries(&self, table: &'static TableSpec) -> bool {
+        self.distributor.limits(table.name).stream.is_some()
+    }
+
     fn entry(&self, _: &Tenant, table: &'static TableSpec, series: u128, bytes: u64) -> bool {
-        self.table.lock().get_or_insert(table.name);
         self.distributor.limits(table.name).stream.is_none_or(|rate| self.distributor.streams.take(&series, rate, bytes, self.now_ns))
     }
 
-    fn body(&self, tenant: &Tenant, rows: u64, bytes: u64) -> Result<()> {
-        let Some(table) = *self.table.lock() else { return Ok(()) };
+    fn body(&self, tenant: &Tenant, table: Option<&'static TableSpec>, rows: u64, bytes: u64) -> Result<()> {
+        let Some(table) = table.map(|t| t.name) else { return Ok(()) };
         let Some(rate) = self.distributor.limits(table).tenant else { return Ok(()) };
         if self.distributor.tenants.take(&(tenant.clone(), table), rate, bytes, self.now_ns) {
             return Ok(());

@@ -16,5 +16,9 @@ pub const SMALL_BATCH_ROWS: usize = 256;
 pub const LOSSES: usize = 4096;
 /// Raw label hashes for each series: clients may write one label set in several ways, but not without end.
 pub const RAW_FORMS_PER_SERIES: usize = 8;
-/// Blocks smaller than this join every merge of their partition, so that a quiet tenant has one file a day, not one a flush.
-pub const SMALL_BLOCK_BYTES: u64 = 1 << 20;
+/// Blocks smaller than this join every merge of their partition, so that a quiet tenant has one file a day, not one a
+/// flush.
+pub const SMALL_BLOCK_BYTES: u64 = 4 << 20;
+/// Blocks of one size class are merged when there are this many: a row is rewritten log8(rows of the day / rows of a
+/// small block) times, and a day keeps at most seven blocks of each class.
+pub const BLOCKS_OF_A_CLASS: usize = 8;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use base::hash::{hash64, hash128_seeded};
 use base::{Labels, Tenant};
 use std::collections::HashMap;
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
 
 use crate::limits;
 use crate::sorted::{SeriesKey, SeriesNames};
@@ -57,10 +57,24 @@ pub fn key_hash(tenant: &Tenant, labels: &Labels) -> u128 {
     hash128_seeded(labels.as_bytes(), hash64(tenant.as_str().as_bytes()))
 }
 
-impl Registry {
+/// A registry as it stands, for many look-ups at the cost of one lock. Held for one body: new series wait for it.
+pub struct Reader<'a>(RwLockReadGuard<'a, Inner>);
+
+impl Reader<'_> {
     /// The number behind a raw hash.
     pub fn lookup(&self, raw: u128) -> Option<u32> {
-        self.inner.read().by_raw.get(&raw).copied()
+        self.0.by_raw.get(&raw).copied()
+    }
+    /// The identity of a series, the same in every registry.
+    pub fn identity(&self, number: u32) -> u128 {
+        self.0.keys[number as usize].1
+    }
+}
+
+impl Registry {
+    /// Locks it for reading.
+    pub fn reader(&self) -> Reader<'_> {
+        Reader(self.inner.read())
     }
 
     /// The number of a label set, given one if it is new; remembers `raw` as a way to it.
@@ -80,11 +94,6 @@ impl Registry {
             i.by_raw.insert(raw, number);
         }
         number
-    }
-
-    /// The identity of a series, the same in every registry.
-    pub fn identity(&self, number: u32) -> u128 {
-        self.inner.read().keys[number as usize].1
     }
 
     /// Bytes it takes, about.

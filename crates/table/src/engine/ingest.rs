@@ -12,7 +12,7 @@ use super::commit::{Rows, Submission};
 use crate::frame;
 use crate::generation::{Generation, batch_bytes};
 use crate::ingest::{FrameHeader, Refusal, Sink, TableId};
-use crate::registry::tenant_seed;
+use crate::registry::{Reader, tenant_seed};
 use crate::sorted::SeriesKey;
 use crate::spec::TableSpec;
 
@@ -29,10 +29,13 @@ pub struct Ingested {
 
 /// Limits that are asked while a body is decoded. The engine itself has none but memory and disk.
 pub trait Admission: Send + Sync {
+    /// Whether [`Admission::entry`] has anything to say about this table.
+    fn limits_entries(&self, table: &'static TableSpec) -> bool;
     /// Whether an entry of this series may come in now. `series` is the series' identity.
     fn entry(&self, tenant: &Tenant, table: &'static TableSpec, series: u128, bytes: u64) -> bool;
-    /// Whether the body as a whole may come in, after decoding and before it is logged.
-    fn body(&self, tenant: &Tenant, rows: u64, bytes: u64) -> Result<()>;
+    /// Whether the body as a whole may come in, after decoding and before it is logged. `table` is that of its first
+    /// entry.
+    fn body(&self, tenant: &Tenant, table: Option<&'static TableSpec>, rows: u64, bytes: u64) -> Result<()>;
 }
 
 impl Engine {
@@ -45,10 +48,10 @@ impl Engine {
         let mut sink = EngineSink::new(self, &generation, &header, admission);
         sink.new_body = true;
         codec.decode(&header, &body, &mut sink)?;
-        let EngineSink { rows, refusals, late_refused, bytes, .. } = sink;
+        let Found { rows, refusals, late_refused, bytes, first_table } = sink.found();
         let count: u64 = rows.iter().map(|r| r.batch.num_rows() as u64).sum();
         if let Some(a) = admission {
-            a.body(&header.tenant, count, bytes)?;
+            a.body(&header.tenant, first_table.map(|t| self.tables[t.0 as usize]), count, bytes)?;
         }
         let done = Ingested { rows: count, bytes, refusals };
         if count == 0 && header.origin.is_none() {
@@ -110,6 +113,18 @@ impl Engine {
     }
 }
 
+/// What a codec found in a body.
+#[derive(Default)]
+pub(super) struct Found {
+    pub rows: Vec<Rows>,
+    pub refusals: Vec<Refusal>,
+    /// Ordinals refused for reasons that header and body do not tell.
+    pub late_refused: Vec<u32>,
+    pub bytes: u64,
+    /// The table of the first entry.
+    pub first_table: Option<TableId>,
+}
+
 /// Collects what a codec finds. Used for new bodies and for replay alike.
 pub(super) struct EngineSink<'a> {
     engine: &'a Engine,
@@ -118,13 +133,11 @@ pub(super) struct EngineSink<'a> {
     seed: u128,
     admission: Option<&'a dyn Admission>,
     replayed: &'a [u32],
-    pub rows: Vec<Rows>,
-    pub refusals: Vec<Refusal>,
-    /// Ordinals refused for reasons that header and body do not tell.
-    pub late_refused: Vec<u32>,
-    pub bytes: u64,
+    found: Found,
     /// Not a replayed one: bounds hold.
     pub new_body: bool,
+    /// The registry in use, locked, and whether its table's entries are limited one by one.
+    reading: Option<(TableId, Reader<'a>, bool)>,
 }
 
 impl<'a> EngineSink<'a> {
@@ -136,12 +149,26 @@ impl<'a> EngineSink<'a> {
             seed: tenant_seed(&header.tenant),
             admission,
             replayed: &header.refused,
-            rows: vec![],
-            refusals: vec![],
-            late_refused: vec![],
-            bytes: 0,
+            found: Found::default(),
             new_body: false,
+            reading: None,
         }
+    }
+
+    /// Ends the decoding; no lock is held any more.
+    pub fn found(self) -> Found {
+        self.found
+    }
+
+    fn reading(&mut self, table: TableId) -> &(TableId, Reader<'a>, bool) {
+        if self.reading.as_ref().is_some_and(|r| r.0 != table) {
+            self.reading = None;
+        }
+        self.reading.get_or_insert_with(|| {
+            let t = table.0 as usize;
+            let limited = self.admission.is_some_and(|a| a.limits_entries(self.engine.tables[t]));
+            (table, self.generation.tables[t].registry.reader(), limited)
+        })
     }
 }
 
@@ -151,11 +178,12 @@ impl Sink for EngineSink<'_> {
     }
 
     fn series(&mut self, table: TableId, raw: u128, labels: &mut dyn FnMut() -> Result<Labels>) -> Result<u32> {
-        let registry = &self.generation.tables[table.0 as usize].registry;
         let raw = raw ^ self.seed;
-        if let Some(n) = registry.lookup(raw) {
+        if let Some(n) = self.reading(table).1.lookup(raw) {
             return Ok(n);
         }
+        self.reading = None;
+        let registry = &self.generation.tables[table.0 as usize].registry;
         if self.new_body && self.generation.registries_bytes() > self.engine.settings.registry_limit / 2 {
             // One more generation may still be in memory. Flushing this one empties its registry.
             self.engine.stats.pressure.store(true, Ordering::Relaxed);
@@ -166,14 +194,15 @@ impl Sink for EngineSink<'_> {
     }
 
     fn admit(&mut self, ordinal: u32, table: TableId, series: u32, bytes: u64, time_ns: i64) -> bool {
-        if self.replayed.binary_search(&ordinal).is_ok() {
+        if !self.replayed.is_empty() && self.replayed.binary_search(&ordinal).is_ok() {
             return false;
         }
-        if let Some(a) = self.admission {
-            let t = table.0 as usize;
-            if !a.entry(self.tenant, self.engine.tables[t], self.generation.tables[t].registry.identity(series), bytes) {
-                self.late_refused.push(ordinal);
-                self.refusals.push(Refusal {
+        if let (_, reader, true) = self.reading(table) {
+            let series = reader.identity(series);
+            let spec = self.engine.tables[table.0 as usize];
+            if self.admission.is_some_and(|a| !a.entry(self.tenant, spec, series, bytes)) {
+                self.found.late_refused.push(ordinal);
+                self.found.refusals.push(Refusal {
                     ordinal,
                     reason: "per_stream_rate_limit",
                     message: "the stream's rate limit is exceeded: send it more slowly or raise the limit".into(),
@@ -183,17 +212,18 @@ impl Sink for EngineSink<'_> {
                 return false;
             }
         }
-        self.bytes += bytes;
+        self.found.first_table.get_or_insert(table);
+        self.found.bytes += bytes;
         true
     }
 
     fn refuse(&mut self, refusal: Refusal) {
-        self.refusals.push(refusal);
+        self.found.refusals.push(refusal);
     }
 
     fn rows(&mut self, table: TableId, batch: RecordBatch) {
         if batch.num_rows() > 0 {
-            self.rows.push(Rows { table: table.0 as usize, bytes: batch_bytes(&batch), batch });
+            self.found.rows.push(Rows { table: table.0 as usize, bytes: batch_bytes(&batch), batch });
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Runs to blocks, small blocks to larger ones, superseded files to nothing.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -11,7 +12,7 @@ use crate::keys::{Keys, META};
 use crate::limits;
 use crate::meta::{self, BlockMeta, FORMAT};
 use crate::scan::Cancel;
-use crate::sorted::{self, MergeOptions, Source};
+use crate::sorted::{self, MergeOptions, SortedFile, Source};
 
 /// What to merge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,14 +24,24 @@ pub enum MergeWhat {
 }
 
 /// Inputs of one merge, and what they are called.
+#[derive(Default)]
 struct Inputs {
     sources: Vec<Source>,
     parents: Vec<String>,
     level: u32,
 }
 
+impl Inputs {
+    fn add(&mut self, id: &str, file: &Arc<SortedFile>, level: u32) {
+        self.sources.push(Source::File { file: file.clone(), hidden_days: vec![] });
+        self.parents.push(id.to_owned());
+        self.level = self.level.max(level);
+    }
+}
+
 impl Engine {
-    /// Merges runs into blocks, partition by partition. Each partition is committed on its own.
+    /// Merges runs into blocks, partition by partition, and then blocks of a full size class into one. Each merge is
+    /// committed on its own.
     pub fn merge(&self, what: MergeWhat) -> Result<()> {
         let _one = self.merging.lock();
         if what == MergeWhat::Due && !self.merge_is_due() {
@@ -42,7 +53,8 @@ impl Engine {
                 break;
             }
             if !self.is_expired(&key) {
-                self.merge_partition(&key)?;
+                self.merge_partition(&key, self.merge_inputs(&key))?;
+                self.merge_partition(&key, self.compaction_inputs(&key))?;
             }
         }
         Ok(())
@@ -55,11 +67,12 @@ impl Engine {
         live.catalog.runs().count() >= self.settings.merge_runs || live.catalog.runs().any(|r| now.saturating_sub(r.meta.created_ns) > age)
     }
 
-    fn merge_partition(&self, key: &PartitionKey) -> Result<()> {
-        let Inputs { sources, parents, level } = self.merge_inputs(key);
-        if sources.is_empty() {
+    fn merge_partition(&self, key: &PartitionKey, inputs: Inputs) -> Result<()> {
+        if inputs.sources.is_empty() {
             return Ok(());
         }
+        let Inputs { sources, parents, level } = inputs;
+        let level = level + 1;
         let spec = self.tables[key.table];
         let id = BlockMeta::id_of(spec.name, &key.tenant, key.day, level, &parents);
         let dir = self.keys.partition(spec.name, &key.tenant, key.day).join(&id);
@@ -88,38 +101,35 @@ impl Engine {
         Ok(())
     }
 
-    /// All runs of the partition, and of its blocks those that are small or not larger than what is being merged anyway:
-    /// each row is rewritten about log2(rows of the day / rows of a flush) times, and a day has as many blocks.
+    /// All runs of the partition and its small blocks.
     fn merge_inputs(&self, key: &PartitionKey) -> Inputs {
         let live = self.live.read();
         let runs = live.catalog.runs_of(key);
-        if runs.is_empty() {
-            return Inputs { sources: vec![], parents: vec![], level: 0 };
+        let mut inputs = Inputs::default();
+        for r in &runs {
+            inputs.add(&r.meta.id, &r.files[&key.table], 0);
         }
-        let rows_here = |r: &catalog::Run| {
-            let sorted = r.meta.tables.iter().find(|t| t.table == self.tables[key.table].name).map(|t| &t.sorted);
-            let share = |s: &sorted::SortedMeta| {
-                let mine: u64 = s.partitions.iter().filter(|p| p.tenant == key.tenant.as_str() && p.day == key.day).map(|p| p.rows).sum();
-                (s.data_bytes as f64 * mine as f64 / s.rows.max(1) as f64) as u64
-            };
-            sorted.map_or(0, share)
-        };
-        let mut bytes: u64 = runs.iter().map(|r| rows_here(r)).sum();
-        let mut parents: Vec<String> = runs.iter().map(|r| r.meta.id.clone()).collect();
-        let mut sources: Vec<Source> = runs.iter().map(|r| Source::File { file: r.files[&key.table].clone(), hidden_days: vec![] }).collect();
-        let mut level = 0;
-        let mut blocks = live.catalog.blocks_of(key).to_vec();
-        blocks.sort_by_key(|b| b.bytes());
-        for b in blocks {
-            if b.bytes() > bytes.max(limits::SMALL_BLOCK_BYTES) {
-                break;
+        if !runs.is_empty() {
+            for b in live.catalog.blocks_of(key).iter().filter(|b| b.bytes() < limits::SMALL_BLOCK_BYTES) {
+                inputs.add(&b.meta.id, &b.file, b.meta.level);
             }
-            bytes += b.bytes();
-            level = level.max(b.meta.level);
-            parents.push(b.meta.id.clone());
-            sources.push(Source::File { file: b.file.clone(), hidden_days: vec![] });
         }
-        Inputs { sources, parents, level: level + 1 }
+        inputs
+    }
+
+    /// The blocks of a partition's fullest size class, if it is full.
+    fn compaction_inputs(&self, key: &PartitionKey) -> Inputs {
+        let live = self.live.read();
+        let mut classes: BTreeMap<u32, Vec<&Arc<Block>>> = BTreeMap::new();
+        for b in live.catalog.blocks_of(key) {
+            let class = (b.bytes() / limits::SMALL_BLOCK_BYTES).max(1).ilog(limits::BLOCKS_OF_A_CLASS as u64);
+            classes.entry(class).or_default().push(b);
+        }
+        let mut inputs = Inputs::default();
+        if let Some(blocks) = classes.into_values().find(|b| b.len() >= limits::BLOCKS_OF_A_CLASS) {
+            blocks.iter().for_each(|b| inputs.add(&b.meta.id, &b.file, b.meta.level));
+        }
+        inputs
     }
 
     /// The parents and those of their ancestors that are not confirmed gone: as long as one could come back after a

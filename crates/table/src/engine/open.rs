@@ -125,7 +125,7 @@ impl Engine {
             self.lost(name(), "frame_undecodable", None, Some(body.len() as u64), e.to_string());
             return Ok(());
         }
-        let rows = sink.rows;
+        let rows = sink.found().rows;
         self.make_room(rows.iter().map(|r| r.bytes).sum())?;
         generation.wal_bytes.fetch_add(payload.len() as u64, Ordering::AcqRel);
         generation.upto.store(seq + 1, Ordering::Release);
