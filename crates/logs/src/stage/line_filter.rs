@@ -11,7 +11,7 @@ use crate::logql::ast::{LineFilter, LineOp, Operand};
 use crate::spec;
 
 enum Test {
-    Contains(Finder<'static>),
+    Contains(Box<Finder<'static>>),
     Regex(regex::Regex),
     Pattern(Pattern),
     Ip(IpMatcher),
@@ -52,7 +52,7 @@ fn test(op: LineOp, operand: &Operand) -> Result<Test> {
     let refused = base::Error::internal;
     Ok(match (operand, op) {
         (Operand::Ip(p), _) => Test::Ip(IpMatcher::parse(p).map_err(refused)?),
-        (Operand::Text(t), LineOp::Contains | LineOp::NotContains) => Test::Contains(Finder::new(t.as_bytes()).into_owned()),
+        (Operand::Text(t), LineOp::Contains | LineOp::NotContains) => Test::Contains(Box::new(Finder::new(t.as_bytes()).into_owned())),
         (Operand::Text(t), LineOp::Regex | LineOp::NotRegex) => Test::Regex(lang::re2::compile(t).map_err(refused)?),
         (Operand::Text(t), LineOp::Pattern | LineOp::NotPattern) => Test::Pattern(Pattern::of_line(t).map_err(refused)?),
     })
