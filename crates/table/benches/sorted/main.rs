@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use base::Tenant;
 use disk::{Fs, RealFs};
-use table::sorted::{self, Budget, Damage, LostRows, MergeOptions, Part, SeriesNames, SortedMeta, Source};
+use table::sorted::{self, Budget, Damage, LostRows, MergeOptions, Part, SortedMeta, Source};
 use table::{Predicate, ScanRequest, TableSpec, TimeRange};
 
 struct NoBound;
@@ -123,6 +123,11 @@ fn run(spec: &'static TableSpec, names: rows::Names, batches: impl Iterator<Item
         assert_eq!(stats.rows_out, meta.rows);
         block_bytes += meta.data_bytes + meta.series_bytes;
         blocks.push(b.open(&format!("day{day}"), &meta));
+        if std::env::var("WATCHFIRE_BENCH_INSPECT").is_ok() {
+            let mut text = String::new();
+            sorted::inspect(b.fs.as_ref(), &data, &series, &mut text).expect("describes");
+            text.lines().filter(|l| !l.starts_with("tenant")).for_each(|l| println!("    {l}"));
+        }
         keep_file(&data, spec.name);
         keep_file(&series, &format!("{}-series", spec.name));
     }

@@ -22,7 +22,7 @@ use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::checked::Store;
 use super::index::{Directory, Segment, Stretch, decode_stretches};
-use super::layout::{Layout, internal};
+use super::layout::{Layout, Stretches, internal};
 use super::writer::{FOOTER_KEY, FooterNote};
 use super::{Damage, FORMAT_VERSION, LostRows, limits};
 use crate::spec::TableSpec;
@@ -187,19 +187,48 @@ impl DataFile {
         Ok(kept)
     }
 
-    /// Opens rows of a segment. `ranges` are rows of the row group, ascending; those that are damaged are taken out.
-    pub fn rows(self: &Arc<Self>, s: &Segment, ranges: &mut Vec<Range<u32>>, wanted: &[usize], batch_rows: usize) -> Result<RowReader> {
+    /// Opens rows of a segment: `stretches` are rows of the row group, ascending, and none is read in part. Also returns
+    /// what damage left of them.
+    pub fn rows(self: &Arc<Self>, s: &Segment, stretches: &[Range<u32>], wanted: &[usize], batch_rows: usize) -> Result<(RowReader, Vec<Range<u32>>)> {
         let leaves = self.layout.leaves(wanted);
-        let kept = self.check(s, &leaves, ranges)?;
+        let mut left = joined(stretches);
+        let kept = self.check(s, &leaves, &mut left)?;
+        if self.layout.needs_whole_stretches(wanted) && left != joined(stretches) {
+            left = self.without_beginning(s, stretches, &left);
+        }
         let levels = self.levels(&leaves)?;
-        let rows: usize = ranges.iter().map(|r| r.len()).sum();
+        let rows: usize = left.iter().map(|r| r.len()).sum();
         let group = OneGroup { data: self.clone(), group: s.row_group as usize, pages: Arc::new(Pages { store: self.store.clone(), kept }) };
-        let spans = ranges.iter().map(|r| r.start as usize..r.end as usize);
+        let spans = left.iter().map(|r| r.start as usize..r.end as usize);
         let selection = RowSelection::from_consecutive_ranges(spans, group.num_rows());
         let inner = ParquetRecordBatchReader::try_new_with_row_groups(&levels, &group, batch_rows.min(rows.max(1)), Some(selection))
             .map_err(|e| self.unreadable(s, e))?;
         let fields: Vec<_> = wanted.iter().map(|w| self.layout.rows.field(*w).clone()).collect();
-        Ok(RowReader { inner, data: self.clone(), leaves, wanted: wanted.to_vec(), schema: Arc::new(Schema::new(fields)), row_group: s.row_group })
+        let reader = RowReader {
+            inner,
+            data: self.clone(),
+            leaves,
+            wanted: wanted.to_vec(),
+            schema: Arc::new(Schema::new(fields)),
+            row_group: s.row_group,
+            stretches: Stretches::new(stretches.iter().map(|r| overlap(&left, r)).filter(|n| *n > 0)),
+        };
+        Ok((reader, left))
+    }
+
+    /// What can be decoded of stretches that damage cut: the rows before the first hole.
+    fn without_beginning(&self, s: &Segment, stretches: &[Range<u32>], left: &[Range<u32>]) -> Vec<Range<u32>> {
+        let first_run = |r: &Range<u32>| {
+            let at = left.partition_point(|l| l.end <= r.start);
+            let end = left.get(at).filter(|l| l.start <= r.start).map_or(r.start, |l| l.end.min(r.end));
+            r.start..end
+        };
+        let out = joined(&stretches.iter().map(first_run).collect::<Vec<_>>());
+        let lost = total(left) - total(&out);
+        if lost > 0 {
+            self.report(s, None, u64::from(lost), &Error::corrupt("rows of a series that follow a damaged one cannot be decoded"));
+        }
+        out
     }
 
     fn levels(&self, leaves: &[usize]) -> Result<FieldLevels> {
@@ -213,6 +242,30 @@ impl DataFile {
     }
 }
 
+/// Adjacent ranges as one.
+pub fn joined(ranges: &[Range<u32>]) -> Vec<Range<u32>> {
+    let mut out: Vec<Range<u32>> = vec![];
+    for r in ranges.iter().filter(|r| r.start < r.end) {
+        match out.last_mut() {
+            Some(l) if l.end == r.start => l.end = r.end,
+            _ => out.push(r.clone()),
+        }
+    }
+    out
+}
+
+/// Rows in ranges.
+pub fn total(ranges: &[Range<u32>]) -> u32 {
+    ranges.iter().map(|r| r.end - r.start).sum()
+}
+
+/// Rows of `with` that are in ranges.
+pub fn overlap(ranges: &[Range<u32>], with: &Range<u32>) -> u32 {
+    let from = ranges.partition_point(|r| r.end <= with.start);
+    let mine = ranges[from..].iter().take_while(|r| r.start < with.end);
+    mine.map(|r| r.end.min(with.end) - r.start.max(with.start)).sum()
+}
+
 fn touches(ranges: &[Range<u32>], rows: &Range<u32>) -> bool {
     let at = ranges.partition_point(|r| r.end <= rows.start);
     ranges.get(at).is_some_and(|r| r.start < rows.end)
@@ -220,13 +273,13 @@ fn touches(ranges: &[Range<u32>], rows: &Range<u32>) -> bool {
 
 /// Takes `rows` out of `ranges`; returns how many were in them.
 fn subtract(ranges: &mut Vec<Range<u32>>, rows: &Range<u32>) -> u32 {
-    let before: u32 = ranges.iter().map(|r| r.end - r.start).sum();
+    let before = total(ranges);
     *ranges = ranges
         .iter()
         .flat_map(|r| [r.start..r.end.min(rows.start), r.start.max(rows.end)..r.end])
         .filter(|r| r.start < r.end)
         .collect();
-    before - ranges.iter().map(|r| r.end - r.start).sum::<u32>()
+    before - total(ranges)
 }
 
 /// The checked bytes of pages: kept ones, or read again.
@@ -306,6 +359,7 @@ pub struct RowReader {
     wanted: Vec<usize>,
     schema: SchemaRef,
     row_group: u32,
+    stretches: Stretches,
 }
 
 impl RowReader {
@@ -317,7 +371,7 @@ impl RowReader {
         let place = |e: &dyn std::fmt::Display| Error::corrupt(format!("{}: row group {}: {e}", self.data.path.display(), self.row_group));
         let Some(batch) = self.inner.next() else { return Ok(None) };
         let batch = batch.map_err(|e| place(&e))?;
-        let columns = self.data.layout.decode(&batch, &self.leaves, &self.wanted)?;
+        let columns = self.data.layout.decode(&batch, &self.leaves, &self.wanted, &mut self.stretches)?;
         RecordBatch::try_new(self.schema.clone(), columns).map(Some).map_err(|e| place(&e))
     }
 }

@@ -1,9 +1,12 @@
 //! How the columns of a table lie in a Parquet file, and the way back.
 //!
-//! Most columns are themselves. A double is two: `<name>` (mantissa) and `<name>_scale` (see [`super::decimal`]).
+//! Most columns are themselves. A double is two: `<name>` (mantissa) and `<name>_scale` (see [`super::decimal`]). In tables
+//! ordered by series the mantissa is `<name>_delta`: its difference to the one before in its stretch, zigzag; neighbours
+//! of one series differ little, and this with split bytes measured a quarter smaller than either way alone.
 //! Attributes of a block are their frequent keys' columns, a shape and a rest (see [`super::shred`]).
 //! Parts of tables ordered by series have no `series` column: their stretches say whose rows they are.
 
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -84,7 +87,8 @@ impl Layout {
                 fields.extend(keys.iter().map(|k| Field::new(k.name(name), k.arrow(), true)));
             } else if f.data_type() == &DataType::Float64 {
                 places.push(Place::Decimal(fields.len()));
-                fields.push(Field::new(f.name(), DataType::Int64, f.is_nullable()));
+                let name = if is_delta(spec) { format!("{}_delta", f.name()) } else { f.name().clone() };
+                fields.push(Field::new(name, DataType::Int64, f.is_nullable()));
                 fields.push(Field::new(format!("{}_scale", f.name()), DataType::Int8, f.is_nullable()));
             } else {
                 places.push(Place::Plain(fields.len()));
@@ -128,8 +132,8 @@ impl Layout {
                     let p = dictionary(p, format!("{name}.{SHAPE}"));
                     keys.iter().fold(p, |p, k| dictionary(p, k.name(name)))
                 }
-                Place::Decimal(_) => p
-                    .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)
+                Place::Decimal(at) => p
+                    .set_column_encoding(ColumnPath::new(vec![self.schema.field(*at).name().clone()]), Encoding::BYTE_STREAM_SPLIT)
                     .set_column_dictionary_enabled(ColumnPath::new(vec![format!("{name}_scale")]), true),
                 Place::Plain(_) if name == SERIES => match self.spec.order {
                     Order::Series(_) => p.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
@@ -149,14 +153,21 @@ impl Layout {
         Ok(p.build())
     }
 
-    /// The file's columns of a batch of whole rows in the table's order.
-    pub fn encode(&self, batch: &RecordBatch) -> Vec<ArrayRef> {
+    /// Whether rows of these columns can be decoded only from the start of their stretch on.
+    pub fn needs_whole_stretches(&self, wanted: &[usize]) -> bool {
+        is_delta(self.spec) && wanted.iter().any(|w| matches!(self.places[*w], Place::Decimal(_)))
+    }
+
+    /// The file's columns of a batch of whole rows in the table's order. `states` carry on from batch to batch within a
+    /// segment; each segment begins with none.
+    pub fn encode(&self, batch: &RecordBatch, states: &mut Vec<DecimalState>) -> Vec<ArrayRef> {
+        states.resize_with(self.places.len(), DecimalState::default);
         let mut out = Vec::with_capacity(self.schema.fields().len());
         for (i, place) in self.places.iter().enumerate() {
             match place {
                 Place::Absent => {}
                 Place::Plain(_) => out.push(batch.column(i).clone()),
-                Place::Decimal(_) => out.extend(split_decimals(batch.column(i), batch.column(0))),
+                Place::Decimal(_) => out.extend(states[i].split(batch.column(i), batch.column(0), is_delta(self.spec))),
                 Place::Shredded(_, keys) => out.extend(shred::split(batch.column(i), keys)),
             }
         }
@@ -179,8 +190,10 @@ impl Layout {
         out
     }
 
-    /// The table's columns `wanted` from a batch of the file's columns `leaves`.
-    pub fn decode(&self, batch: &RecordBatch, leaves: &[usize], wanted: &[usize]) -> Result<Vec<ArrayRef>> {
+    /// The table's columns `wanted` from a batch of the file's columns `leaves`. `stretches` knows where in its stretch the
+    /// batch begins.
+    pub fn decode(&self, batch: &RecordBatch, leaves: &[usize], wanted: &[usize], stretches: &mut Stretches) -> Result<Vec<ArrayRef>> {
+        let lens = stretches.next(batch.num_rows());
         let at = |leaf: usize| -> Result<&ArrayRef> {
             leaves.binary_search(&leaf).ok().and_then(|i| batch.columns().get(i)).ok_or_else(|| internal("a column was not read"))
         };
@@ -189,7 +202,10 @@ impl Layout {
             .map(|&w| match &self.places[w] {
                 Place::Absent => Err(internal("the file has no series column")),
                 Place::Plain(leaf) => Ok(at(*leaf)?.clone()),
-                Place::Decimal(leaf) => Ok(join_decimals(at(*leaf)?, at(leaf + 1)?)),
+                Place::Decimal(leaf) => {
+                    let lens = is_delta(self.spec).then_some((&lens[..], stretches.sums.entry(w).or_default()));
+                    Ok(join_decimals(at(*leaf)?, at(leaf + 1)?, lens))
+                }
                 Place::Shredded(leaf, keys) => {
                     let columns = (0..keys.len()).map(|k| at(leaf + 2 + k)).collect::<Result<Vec<_>>>()?;
                     shred::join(at(*leaf)?, at(leaf + 1)?, &columns, keys)
@@ -213,29 +229,107 @@ impl Layout {
     }
 }
 
-fn split_decimals(values: &ArrayRef, series: &ArrayRef) -> [ArrayRef; 2] {
-    let v = values.as_primitive::<Float64Type>();
-    let series = series.as_primitive::<UInt32Type>().values();
-    let mut mantissas = Vec::with_capacity(v.len());
-    let mut scales = Vec::with_capacity(v.len());
-    let mut encoder = decimal::Encoder::default();
-    let mut last = None;
-    for (i, x) in v.values().iter().enumerate() {
-        if last != Some(series[i]) {
-            last = Some(series[i]);
-            encoder = decimal::Encoder::default();
-        }
-        let (m, s) = encoder.encode(*x);
-        mantissas.push(m);
-        scales.push(s);
-    }
-    let nulls = v.nulls().cloned();
-    [Arc::new(Int64Array::new(mantissas.into(), nulls.clone())), Arc::new(Int8Array::new(scales.into(), nulls))]
+/// Whether mantissas are kept as differences.
+fn is_delta(spec: &TableSpec) -> bool {
+    matches!(spec.order, Order::Series(_))
 }
 
-fn join_decimals(mantissas: &ArrayRef, scales: &ArrayRef) -> ArrayRef {
+/// Where the encoding of a column of doubles stands.
+#[derive(Default)]
+pub struct DecimalState {
+    series: Option<u32>,
+    encoder: decimal::Encoder,
+    last: i64,
+}
+
+impl DecimalState {
+    fn split(&mut self, values: &ArrayRef, series: &ArrayRef, delta: bool) -> [ArrayRef; 2] {
+        let v = values.as_primitive::<Float64Type>();
+        let series = series.as_primitive::<UInt32Type>().values();
+        let mut mantissas = Vec::with_capacity(v.len());
+        let mut scales = Vec::with_capacity(v.len());
+        for (i, x) in v.values().iter().enumerate() {
+            if self.series != Some(series[i]) {
+                *self = DecimalState { series: Some(series[i]), ..Self::default() };
+            }
+            if v.is_null(i) {
+                mantissas.push(0);
+                scales.push(0);
+                continue;
+            }
+            let (m, s) = self.encoder.encode(*x);
+            scales.push(s);
+            if delta {
+                let d = m.wrapping_sub(self.last);
+                mantissas.push((d << 1) ^ (d >> 63));
+                self.last = m;
+            } else {
+                mantissas.push(m);
+            }
+        }
+        let nulls = v.nulls().cloned();
+        [Arc::new(Int64Array::new(mantissas.into(), nulls.clone())), Arc::new(Int8Array::new(scales.into(), nulls))]
+    }
+}
+
+/// Where stretches end among the rows that a reader gives out.
+#[derive(Default)]
+pub struct Stretches {
+    // Rows left of each stretch, the first being under way.
+    left: VecDeque<u32>,
+    // The last mantissa of each column, by column.
+    sums: HashMap<usize, i64>,
+}
+
+impl Stretches {
+    pub fn new(lens: impl IntoIterator<Item = u32>) -> Stretches {
+        Stretches { left: lens.into_iter().collect(), sums: HashMap::new() }
+    }
+
+    /// Lengths of the runs that the next `rows` fall into, and whether each ends its stretch.
+    fn next(&mut self, rows: usize) -> Vec<(usize, bool)> {
+        let mut out = vec![];
+        let mut rows = rows as u32;
+        while rows > 0 {
+            let Some(left) = self.left.front_mut() else {
+                out.push((rows as usize, true));
+                break;
+            };
+            let n = rows.min(*left);
+            (*left, rows) = (*left - n, rows - n);
+            let ends = *left == 0;
+            out.push((n as usize, ends));
+            if ends {
+                self.left.pop_front();
+            }
+        }
+        out
+    }
+}
+
+fn join_decimals(mantissas: &ArrayRef, scales: &ArrayRef, delta: Option<(&[(usize, bool)], &mut i64)>) -> ArrayRef {
     let m = mantissas.as_primitive::<Int64Type>();
-    let s = scales.as_primitive::<Int8Type>();
-    let v: ScalarBuffer<f64> = m.values().iter().zip(s.values()).map(|(m, s)| decimal::decode(*m, *s)).collect();
-    Arc::new(Float64Array::new(v, m.nulls().cloned()))
+    let s = scales.as_primitive::<Int8Type>().values();
+    let Some((runs, sum)) = delta else {
+        let v: ScalarBuffer<f64> = m.values().iter().zip(s).map(|(m, s)| decimal::decode(*m, *s)).collect();
+        return Arc::new(Float64Array::new(v, m.nulls().cloned()));
+    };
+    let nulls = m.nulls();
+    let mut out: Vec<f64> = Vec::with_capacity(m.len());
+    for (len, ends) in runs {
+        let rows = out.len()..(out.len() + len).min(m.len());
+        for i in rows {
+            if nulls.is_none_or(|n| n.is_valid(i)) {
+                let d = m.values()[i];
+                *sum = sum.wrapping_add(((d as u64) >> 1) as i64 ^ -(d & 1));
+                out.push(decimal::decode(*sum, s[i]));
+            } else {
+                out.push(0.0);
+            }
+        }
+        if *ends {
+            *sum = 0;
+        }
+    }
+    Arc::new(Float64Array::new(out.into(), m.nulls().cloned()))
 }

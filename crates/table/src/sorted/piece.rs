@@ -10,7 +10,7 @@ use arrow_array::{Array, ArrayRef, RecordBatch};
 use base::{Kind, Result};
 
 use super::Budget;
-use super::data::{DataFile, RowReader};
+use super::data::{DataFile, RowReader, joined, overlap, total};
 use super::index::{Segment, Stretch};
 use super::order::{key_values, time_key};
 
@@ -89,20 +89,18 @@ impl Piece {
         let Reading::Closed(rows) = &mut self.reading else { return Ok(()) };
         self.reading = match rows {
             Rows::Segment { data, segment, ranges } => {
-                let mut left = joined(ranges);
-                let before: u32 = left.iter().map(|r| r.end - r.start).sum();
-                let reader = match data.rows(segment, &mut left, &wanted.columns, wanted.batch_rows) {
+                let before = total(ranges);
+                let (reader, left) = match data.rows(segment, ranges, &wanted.columns, wanted.batch_rows) {
                     Err(e) if e.kind() == Kind::Corrupt => {
                         data.report(segment, None, u64::from(before), &e);
-                        self.stretches.clear();
-                        None
+                        (None, vec![])
                     }
-                    other => Some(other?),
+                    other => other.map(|(reader, left)| (Some(reader), left))?,
                 };
-                if left.iter().map(|r| r.end - r.start).sum::<u32>() < before {
+                if total(&left) < before {
                     match wanted.key {
                         // One stretch, however many ranges.
-                        Some(_) => self.stretches.iter_mut().for_each(|s| s.rows = left.iter().map(|r| r.end - r.start).sum()),
+                        Some(_) => self.stretches.iter_mut().for_each(|s| s.rows = total(&left)),
                         None => self.stretches.iter_mut().zip(ranges.iter()).for_each(|(s, range)| s.rows = overlap(&left, range)),
                     }
                     self.stretches.retain(|s| s.rows > 0);
@@ -185,22 +183,4 @@ impl Piece {
         }
         false
     }
-}
-
-/// Adjacent ranges as one.
-fn joined(ranges: &[Range<u32>]) -> Vec<Range<u32>> {
-    let mut out: Vec<Range<u32>> = vec![];
-    for r in ranges.iter().filter(|r| r.start < r.end) {
-        match out.last_mut() {
-            Some(l) if l.end == r.start => l.end = r.end,
-            _ => out.push(r.clone()),
-        }
-    }
-    out
-}
-
-fn overlap(ranges: &[Range<u32>], with: &Range<u32>) -> u32 {
-    let from = ranges.partition_point(|r| r.end <= with.start);
-    let mine = ranges[from..].iter().take_while(|r| r.start < with.end);
-    mine.map(|r| r.end.min(with.end) - r.start.max(with.start)).sum()
 }

@@ -106,7 +106,8 @@ impl RunWriter<'_> {
             }
             self.waiting.push(Waiting { segment: at, filter: None, bytes: encode_stretches(s.slice, &stretches)? });
         } else {
-            let mut reader = data.rows(s, &mut vec![s.first_row..s.first_row + s.rows], &[0], limits::BATCH_ROWS)?;
+            let all = s.first_row..s.first_row + s.rows;
+            let (mut reader, _) = data.rows(s, std::slice::from_ref(&all), &[0], limits::BATCH_ROWS)?;
             while let Some(b) = reader.next()? {
                 for n in b.column(0).as_primitive::<UInt32Type>().values() {
                     series.push(self.rank(*n)?);

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::checked::Sealed;
 use super::filter::ValueFilter;
 use super::index::{Blob, Directory, Segment, Stretch, encode_stretches};
-use super::layout::{Layout, internal};
+use super::layout::{DecimalState, Layout, internal};
 use super::shred::KeyColumn;
 use super::{FORMAT_VERSION, Partition, limits};
 use crate::spec::{Order, SkipFilter};
@@ -62,6 +62,7 @@ pub struct RowWriter<W: Sealed> {
     groups: u32,
     directory: Directory,
     open: Option<OpenSegment>,
+    states: Vec<DecimalState>,
     waiting: Vec<Waiting>,
 }
 
@@ -120,6 +121,7 @@ impl<W: Sealed> RowWriter<W> {
             groups: 0,
             directory: Directory::default(),
             open: None,
+            states: vec![],
             waiting: vec![],
         })
     }
@@ -142,18 +144,41 @@ impl<W: Sealed> RowWriter<W> {
             self.close_group()?;
         }
         if self.group_rows + batch.num_rows() > limits::ROW_GROUP_ROWS || self.group_bytes >= limits::ROW_GROUP_BYTES {
-            self.close_segment()?;
-            self.close_group()?;
+            let (rest, next) = self.split(batch);
+            self.append(number, slice, &rest)?;
+            if next.num_rows() > 0 || self.group_rows > 2 * limits::ROW_GROUP_ROWS {
+                self.close_segment()?;
+                self.close_group()?;
+            }
+            return self.append(number, slice, &next);
+        }
+        self.append(number, slice, batch)
+    }
+
+    /// Cuts a batch where the series that is being written ends, so that stretches are not cut. Tables ordered by a key
+    /// are cut anywhere.
+    fn split(&self, batch: &RecordBatch) -> (RecordBatch, RecordBatch) {
+        let series = batch.column(0).as_primitive::<UInt32Type>().values();
+        let at = match (self.layout.spec.order, self.open.as_ref().and_then(|o| o.stretches.last())) {
+            (Order::Series(_), Some(last)) => series.iter().position(|s| *s != last.series).unwrap_or(series.len()),
+            _ => 0,
+        };
+        (batch.slice(0, at), batch.slice(at, series.len() - at))
+    }
+
+    fn append(&mut self, tenant: u32, slice: i64, batch: &RecordBatch) -> Result<()> {
+        if batch.num_rows() == 0 {
+            return Ok(());
         }
         if self.group.is_empty() {
             self.group = self.factory.create_column_writers(self.groups as usize).map_err(internal)?;
         }
-        let mut open = self.open.take().unwrap_or_else(|| self.open_segment(number, slice));
+        let mut open = self.open.take().unwrap_or_else(|| self.open_segment(tenant, slice));
         open.add(&self.layout, batch);
         self.open = Some(open);
         self.group_rows += batch.num_rows();
         self.group_bytes += batch.columns().iter().map(raw_bytes).sum::<usize>();
-        for ((column, field), writer) in self.layout.encode(batch).iter().zip(self.layout.schema.fields()).zip(&mut self.group) {
+        for ((column, field), writer) in self.layout.encode(batch, &mut self.states).iter().zip(self.layout.schema.fields()).zip(&mut self.group) {
             for leaf in compute_leaves(field, column).map_err(internal)? {
                 writer.write(&leaf).map_err(internal)?;
             }
@@ -180,6 +205,7 @@ impl<W: Sealed> RowWriter<W> {
 
     fn close_segment(&mut self) -> Result<()> {
         let Some(open) = self.open.take() else { return Ok(()) };
+        self.states.clear();
         let at = self.directory.segments.len();
         if matches!(self.layout.spec.order, Order::Series(_)) {
             let bytes = encode_stretches(open.segment.slice, &open.stretches)?;
