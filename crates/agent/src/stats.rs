@@ -10,14 +10,18 @@ pub const FILES: Desc = Desc::gauge("watchfire_agent_files", "files", "Files tha
 pub const FILES_UNREADABLE: Desc =
     Desc::gauge("watchfire_agent_files_unreadable", "files", "Files that match a pattern but cannot be read now.");
 /// See its help.
-pub const FILES_OVER_LIMIT: Desc =
-    Desc::gauge("watchfire_agent_files_over_limit", "files", "Files that match a pattern but are not followed, because there are too many.");
+pub const FILES_OVER_LIMIT: Desc = Desc::gauge(
+    "watchfire_agent_files_over_limit",
+    "files",
+    "Files that match a pattern but are not followed, because there are too many.",
+);
 /// See its help.
 pub const LINES: Desc = Desc::counter("watchfire_agent_lines_total", "lines", "Lines delivered from files.");
 /// See its help.
 pub const BYTES: Desc = Desc::counter("watchfire_agent_read_bytes_total", "bytes", "Bytes of files that are done with.");
 /// See its help.
-pub const ROTATIONS: Desc = Desc::counter("watchfire_agent_rotations_total", "files", "Files that were renamed or removed while they were followed.");
+pub const ROTATIONS: Desc =
+    Desc::counter("watchfire_agent_rotations_total", "files", "Files that were renamed or removed while they were followed.");
 /// See its help.
 pub const TRUNCATIONS: Desc =
     Desc::counter("watchfire_agent_truncations_total", "files", "Files whose content was replaced while they were followed.");
@@ -28,13 +32,17 @@ pub const COPIES_SKIPPED: Desc =
 pub const SAMPLES: Desc = Desc::counter("watchfire_agent_samples_total", "samples", "Samples delivered by the collectors.");
 /// See its help.
 pub const DEFERRED: Desc =
-    Desc::counter("watchfire_agent_deferred_total", "batches", "Batches that the store asked to give again later; nothing was lost by it.").labels(&["kind"]);
+    Desc::counter("watchfire_agent_deferred_total", "batches", "Batches that the store asked to give again later; nothing was lost by it.")
+        .labels(&["kind"]);
 /// See its help.
-pub const LOST_LINES: Desc = Desc::counter("watchfire_agent_lost_lines_total", "lines", "Lines known to be lost for good.").labels(&["reason"]);
+pub const LOST_LINES: Desc =
+    Desc::counter("watchfire_agent_lost_lines_total", "lines", "Lines known to be lost for good.").labels(&["reason"]);
 /// See its help.
-pub const LOST_BYTES: Desc = Desc::counter("watchfire_agent_lost_bytes_total", "bytes", "Bytes known to be lost for good.").labels(&["reason"]);
+pub const LOST_BYTES: Desc =
+    Desc::counter("watchfire_agent_lost_bytes_total", "bytes", "Bytes known to be lost for good.").labels(&["reason"]);
 /// See its help.
-pub const LOST_SAMPLES: Desc = Desc::counter("watchfire_agent_lost_samples_total", "samples", "Samples that the store could not take in time.").labels(&["reason"]);
+pub const LOST_SAMPLES: Desc =
+    Desc::counter("watchfire_agent_lost_samples_total", "samples", "Samples that the store could not take in time.").labels(&["reason"]);
 
 /// All of them, for the reference page.
 pub const ALL: &[&Desc] = &[

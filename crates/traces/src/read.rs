@@ -119,7 +119,7 @@ impl Found {
         self.spans.sort_by(|a, b| (a.start_ns, &a.message).cmp(&(b.start_ns, &b.message)));
         let spans = self.spans.len();
         // Resources, and within each its scopes, in the order of their first span.
-        let mut resources: Vec<(OwnerParts, Vec<(OwnerParts, Vec<Vec<u8>>)>)> = vec![];
+        let mut resources: Vec<(OwnerParts, Vec<Scoped>)> = vec![];
         let mut place: HashMap<u32, (usize, usize)> = HashMap::new();
         for span in self.spans {
             let (r, s) = *place.entry(span.series).or_insert_with(|| {
@@ -129,10 +129,10 @@ impl Found {
                     resources.push((owner.clone(), vec![]));
                     resources.len() - 1
                 });
-                resources[r].1.push((owner, vec![]));
+                resources[r].1.push(Scoped { owner, spans: vec![] });
                 (r, resources[r].1.len() - 1)
             });
-            resources[r].1[s].1.push(span.message);
+            resources[r].1[s].spans.push(span.message);
         }
         let mut w = Writer { out: Vec::with_capacity(self.bytes + 1024) };
         for (owner, scopes) in &resources {
@@ -142,10 +142,16 @@ impl Found {
     }
 }
 
+/// The spans of one series.
+struct Scoped {
+    owner: OwnerParts,
+    spans: Vec<Vec<u8>>,
+}
+
 /// Writes the fields of a `ResourceSpans`.
-fn resource_spans(w: &mut Writer, owner: &OwnerParts, scopes: &[(OwnerParts, Vec<Vec<u8>>)]) {
+fn resource_spans(w: &mut Writer, owner: &OwnerParts, scopes: &[Scoped]) {
     w.bytes(1, &owner.resource);
-    for (scope, spans) in scopes {
+    for Scoped { owner: scope, spans } in scopes {
         w.message(2, |w| {
             w.message(1, |w| {
                 some(w, 1, scope.scope_name.as_bytes());
@@ -190,7 +196,8 @@ struct Columns<'b> {
 
 impl<'b> Columns<'b> {
     fn of(batch: &'b RecordBatch) -> Result<Self> {
-        let column = |name: &str| batch.column_by_name(name).ok_or_else(|| Error::internal(format!("a scan of spans has no column {name:?}")));
+        let column =
+            |name: &str| batch.column_by_name(name).ok_or_else(|| Error::internal(format!("a scan of spans has no column {name:?}")));
         let odd = || Error::internal("a scan of spans has a column of another type than the table");
         Ok(Columns {
             series: column(table::SERIES)?.as_primitive_opt::<UInt32Type>().ok_or_else(odd)?,

@@ -94,6 +94,9 @@ impl Source {
         }
         let mut over = 0;
         for (id, path, m) in new {
+            if path.canonicalize().is_ok_and(|real| self.context.never.iter().any(|n| real.starts_with(n))) {
+                continue; // ours, reached round a link
+            }
             if self.tails.len() >= limits::FILES {
                 over += 1;
                 self.say_once("files", "too many files match the path patterns, some are not followed");
@@ -143,8 +146,8 @@ impl Source {
     pub(super) fn new_source(&self, id: FileId) -> String {
         let name = self.source_name(id);
         let taken = |n: &str| self.tails.values().any(|t| t.source == n) || self.recovered.iter().any(|(s, _)| s == n);
-        let numbered = (1u64..).map(|i| if i == 1 { name.clone() } else { format!("{name}#{i}") });
-        numbered.skip_while(|n| taken(n)).next().unwrap_or(name)
+        let mut numbered = (1u64..).map(|i| if i == 1 { name.clone() } else { format!("{name}#{i}") });
+        numbered.find(|n| !taken(n)).unwrap_or(name)
     }
 
     /// Files that no pattern finds any more were renamed or removed.
@@ -229,7 +232,8 @@ impl Source {
             if !is_rotation || !newer || self.tails.contains_key(&id) || self.own.contains(&id) || !self.may_read(&at) {
                 continue;
             }
-            let begins_alike = |p: &Position, f: &fs::File| p.head.len > 0 && tail::read_some(f, 0, p.head.len).is_ok_and(|b| p.head.begins(&b));
+            let begins_alike =
+                |p: &Position, f: &fs::File| p.head.len > 0 && tail::read_some(f, 0, p.head.len).is_ok_and(|b| p.head.begins(&b));
             let Ok(f) = tail::open_same(&at, id) else { continue };
             if begins_alike(old, &f) || self.tails.values().any(|t| begins_alike(&t.position, &f)) {
                 continue; // a copy of something that is followed

@@ -186,6 +186,7 @@ impl Walk {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // they play the programs that write the files we read
 mod tests {
     use super::*;
 

@@ -146,7 +146,9 @@ pub struct Source {
 impl Source {
     /// A source named `name`; positions are stored under that name, so it must stay the same from start to start and
     /// differ from that of other sources. Refuses patterns that are not valid.
-    pub fn new(name: &str, settings: Settings, context: Context) -> Result<Source> {
+    pub fn new(name: &str, settings: Settings, mut context: Context) -> Result<Source> {
+        // Under their real names too: a pattern may lead round a link.
+        context.never.extend(context.never.clone().iter().filter_map(|p| p.canonicalize().ok()));
         let (include, exclude) = (compile(&settings.include)?, compile(&settings.exclude)?);
         if let Some((_, text)) = include.iter().zip(&settings.include).find(|(g, _)| !g.is_absolute()) {
             return Err(base::Error::invalid(format!("path pattern {text:?} must begin with /")));
@@ -243,10 +245,16 @@ fn compile(patterns: &[String]) -> Result<Vec<Glob>> {
 
 /// The files that this process writes its own log to.
 fn own_output() -> HashSet<FileId> {
-    ["/proc/self/fd/1", "/proc/self/fd/2"].iter().filter_map(|p| std::fs::metadata(p).ok()).filter(|m| m.is_file()).map(|m| FileId::of(&m)).collect()
+    ["/proc/self/fd/1", "/proc/self/fd/2"]
+        .iter()
+        .filter_map(|p| std::fs::metadata(p).ok())
+        .filter(|m| m.is_file())
+        .map(|m| FileId::of(&m))
+        .collect()
 }
 
 #[cfg(test)]
 mod property;
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // they play the programs that write the files we read
 mod tests;

@@ -9,7 +9,10 @@ use super::tests::{Answer, Rig};
 #[derive(Clone, Debug)]
 enum Op {
     /// Lines, the last one cut after so many bytes of its end; the rest follows with the next.
-    Append { lines: u8, hold_back: u8 },
+    Append {
+        lines: u8,
+        hold_back: u8,
+    },
     /// One step, with these answers of the store: taken, refused, stored without saying so, refused for the stream.
     Poll(Vec<u8>),
     /// The process dies and starts again.

@@ -37,7 +37,8 @@ impl Source {
             let Some(mut t) = self.tails.remove(&id) else { continue };
             let step = self.step(&mut t, now_ns, &mut polled.lines);
             waiting += t.waiting.as_ref().map_or(0, weight);
-            let gone = t.state == State::Done && t.file.as_ref().is_some_and(|f| f.metadata().is_ok_and(|m| std::os::unix::fs::MetadataExt::nlink(&m) == 0));
+            let gone = t.state == State::Done
+                && t.file.as_ref().is_some_and(|f| f.metadata().is_ok_and(|m| std::os::unix::fs::MetadataExt::nlink(&m) == 0));
             if t.state == State::Done {
                 t.file = None;
             }
@@ -100,7 +101,9 @@ impl Source {
         if let Err(e) = self.offer(t, now_ns, lines) {
             return Step::Refused(e);
         }
-        if matches!(t.state, State::Done | State::Skipped) || (t.state == State::Live && t.file.is_none() && t.latest == t.seen && !t.is_moved()) {
+        if matches!(t.state, State::Done | State::Skipped)
+            || (t.state == State::Live && t.file.is_none() && t.latest == t.seen && !t.is_moved())
+        {
             return Step::Idle;
         }
         match self.read_on(t, now_ns, lines) {
@@ -256,7 +259,10 @@ impl Source {
         let known = |id: &FileId| self.tails.get(id).is_some_and(|c| c.stored || c.position.offset > 0);
         let path = Path::new(&t.position.path);
         let fits = |at: &Path, id: FileId| {
-            id != t.id && !known(&id) && is_kin(path, at) && tail::open_same(at, id).is_ok_and(|f| tail::is_continued_by(&t.position, &f).unwrap_or(false))
+            id != t.id
+                && !known(&id)
+                && is_kin(path, at)
+                && tail::open_same(at, id).is_ok_and(|f| tail::is_continued_by(&t.position, &f).unwrap_or(false))
         };
         discover::siblings(path.parent()?).into_iter().map(|(at, m)| (FileId::of(&m), at)).find(|(id, at)| fits(at, *id))
     }

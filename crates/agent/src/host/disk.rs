@@ -25,8 +25,31 @@ const DISK_FIELDS: [(&str, usize, f64); 9] = [
 
 /// File systems that hold no files of anybody.
 const VIRTUAL: &[&str] = &[
-    "autofs", "binfmt_misc", "bpf", "cgroup", "cgroup2", "configfs", "debugfs", "devpts", "devtmpfs", "fusectl", "hugetlbfs", "iso9660",
-    "mqueue", "nsfs", "overlay", "proc", "procfs", "pstore", "rpc_pipefs", "securityfs", "selinuxfs", "squashfs", "erofs", "sysfs", "tracefs",
+    "autofs",
+    "binfmt_misc",
+    "bpf",
+    "cgroup",
+    "cgroup2",
+    "configfs",
+    "debugfs",
+    "devpts",
+    "devtmpfs",
+    "fusectl",
+    "hugetlbfs",
+    "iso9660",
+    "mqueue",
+    "nsfs",
+    "overlay",
+    "proc",
+    "procfs",
+    "pstore",
+    "rpc_pipefs",
+    "securityfs",
+    "selinuxfs",
+    "squashfs",
+    "erofs",
+    "sysfs",
+    "tracefs",
 ];
 /// File systems behind a network: asking one whose server is gone hangs for ever, and the collector with it.
 const REMOTE: &[&str] = &["nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "glusterfs", "lustre", "afs", "ncpfs"];
@@ -80,7 +103,8 @@ fn file_systems(mounts: &str, out: &mut Gathered<'_>, space: impl Fn(&str) -> Op
         let (device, point) = (unescape(device), unescape(point));
         let hidden = ["/dev", "/proc", "/run/credentials", "/sys", "/var/lib/docker", "/var/lib/containers/storage"];
         let is_hidden = hidden.iter().any(|h| point.strip_prefix(h).is_some_and(|r| r.is_empty() || r.starts_with('/')));
-        if VIRTUAL.contains(&fstype) || REMOTE.contains(&fstype) || fstype.starts_with("fuse.") || is_hidden || !seen.insert(point.clone()) {
+        if VIRTUAL.contains(&fstype) || REMOTE.contains(&fstype) || fstype.starts_with("fuse.") || is_hidden || !seen.insert(point.clone())
+        {
             continue;
         }
         let Some(s) = space(&point) else { continue };
@@ -159,7 +183,8 @@ mod tests {
         let mounts = "proc /proc proc rw 0 0\n/dev/sda1 / ext4 rw 0 0\nsrv:/x /mnt/nfs nfs4 rw 0 0\n\
                       /dev/sdb1 /mnt/my\\040disk xfs ro 0 0\ntmpfs /dev/shm tmpfs rw 0 0\ntmpfs /run tmpfs rw 0 0\n";
         let mut out = Gathered { job: "node", instance: "h", time_ms: 1, samples: vec![] };
-        let ask = |p: &str| Some(Space { size: p.len() as f64, free: 0.0, avail: 0.0, files: 0.0, files_free: 0.0, read_only: p.contains("my") });
+        let ask =
+            |p: &str| Some(Space { size: p.len() as f64, free: 0.0, avail: 0.0, files: 0.0, files_free: 0.0, read_only: p.contains("my") });
         file_systems(mounts, &mut out, ask);
         let sizes: Vec<_> = out
             .samples

@@ -127,4 +127,5 @@ impl Gathered<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // they play the programs that write the files we read
 pub(crate) mod tests;

@@ -104,7 +104,12 @@ fn the_host_is_measured_under_the_names_dashboards_ask_for() {
     }
     assert!(!got.keys().any(|k| k.contains("sda1") || k.contains("cpu=,")));
     assert!(got.keys().any(|k| k.starts_with("node_uname_info{") && k.contains("nodename=box")));
-    assert!(kept.samples.lock().iter().all(|s| s.labels.get("job") == Some("node") && s.labels.get("instance") == Some("h1") && s.time_ms == 5500));
+    assert!(
+        kept.samples
+            .lock()
+            .iter()
+            .all(|s| s.labels.get("job") == Some("node") && s.labels.get("instance") == Some("h1") && s.time_ms == 5500)
+    );
 }
 
 #[test]

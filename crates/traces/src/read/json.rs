@@ -55,7 +55,8 @@ static KINDS: [&str; 6] =
     ["SPAN_KIND_UNSPECIFIED", "SPAN_KIND_INTERNAL", "SPAN_KIND_SERVER", "SPAN_KIND_CLIENT", "SPAN_KIND_PRODUCER", "SPAN_KIND_CONSUMER"];
 static CODES: [&str; 3] = ["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"];
 
-static RESOURCE_SPANS: Message = message(&[one(1, "resource", Type::Message(&RESOURCE)), many(2, "scopeSpans", &SCOPE_SPANS), one(3, "schemaUrl", Type::Text)]);
+static RESOURCE_SPANS: Message =
+    message(&[one(1, "resource", Type::Message(&RESOURCE)), many(2, "scopeSpans", &SCOPE_SPANS), one(3, "schemaUrl", Type::Text)]);
 static RESOURCE: Message = message(&[many(1, "attributes", &KEY_VALUE), one(2, "droppedAttributesCount", Type::Small)]);
 static SCOPE_SPANS: Message = message(&[one(1, "scope", Type::Message(&SCOPE)), many(2, "spans", &SPAN), one(3, "schemaUrl", Type::Text)]);
 static SCOPE: Message = message(&[
