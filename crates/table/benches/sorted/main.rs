@@ -55,7 +55,13 @@ impl Bench {
     fn report(&self, what: &str, seconds: f64, bytes: u64) {
         let millions = self.rows as f64 / 1e6;
         let per_row = bytes as f64 / self.rows as f64;
-        println!("{:<8} {what:<28} {:>8.3} CPU-s/M rows {:>8.2} B/row {:>6} MiB peak", self.spec.name, seconds / millions, per_row, peak_mib());
+        println!(
+            "{:<8} {what:<28} {:>8.3} CPU-s/M rows {:>8.2} B/row {:>6} MiB peak",
+            self.spec.name,
+            seconds / millions,
+            per_row,
+            peak_mib()
+        );
     }
 
     fn open(&self, name: &str, meta: &SortedMeta) -> Source {
@@ -119,7 +125,8 @@ fn run(spec: &'static TableSpec, names: rows::Names, batches: impl Iterator<Item
     let mut block_bytes = 0;
     for day in days {
         let (data, series) = b.paths(&format!("day{day}"));
-        let (meta, stats) = sorted::merge(spec, sources.clone(), &tenant, day, b.fs.as_ref(), &data, &series, &MergeOptions::default()).expect("merges");
+        let (meta, stats) =
+            sorted::merge(spec, sources.clone(), &tenant, day, b.fs.as_ref(), &data, &series, &MergeOptions::default()).expect("merges");
         assert_eq!(stats.rows_out, meta.rows);
         block_bytes += meta.data_bytes + meta.series_bytes;
         blocks.push(b.open(&format!("day{day}"), &meta));

@@ -136,8 +136,18 @@ fn line(r: &mut Rng, kind: usize, app: &str, t: i64, out: &mut String) {
             r.below(50_000),
             r.f()
         ),
-        2 => write!(out, r#"ts=2024-10-04T{h:02}:{m:02}:{s:02}.{ms:03}Z caller={path}.go:{} level=info component={app} msg="{message}" id={id} took={}ms"#, r.below(400), r.below(900)),
-        _ => write!(out, "2024-10-04 {h:02}:{m:02}:{s:02}.{ms:03}  INFO [{app},{:016x}] c.e.{path}.Service : {message} id={id} in {} ms", r.next(), r.below(900)),
+        2 => write!(
+            out,
+            r#"ts=2024-10-04T{h:02}:{m:02}:{s:02}.{ms:03}Z caller={path}.go:{} level=info component={app} msg="{message}" id={id} took={}ms"#,
+            r.below(400),
+            r.below(900)
+        ),
+        _ => write!(
+            out,
+            "2024-10-04 {h:02}:{m:02}:{s:02}.{ms:03}  INFO [{app},{:016x}] c.e.{path}.Service : {message} id={id} in {} ms",
+            r.next(),
+            r.below(900)
+        ),
     };
 }
 
@@ -145,7 +155,8 @@ fn line(r: &mut Rng, kind: usize, app: &str, t: i64, out: &mut String) {
 pub fn logs(bytes: usize) -> (Names, impl Iterator<Item = RecordBatch>) {
     let mut r = Rng(1);
     let apps = ["checkout", "payments", "cart", "catalog", "users", "search", "nginx", "gateway", "orders", "billing"];
-    let labels = (0..50).map(|i| Labels::from_pairs([("app", apps[i % 10]), ("host", &format!("{}-{:02}", apps[i % 10], i / 10)), ("env", "prod")]));
+    let labels =
+        (0..50).map(|i| Labels::from_pairs([("app", apps[i % 10]), ("host", &format!("{}-{:02}", apps[i % 10], i / 10)), ("env", "prod")]));
     let names = labels.collect::<base::Result<Vec<_>>>().expect("distinct names");
     let batches = bytes / 1_000_000;
     let mut n = 0;
@@ -234,7 +245,13 @@ pub fn samples(series: usize, scrapes: usize) -> (Names, impl Iterator<Item = Re
     let mut r = Rng(2);
     let labels = (0..series).map(|i| {
         let (name, target) = (format!("metric_{:03}_total", i / 25 % 800), format!("10.0.{}.{}:9100", i % 25, i / 5000));
-        Labels::from_pairs([("__name__", name.as_str()), ("instance", &target), ("job", "node"), ("mode", ["idle", "user", "system"][i % 3]), ("cpu", &format!("{}", i % 16))])
+        Labels::from_pairs([
+            ("__name__", name.as_str()),
+            ("instance", &target),
+            ("job", "node"),
+            ("mode", ["idle", "user", "system"][i % 3]),
+            ("cpu", &format!("{}", i % 16)),
+        ])
     });
     let names = labels.collect::<base::Result<Vec<_>>>().expect("distinct names");
     let mut values: Vec<Value> = (0..series).map(|_| Value::new(&mut r)).collect();
@@ -297,7 +314,11 @@ pub fn spans(count: usize) -> (Names, impl Iterator<Item = RecordBatch>) {
     let mut r = Rng(3);
     let labels = (0..36).map(|i| {
         let id = format!("{:016x}", r.next());
-        Labels::from_pairs([("resource.service.name", ["frontend", "gateway", "checkout", "cart"][i % 4]), ("resource.service.instance.id", &id), ("scope.name", "auto")])
+        Labels::from_pairs([
+            ("resource.service.name", ["frontend", "gateway", "checkout", "cart"][i % 4]),
+            ("resource.service.instance.id", &id),
+            ("scope.name", "auto"),
+        ])
     });
     let names = labels.collect::<base::Result<Vec<_>>>().expect("distinct names");
     let mut done = 0;
@@ -314,7 +335,8 @@ pub fn spans(count: usize) -> (Names, impl Iterator<Item = RecordBatch>) {
 
 fn span_batch(r: &mut Rng, start: i64) -> RecordBatch {
     let (mut series, mut times, mut kinds, mut status, mut durations) = (vec![], vec![], vec![], vec![], vec![]);
-    let (mut traces, mut ids, mut parents) = (FixedSizeBinaryBuilder::new(16), FixedSizeBinaryBuilder::new(8), FixedSizeBinaryBuilder::new(8));
+    let (mut traces, mut ids, mut parents) =
+        (FixedSizeBinaryBuilder::new(16), FixedSizeBinaryBuilder::new(8), FixedSizeBinaryBuilder::new(8));
     let (mut names, mut messages) = (StringViewBuilder::new(), StringViewBuilder::new());
     let (mut attributes, mut events) = (BinaryViewBuilder::new(), BinaryViewBuilder::new());
     let mut bytes = vec![];
@@ -344,7 +366,8 @@ fn span_batch(r: &mut Rng, start: i64) -> RecordBatch {
             let failed = r.below(50) == 0;
             status.push(if failed { 2 } else { 0 });
             messages.append_option(failed.then_some("timeout"));
-            events.append_option(failed.then_some(b"exception java.util.concurrent.TimeoutException Did not observe any item within 5000ms"));
+            events
+                .append_option(failed.then_some(b"exception java.util.concurrent.TimeoutException Did not observe any item within 5000ms"));
         }
     }
     let n = series.len();

@@ -8,7 +8,6 @@ use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use base::{Error, Kind, Result};
 use bytes::Bytes;
-use std::collections::HashMap;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::RowGroups;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection};
@@ -19,6 +18,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
+use std::collections::HashMap;
 
 use super::checked::Store;
 use super::index::{Directory, Segment, Stretch, decode_stretches};
@@ -189,7 +189,13 @@ impl DataFile {
 
     /// Opens rows of a segment: `stretches` are rows of the row group, ascending, and none is read in part. Also returns
     /// what damage left of them.
-    pub fn rows(self: &Arc<Self>, s: &Segment, stretches: &[Range<u32>], wanted: &[usize], batch_rows: usize) -> Result<(RowReader, Vec<Range<u32>>)> {
+    pub fn rows(
+        self: &Arc<Self>,
+        s: &Segment,
+        stretches: &[Range<u32>],
+        wanted: &[usize],
+        batch_rows: usize,
+    ) -> Result<(RowReader, Vec<Range<u32>>)> {
         let leaves = self.layout.leaves(wanted);
         let mut left = joined(stretches);
         let kept = self.check(s, &leaves, &mut left)?;
@@ -198,7 +204,8 @@ impl DataFile {
         }
         let levels = self.levels(&leaves)?;
         let rows: usize = left.iter().map(|r| r.len()).sum();
-        let group = OneGroup { data: self.clone(), group: s.row_group as usize, pages: Arc::new(Pages { store: self.store.clone(), kept }) };
+        let group =
+            OneGroup { data: self.clone(), group: s.row_group as usize, pages: Arc::new(Pages { store: self.store.clone(), kept }) };
         let spans = left.iter().map(|r| r.start as usize..r.end as usize);
         let selection = RowSelection::from_consecutive_ranges(spans, group.num_rows());
         let inner = ParquetRecordBatchReader::try_new_with_row_groups(&levels, &group, batch_rows.min(rows.max(1)), Some(selection))
@@ -274,11 +281,8 @@ fn touches(ranges: &[Range<u32>], rows: &Range<u32>) -> bool {
 /// Takes `rows` out of `ranges`; returns how many were in them.
 fn subtract(ranges: &mut Vec<Range<u32>>, rows: &Range<u32>) -> u32 {
     let before = total(ranges);
-    *ranges = ranges
-        .iter()
-        .flat_map(|r| [r.start..r.end.min(rows.start), r.start.max(rows.end)..r.end])
-        .filter(|r| r.start < r.end)
-        .collect();
+    *ranges =
+        ranges.iter().flat_map(|r| [r.start..r.end.min(rows.start), r.start.max(rows.end)..r.end]).filter(|r| r.start < r.end).collect();
     before - total(ranges)
 }
 

@@ -11,8 +11,7 @@ const MAX_SCALE: i8 = 18;
 /// After this many values without a decimal form only every eighth is searched again.
 const GIVE_UP: u8 = 4;
 
-const POWERS: [f64; 19] =
-    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
+const POWERS: [f64; 19] = [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18];
 
 /// Encodes the values of one series after another; remembers the last scale, because a series keeps its own.
 #[derive(Clone, Copy, Debug, Default)]

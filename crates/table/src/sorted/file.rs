@@ -57,7 +57,11 @@ fn read_checked(file: &dyn disk::File, range: std::ops::Range<u64>, len: u64, cr
     let n = range.end.checked_sub(range.start).ok_or_else(|| Error::corrupt("the meta names an impossible range"))?;
     let mut buf = vec![0; n as usize];
     file.read_exact_at(range.start, &mut buf)?;
-    if crc32c::crc32c(&buf) == crc { Ok(buf.into()) } else { Err(Error::corrupt(format!("bytes {}..{}: the checksum does not hold", range.start, range.end))) }
+    if crc32c::crc32c(&buf) == crc {
+        Ok(buf.into())
+    } else {
+        Err(Error::corrupt(format!("bytes {}..{}: the checksum does not hold", range.start, range.end)))
+    }
 }
 
 impl SortedFile {

@@ -74,7 +74,8 @@ impl Gather {
         let first = batches[0];
         let skip = usize::from(!by_series);
         debug_assert!(by_series || columns.first() == Some(&0), "tables ordered by a key are read with their series");
-        let mut arrays: Vec<ArrayRef> = vec![Arc::new(if by_series { self.stretch_series() } else { self.mapped_series(&batches, pieces, sources) })];
+        let mut arrays: Vec<ArrayRef> =
+            vec![Arc::new(if by_series { self.stretch_series() } else { self.mapped_series(&batches, pieces, sources) })];
         let mut pairs = None;
         for c in skip..first.num_columns() {
             arrays.push(self.column(&batches, c, &mut pairs)?);
@@ -99,7 +100,8 @@ impl Gather {
         let mut out = Vec::with_capacity(self.rows);
         for s in &self.spans {
             let source = pieces[self.piece(s.batch)].source;
-            let numbers = &batches[s.batch as usize].column(0).as_primitive::<UInt32Type>().values()[s.start as usize..(s.start + s.len) as usize];
+            let numbers =
+                &batches[s.batch as usize].column(0).as_primitive::<UInt32Type>().values()[s.start as usize..(s.start + s.len) as usize];
             out.extend(numbers.iter().map(|n| sources.map(source, *n).unwrap_or(u32::MAX)));
         }
         out.into()

@@ -68,7 +68,10 @@ impl Layout {
         if let Order::Key(k) = spec.order {
             let ok = matches!(spec.column(k).map(|c| c.ty), Some(ColumnType::Fixed(1..=16) | ColumnType::U32 | ColumnType::I64));
             if !ok {
-                return Err(Error::internal(format!("table {}: the order column {k:?} must be an id of at most 16 bytes or a number", spec.name)));
+                return Err(Error::internal(format!(
+                    "table {}: the order column {k:?} must be an id of at most 16 bytes or a number",
+                    spec.name
+                )));
             }
         }
         let mut fields: Vec<Field> = vec![];
@@ -127,7 +130,8 @@ impl Layout {
             p = match place {
                 Place::Absent => p,
                 Place::Shredded(_, keys) => {
-                    let dictionary = |p: WriterPropertiesBuilder, name: String| p.set_column_dictionary_enabled(ColumnPath::new(vec![name]), true);
+                    let dictionary =
+                        |p: WriterPropertiesBuilder, name: String| p.set_column_dictionary_enabled(ColumnPath::new(vec![name]), true);
                     let p = p.set_column_encoding(path, Encoding::DELTA_LENGTH_BYTE_ARRAY);
                     let p = dictionary(p, format!("{name}.{SHAPE}"));
                     keys.iter().fold(p, |p, k| dictionary(p, k.name(name)))

@@ -16,12 +16,12 @@ use base::labels::{METRIC_NAME, SEP};
 use base::{Error, Labels, Matcher, Result, Tenant};
 use bytes::Bytes;
 use disk::Fs;
-use std::collections::HashMap;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use std::collections::HashMap;
 
 use super::layout::internal;
 use super::{SeriesKey, limits};
@@ -202,7 +202,8 @@ impl SeriesTable {
 
     /// Memory it takes, bytes.
     pub fn bytes(&self) -> usize {
-        self.columns.iter().map(|c| c.codes.len() * 4 + c.values.get_array_memory_size()).sum::<usize>() + self.others.get_array_memory_size()
+        self.columns.iter().map(|c| c.codes.len() * 4 + c.values.get_array_memory_size()).sum::<usize>()
+            + self.others.get_array_memory_size()
     }
 
     /// The tenant's ranks that match, ascending.
@@ -217,7 +218,10 @@ impl SeriesTable {
                     let codes = &c.codes[ranks.start as usize..ranks.end as usize];
                     keep.iter_mut().zip(codes).for_each(|(k, code)| *k &= verdict[*code as usize]);
                 }
-                None => keep.iter_mut().zip(ranks.clone()).for_each(|(k, rank)| *k = *k && m.matches_value(self.other(rank, &m.name).unwrap_or(""))),
+                None => keep
+                    .iter_mut()
+                    .zip(ranks.clone())
+                    .for_each(|(k, rank)| *k = *k && m.matches_value(self.other(rank, &m.name).unwrap_or(""))),
             }
         }
         ranks.zip(keep).filter_map(|(r, k)| k.then_some(r)).collect()

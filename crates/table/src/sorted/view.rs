@@ -158,7 +158,15 @@ impl Views {
         // Each source's labels are sorted already, which this sort makes use of.
         found.sort_by(|a, b| a.0.cmp(&b.0));
         let labels = assign(found, &mut views);
-        Ok(Views { spec: asked.spec, tenant: asked.tenant.clone(), range: asked.range, prune: asked.prune, views, labels, _reserved: reserved })
+        Ok(Views {
+            spec: asked.spec,
+            tenant: asked.tenant.clone(),
+            range: asked.range,
+            prune: asked.prune,
+            views,
+            labels,
+            _reserved: reserved,
+        })
     }
 
     /// The slices that have rows to look at, oldest first.
@@ -262,7 +270,9 @@ fn near(spec: &'static TableSpec, range: TimeRange, first: i64, last: i64) -> bo
 fn segments_of<'a>(v: &'a View, spec: &'static TableSpec, tenant: &'a Tenant, range: TimeRange) -> impl Iterator<Item = &'a Segment> {
     v.encoded().into_iter().flat_map(move |(data, hidden)| {
         data.directory.segments.iter().filter(move |s| {
-            near(spec, range, s.first, s.last) && data.directory.tenants[s.tenant as usize] == *tenant && !hidden.contains(&spec.day_of(s.slice))
+            near(spec, range, s.first, s.last)
+                && data.directory.tenants[s.tenant as usize] == *tenant
+                && !hidden.contains(&spec.day_of(s.slice))
         })
     })
 }
@@ -366,7 +376,12 @@ fn stretches_of(batch: &RecordBatch, by_series: bool) -> Vec<Stretch> {
     let times = batch.column(1).as_primitive::<Int64Type>().values();
     if !by_series {
         let (first, last) = (times.iter().min(), times.iter().max());
-        return vec![Stretch { series: 0, rows: batch.num_rows() as u32, first: first.copied().unwrap_or(0), last: last.copied().unwrap_or(0) }];
+        return vec![Stretch {
+            series: 0,
+            rows: batch.num_rows() as u32,
+            first: first.copied().unwrap_or(0),
+            last: last.copied().unwrap_or(0),
+        }];
     }
     let mut at = 0;
     let mut out = vec![];

@@ -80,7 +80,12 @@ pub fn open_file<W: Sealed>(layout: &Layout, sink: W) -> Result<SerializedFileWr
 }
 
 /// Writes everything that follows the row groups. The caller takes the sink out of the file.
-pub fn close_file<W: Sealed>(layout: &Layout, file: &mut SerializedFileWriter<W>, directory: &mut Directory, waiting: Vec<Waiting>) -> Result<ParquetMetaData> {
+pub fn close_file<W: Sealed>(
+    layout: &Layout,
+    file: &mut SerializedFileWriter<W>,
+    directory: &mut Directory,
+    waiting: Vec<Waiting>,
+) -> Result<ParquetMetaData> {
     for w in waiting {
         let blob = Blob { offset: file.bytes_written() as u64, len: w.bytes.len() as u32 };
         file.write_all(&w.bytes)?;
@@ -178,7 +183,9 @@ impl<W: Sealed> RowWriter<W> {
         self.open = Some(open);
         self.group_rows += batch.num_rows();
         self.group_bytes += batch.columns().iter().map(raw_bytes).sum::<usize>();
-        for ((column, field), writer) in self.layout.encode(batch, &mut self.states).iter().zip(self.layout.schema.fields()).zip(&mut self.group) {
+        for ((column, field), writer) in
+            self.layout.encode(batch, &mut self.states).iter().zip(self.layout.schema.fields()).zip(&mut self.group)
+        {
             for leaf in compute_leaves(field, column).map_err(internal)? {
                 writer.write(&leaf).map_err(internal)?;
             }

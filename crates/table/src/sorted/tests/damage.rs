@@ -30,10 +30,18 @@ fn every_97th_byte(spec: &'static TableSpec) {
             let sources = vec![Source::File { file: file.clone(), hidden_days: vec![] }];
             let got = collect(&q, scan(spec, sources.clone(), &q, Arc::new(scan::Unbounded)).unwrap()).unwrap();
             let reports = loss.take();
-            assert!(got.len() == want.len() || !reports.is_empty(), "{} byte {at} of {name}: {} rows of {} and no report", spec.name, got.len(), want.len());
+            assert!(
+                got.len() == want.len() || !reports.is_empty(),
+                "{} byte {at} of {name}: {} rows of {} and no report",
+                spec.name,
+                got.len(),
+                want.len()
+            );
             assert!(reports.iter().all(|l| l.path.starts_with(dir.path()) && l.rows > 0 && !l.reason.is_empty()));
             // In their order, and only rows that exist. (A copy that lost to a damaged one may appear: it is a row too.)
-            assert!(got.iter().all(|g| world.units.iter().flatten().any(|r| r.series == g.series && r.time == g.time && Found { series: r.series.clone(), time: r.time, cells: r.cells.clone() } == *g)));
+            assert!(got.iter().all(|g| world.units.iter().flatten().any(|r| r.series == g.series
+                && r.time == g.time
+                && Found { series: r.series.clone(), time: r.time, cells: r.cells.clone() } == *g)));
             lost_somewhere += usize::from(got.len() < want.len());
             let _ = series(spec, &sources, &q).unwrap();
             let mut text = String::new();

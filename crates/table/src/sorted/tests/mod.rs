@@ -69,7 +69,14 @@ fn check(spec: &'static TableSpec, seed: u64) {
         let want = world.oracle(&q);
         if let Some(i) = (0..got.len().max(want.len())).find(|i| got.get(*i) != want.get(*i)) {
             let (found, wanted) = (got.get(i), want.get(i));
-            panic!("{} seed {seed} {:?} {:?} {:?}: row {i} of {}\n{found:?}\n{wanted:?}", spec.name, q.matchers, q.range, q.predicate, want.len());
+            panic!(
+                "{} seed {seed} {:?} {:?} {:?}: row {i} of {}\n{found:?}\n{wanted:?}",
+                spec.name,
+                q.matchers,
+                q.range,
+                q.predicate,
+                want.len()
+            );
         }
         let mut named: Vec<_> = want.iter().map(|r| r.series.clone()).collect();
         named.sort();
@@ -99,7 +106,8 @@ fn a_merge_of_merges_is_the_merge_of_all() {
         let world = World::random(spec, &mut r);
         let tenant = TENANTS.with(|t| t[0].clone());
         let loss = Arc::new(Losses::default());
-        let runs: Vec<Source> = (0..6).map(|i| world.run(&world.units[i % world.units.len()..], &fs, dir.path(), &format!("r{i}"), &loss)).collect();
+        let runs: Vec<Source> =
+            (0..6).map(|i| world.run(&world.units[i % world.units.len()..], &fs, dir.path(), &format!("r{i}"), &loss)).collect();
         let merge_to = |sources: Vec<Source>, name: &str| {
             let (data, series) = (dir.path().join(format!("{name}.data")), dir.path().join(format!("{name}.series")));
             let (meta, stats) = merge(spec, sources, &tenant, 0, fs.as_ref(), &data, &series, &MergeOptions::default()).unwrap();

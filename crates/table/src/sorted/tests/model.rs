@@ -121,7 +121,10 @@ pub struct Found {
 
 impl PartialEq for Found {
     fn eq(&self, o: &Found) -> bool {
-        self.series == o.series && self.time == o.time && self.cells.len() == o.cells.len() && self.cells.iter().zip(&o.cells).all(|(a, b)| a.same(b))
+        self.series == o.series
+            && self.time == o.time
+            && self.cells.len() == o.cells.len()
+            && self.cells.iter().zip(&o.cells).all(|(a, b)| a.same(b))
     }
 }
 
@@ -272,12 +275,17 @@ pub fn oracle<'a>(q: &ScanRequest, rows: impl Iterator<Item = &'a Row>) -> Vec<F
         };
         copies.entry(id).or_default().push(r);
     }
-    let mut kept: Vec<&Row> = copies.into_values().map(|mut c| {
-        c.sort_by(|a, b| preferred(spec, a, b));
-        c[0]
-    }).collect();
+    let mut kept: Vec<&Row> = copies
+        .into_values()
+        .map(|mut c| {
+            c.sort_by(|a, b| preferred(spec, a, b));
+            c[0]
+        })
+        .collect();
     kept.retain(|r| {
-        q.range.contains(r.time) && q.matchers.iter().all(|m| m.matches(&r.series)) && q.predicate.as_ref().is_none_or(|p| satisfies(spec, p, r))
+        q.range.contains(r.time)
+            && q.matchers.iter().all(|m| m.matches(&r.series))
+            && q.predicate.as_ref().is_none_or(|p| satisfies(spec, p, r))
     });
     let slice = |r: &Row| if q.direction == Direction::Forward { spec.slice_of(r.time) } else { -spec.slice_of(r.time) };
     kept.sort_by(|a, b| slice(a).cmp(&slice(b)).then_with(|| whole_order(spec, a, b)));

@@ -183,7 +183,8 @@ impl World {
             for day in &days {
                 let base = dir.join(format!("{tenant}{day}"));
                 let (data, series) = (base.with_extension("data"), base.with_extension("series"));
-                let (meta, _) = merge(self.spec, to_merge.clone(), &tenant, *day, fs.as_ref(), &data, &series, &MergeOptions::default()).unwrap();
+                let (meta, _) =
+                    merge(self.spec, to_merge.clone(), &tenant, *day, fs.as_ref(), &data, &series, &MergeOptions::default()).unwrap();
                 mine.push(Source::File { file: open(self.spec, fs, &data, &series, &meta, loss.clone()).unwrap(), hidden_days: vec![] });
             }
             // Day 1 is left unmerged: these runs still answer for it, and must not for the others.
