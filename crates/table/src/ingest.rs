@@ -13,7 +13,7 @@ use crate::spec::TableSpec;
 pub struct Origin {
     /// The source, for example a file's identity.
     pub source: String,
-    /// Its position after this batch, opaque to the engine.
+    /// Its position after this batch, opaque to the engine. An empty one makes the engine forget the source.
     pub position: Vec<u8>,
 }
 

@@ -125,9 +125,7 @@ impl Engine {
         self.stats.wal_bytes.fetch_add(written, Ordering::Relaxed);
         for (s, rows) in group.iter().zip(adopted) {
             self.show(&generation, rows);
-            if let Some(o) = &s.origin {
-                self.positions.lock().insert(o.source.clone(), o.position.clone());
-            }
+            self.note_position(s.origin.as_ref());
         }
         Ok(())
     }
@@ -140,6 +138,17 @@ impl Engine {
             if generation.append(r.table, r.batch, r.bytes) >= self.settings.freeze_bytes {
                 self.bell.freeze();
             }
+        }
+    }
+
+    /// Remembers where a source stands. An empty position means that the source is gone for good.
+    pub(super) fn note_position(&self, origin: Option<&Origin>) {
+        let Some(o) = origin else { return };
+        let mut positions = self.positions.lock();
+        if o.position.is_empty() {
+            positions.remove(&o.source);
+        } else {
+            positions.insert(o.source.clone(), o.position.clone());
         }
     }
 

@@ -109,9 +109,7 @@ impl Engine {
                 return Ok(());
             }
         };
-        if let Some(o) = &header.origin {
-            self.positions.lock().insert(o.source.clone(), o.position.clone());
-        }
+        self.note_position(header.origin.as_ref());
         if !with_rows {
             return Ok(());
         }

@@ -52,7 +52,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             freeze_bytes: 12 << 20,
-            generation_wal_bytes: 128 << 20,
+            generation_wal_bytes: 48 << 20,
             generation_bytes: 36 << 20,
             generation_age: Duration::from_secs(30 * 60),
             memtable_limit: 72 << 20,
