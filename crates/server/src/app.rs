@@ -204,9 +204,7 @@ const RATE: &str = "per_stream_rate_limit";
 pub(crate) fn refused(refusals: &[table::Refusal]) -> Result<()> {
     match refusals {
         [] => Ok(()),
-        r if r.iter().all(|r| r.reason == RATE) => {
-            Err(Error::new(Kind::LimitExceeded, describe(r)).retry_after(Duration::from_secs(1)))
-        }
+        r if r.iter().all(|r| r.reason == RATE) => Err(Error::new(Kind::LimitExceeded, describe(r)).retry_after(Duration::from_secs(1))),
         r => Err(Error::invalid(describe(r))),
     }
 }

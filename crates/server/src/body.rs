@@ -45,9 +45,8 @@ pub struct Received {
 
 /// Reads a body of at most `cap` bytes.
 pub async fn read(budget: &Budget, cap: usize, headers: &HeaderMap, mut body: Body) -> Result<Received> {
-    let too_large = |n: u64| {
-        Error::new(Kind::TooLarge, format!("the body has {n} bytes or more, and {cap} are allowed: send smaller batches"))
-    };
+    let too_large =
+        |n: u64| Error::new(Kind::TooLarge, format!("the body has {n} bytes or more, and {cap} are allowed: send smaller batches"));
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
     let mut memory = vec![];
     let mut granted = 0;

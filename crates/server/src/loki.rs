@@ -114,7 +114,8 @@ where
     F: FnOnce(Context<'_>) -> Result<Vec<u8>> + Send + 'static,
 {
     let tenant = call.tenant.clone();
-    let body = call.query(move |rows: &dyn Rows, cancel: &Cancel| f(Context { rows, tenant: &tenant, cancel, settings: &Settings::default() }));
+    let body =
+        call.query(move |rows: &dyn Rows, cancel: &Cancel| f(Context { rows, tenant: &tenant, cancel, settings: &Settings::default() }));
     async { Ok(json(body.await?)) }
 }
 

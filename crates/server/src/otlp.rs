@@ -47,7 +47,8 @@ pub(crate) async fn metrics(_: Call) -> Answer {
 }
 
 fn select_logs(call: &Call) -> Selected {
-    logs::ingest::select_otlp(call.header("content-type"), call.header("content-encoding"), Options::default()).map(|(s, form)| (s.codec, s.options, form))
+    logs::ingest::select_otlp(call.header("content-type"), call.header("content-encoding"), Options::default())
+        .map(|(s, form)| (s.codec, s.options, form))
 }
 
 /// How an export ended, short of an error.

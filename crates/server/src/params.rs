@@ -50,7 +50,8 @@ pub(crate) fn decode(s: &str) -> Result<String> {
             b'%' => {
                 let hex = s.get(i + 1..i + 3).filter(|h| h.bytes().all(|c| c.is_ascii_hexdigit()));
                 i += 2;
-                hex.and_then(|h| u8::from_str_radix(h, 16).ok()).ok_or_else(|| Error::invalid("a parameter is not percent-encoded properly"))?
+                hex.and_then(|h| u8::from_str_radix(h, 16).ok())
+                    .ok_or_else(|| Error::invalid("a parameter is not percent-encoded properly"))?
             }
             other => other,
         };

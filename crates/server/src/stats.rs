@@ -10,17 +10,21 @@ use crate::cpu::Pool;
 pub const BUILD: Desc = Desc::gauge("watchfire_build_info", "1", "Always 1; the version is in the label.").labels(&["version"]);
 /// Requests.
 pub const REQUESTS: Desc =
-    Desc::counter("watchfire_http_requests_total", "requests", "Requests answered; status 499 is a client that went away.").labels(&["route", "status"]);
+    Desc::counter("watchfire_http_requests_total", "requests", "Requests answered; status 499 is a client that went away.")
+        .labels(&["route", "status"]);
 /// How long requests took.
 pub const REQUEST_SECONDS: Desc =
-    Desc::histogram("watchfire_http_request_seconds", "seconds", "From the head of a request to the head of its answer.").labels(&["route"]);
+    Desc::histogram("watchfire_http_request_seconds", "seconds", "From the head of a request to the head of its answer.")
+        .labels(&["route"]);
 /// Bodies.
-pub const BODY_BYTES: Desc = Desc::counter("watchfire_http_body_bytes_total", "bytes", "Bytes of bodies as received, by route.").labels(&["route"]);
+pub const BODY_BYTES: Desc =
+    Desc::counter("watchfire_http_body_bytes_total", "bytes", "Bytes of bodies as received, by route.").labels(&["route"]);
 /// Rows acknowledged.
 pub const ROWS: Desc = Desc::counter("watchfire_ingest_rows_total", "rows", "Rows acknowledged, by route.").labels(&["route"]);
 /// Entries refused for good.
 pub const REFUSED: Desc =
-    Desc::counter("watchfire_ingest_refused_total", "entries", "Entries of bodies that can never be taken, by reason.").labels(&["route", "reason"]);
+    Desc::counter("watchfire_ingest_refused_total", "entries", "Entries of bodies that can never be taken, by reason.")
+        .labels(&["route", "reason"]);
 /// Bugs of ours.
 pub const PANICS: Desc = Desc::counter("watchfire_panics_total", "panics", "Bugs of ours that ended a request; each is in the log.");
 /// Wrong or missing tokens.
@@ -35,12 +39,12 @@ pub const CONNECTIONS: Desc = Desc::gauge("watchfire_http_connections", "connect
 pub const JOBS: Desc = Desc::gauge("watchfire_jobs_running", "jobs", "Pushes and queries being worked on.").labels(&["pool"]);
 /// Jobs turned away.
 pub const TURNED_AWAY: Desc =
-    Desc::counter("watchfire_jobs_turned_away_total", "jobs", "Pushes and queries asked to come again because all places were taken.").labels(&["pool"]);
+    Desc::counter("watchfire_jobs_turned_away_total", "jobs", "Pushes and queries asked to come again because all places were taken.")
+        .labels(&["pool"]);
 
 /// All figures of the edge, for the reference page.
-pub const ALL: &[&Desc] = &[
-    &BUILD, &REQUESTS, &REQUEST_SECONDS, &BODY_BYTES, &ROWS, &REFUSED, &PANICS, &UNAUTHENTICATED, &CONNECTIONS, &JOBS, &TURNED_AWAY,
-];
+pub const ALL: &[&Desc] =
+    &[&BUILD, &REQUESTS, &REQUEST_SECONDS, &BODY_BYTES, &ROWS, &REFUSED, &PANICS, &UNAUTHENTICATED, &CONNECTIONS, &JOBS, &TURNED_AWAY];
 
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 

@@ -26,7 +26,9 @@ pub fn prometheus_ms(name: &str, text: &str) -> Result<i64> {
 
 /// A step or duration: seconds, with a fraction or not, or `5m`; in nanoseconds.
 pub fn duration_ns(name: &str, text: &str) -> Result<i64> {
-    let err = || Error::invalid(format!("parameter {name:?}: {text:?} is not a duration: write seconds, or a number with a unit as in 30s or 5m"));
+    let err = || {
+        Error::invalid(format!("parameter {name:?}: {text:?} is not a duration: write seconds, or a number with a unit as in 30s or 5m"))
+    };
     match decimal(text) {
         Some(s) => seconds_ns(s).ok_or_else(err),
         None => lang::duration::parse_prom(text).or_else(|| lang::duration::parse_go(text)).ok_or_else(err),

@@ -146,7 +146,9 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         assert_eq!(printed(Output::Raw), "first\nsecond\nthird\n");
-        assert!(printed(Output::Default).starts_with("2000-02-29T12:00:00.000Z {a=\"2\"} first\n2023-11-14T22:13:20.000Z {a=\"1\"} second\n"));
+        assert!(
+            printed(Output::Default).starts_with("2000-02-29T12:00:00.000Z {a=\"2\"} first\n2023-11-14T22:13:20.000Z {a=\"1\"} second\n")
+        );
         assert!(printed(Output::Jsonl).starts_with(r#"{"labels":{"a":"2"},"line":"first","time":"2000-02-29T12:00:00.000Z"}"#));
     }
 }

@@ -40,7 +40,12 @@ impl Server {
         // The first line says where it is.
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let base = line.split_whitespace().find(|w| w.starts_with("http://")).unwrap_or_else(|| panic!("{line:?}")).trim_end_matches(',').to_owned();
+        let base = line
+            .split_whitespace()
+            .find(|w| w.starts_with("http://"))
+            .unwrap_or_else(|| panic!("{line:?}"))
+            .trim_end_matches(',')
+            .to_owned();
         Server { child, base }
     }
 
@@ -142,7 +147,8 @@ fn a_token_is_asked_for_and_never_printed() {
     let without = server.logs(&[]);
     assert_eq!(code(&without), 5);
     assert!(stderr(&without).contains("401"), "{}", stderr(&without));
-    let with = Command::new(BIN).args(["logs", r#"{app="x"}"#, "--addr", &server.base]).env("WATCHFIRE_TOKEN", "hush-hush").output().unwrap();
+    let with =
+        Command::new(BIN).args(["logs", r#"{app="x"}"#, "--addr", &server.base]).env("WATCHFIRE_TOKEN", "hush-hush").output().unwrap();
     assert_eq!(code(&with), 0, "{}", stderr(&with));
     server.signal(libc::SIGTERM);
     let mut printed = String::new();

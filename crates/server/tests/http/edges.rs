@@ -75,7 +75,14 @@ fn the_token_opens_everything_and_its_lack_opens_readiness_alone() {
     let backend = Scripted::new(|| Ok(Ingested::default()));
     let server = Server::start(backend.clone(), settings);
     assert_eq!(server.get("/ready").status, 200);
-    let paths = [("GET", "/metrics"), ("GET", "/loki/api/v1/labels"), ("POST", "/loki/api/v1/push"), ("POST", "/flush"), ("GET", "/no/such/path"), ("GET", "/ready/")];
+    let paths = [
+        ("GET", "/metrics"),
+        ("GET", "/loki/api/v1/labels"),
+        ("POST", "/loki/api/v1/push"),
+        ("POST", "/flush"),
+        ("GET", "/no/such/path"),
+        ("GET", "/ready/"),
+    ];
     for (method, path) in paths {
         let answer = server.send(method, path, &[], b"");
         assert_eq!((answer.status, answer.header("www-authenticate")), (401, Some("Bearer")), "{path}");

@@ -57,7 +57,8 @@ impl Server {
         for (n, v) in headers {
             request = request.header(*n, *v);
         }
-        let mut response = if method == "GET" { agent.run(request.body(()).unwrap()) } else { agent.run(request.body(body).unwrap()) }.unwrap();
+        let mut response =
+            if method == "GET" { agent.run(request.body(()).unwrap()) } else { agent.run(request.body(body).unwrap()) }.unwrap();
         let bytes = response.body_mut().read_to_vec().unwrap();
         let headers = response.headers().iter().map(|(n, v)| (n.to_string(), v.to_str().unwrap().to_owned())).collect();
         Answer { status: response.status().as_u16(), headers, bytes }
@@ -116,7 +117,13 @@ pub struct Scripted {
 
 impl Scripted {
     pub fn new(answer: impl Fn() -> Result<Ingested> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Scripted { answer: Box::new(answer), ready: Ok(()), seen: Mutex::default(), gate: Mutex::default(), rows: MemoryRows::default() })
+        Arc::new(Scripted {
+            answer: Box::new(answer),
+            ready: Ok(()),
+            seen: Mutex::default(),
+            gate: Mutex::default(),
+            rows: MemoryRows::default(),
+        })
     }
     pub fn not_ready(what: &str) -> Arc<Self> {
         let answer = Box::new(|| Ok(Ingested::default()));

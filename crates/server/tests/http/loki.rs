@@ -20,7 +20,9 @@ pub fn push_json(server: &Server, headers: &[(&str, &str)], stream: &str, lines:
 }
 
 fn lines(server: &Server, headers: &[(&str, &str)], query: &str) -> Vec<String> {
-    let answer = server.send("GET", &format!("/loki/api/v1/query_range?direction=forward&query={query}&end={}", NOW_NS + 1_000_000), headers, b"").ok();
+    let answer = server
+        .send("GET", &format!("/loki/api/v1/query_range?direction=forward&query={query}&end={}", NOW_NS + 1_000_000), headers, b"")
+        .ok();
     let result = answer.json();
     let streams = result["data"]["result"].as_array().unwrap().clone();
     streams.iter().flat_map(|s| s["values"].as_array().unwrap().clone()).map(|v| v[1].as_str().unwrap().to_owned()).collect()
@@ -33,7 +35,8 @@ fn lines_come_back_whichever_way_they_were_sent() {
     for (name, encoding) in [("gzip", Encoding::Gzip), ("deflate", Encoding::Deflate), ("snappy", Encoding::SnappyFramed)] {
         let body = json!({"streams": [{"stream": {"app": "json"}, "values": [[(NOW_NS + 5).to_string(), name]]}]}).to_string();
         let body = wire::encoding::encode(encoding, body.as_bytes()).unwrap();
-        let answer = server.post("/loki/api/v1/push", &[("content-type", "application/json; charset=utf-8"), ("content-encoding", name)], &body);
+        let answer =
+            server.post("/loki/api/v1/push", &[("content-type", "application/json; charset=utf-8"), ("content-encoding", name)], &body);
         assert_eq!(answer.status, 204, "{name}: {}", answer.text());
     }
     let mut found = lines(&server, &[], "%7Bapp%3D%22json%22%7D");
@@ -64,7 +67,10 @@ fn labels_values_and_series_are_listed() {
         assert!(names["data"].as_array().unwrap().contains(&json!(n)), "{names}");
     }
     assert_eq!(server.get("/loki/api/v1/label/app/values").ok().json()["data"], json!(["x", "y"]));
-    let series = server.post("/loki/api/v1/series", &[("content-type", "application/x-www-form-urlencoded")], b"match%5B%5D=%7Benv%3D%22dev%22%7D").ok().json();
+    let series = server
+        .post("/loki/api/v1/series", &[("content-type", "application/x-www-form-urlencoded")], b"match%5B%5D=%7Benv%3D%22dev%22%7D")
+        .ok()
+        .json();
     assert_eq!((series["data"].as_array().unwrap().len(), &series["data"][0]["app"]), (1, &json!("x")));
 }
 

@@ -69,7 +69,8 @@ fn what_was_written_is_asked_for() {
 
 #[test]
 fn the_datasource_test_of_grafana_passes() {
-    let answer = Server::plain().post("/api/v1/query", &[("content-type", "application/x-www-form-urlencoded")], b"query=1%2B1&time=4").ok().json();
+    let answer =
+        Server::plain().post("/api/v1/query", &[("content-type", "application/x-www-form-urlencoded")], b"query=1%2B1&time=4").ok().json();
     assert_eq!(answer["data"], serde_json::json!({"resultType": "scalar", "result": [4, "2"]}));
 }
 

@@ -32,7 +32,8 @@ pub fn open(node: &Node, settings: &Settings) -> Result<Opened> {
         clock: Clock::System,
         tables: vec![&logs::SPEC, &metrics::SPEC, &traces::SPEC],
         codecs: [logs::ingest::codecs(), metrics::ingest::codecs(), traces::ingest::codecs()].concat(),
-        settings: table::Settings { retention: retention(settings), ..table::Settings::default() }.with_memory_limit(settings.memory_bytes as usize),
+        settings: table::Settings { retention: retention(settings), ..table::Settings::default() }
+            .with_memory_limit(settings.memory_bytes as usize),
     })?;
     let ledger = Arc::new(Ledger::open(fs, dir.join("ledger.json"))?);
     let store = Arc::new(Distributor::new(engine, limits(&settings.limits), ledger));
@@ -59,9 +60,8 @@ impl Opened {
 
 /// The tenant's rate holds for each table by itself; the stream's rate is for log streams alone.
 fn limits(caps: &Caps) -> BTreeMap<String, Limits> {
-    let rate = |per_second: Option<u64>, burst: Option<u64>| {
-        per_second.map(|n| Rate { bytes_per_second: n, burst_bytes: burst.unwrap_or(n) })
-    };
+    let rate =
+        |per_second: Option<u64>, burst: Option<u64>| per_second.map(|n| Rate { bytes_per_second: n, burst_bytes: burst.unwrap_or(n) });
     let tenant = rate(caps.rate, caps.burst);
     let stream = rate(caps.stream_rate, caps.stream_burst);
     [(logs::SPEC.name, stream), (metrics::SPEC.name, None), (traces::SPEC.name, None)]

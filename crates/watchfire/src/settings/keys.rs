@@ -32,25 +32,54 @@ macro_rules! key {
 
 /// All keys, in the order of the file.
 pub const KEYS: &[Key] = &[
-    key!("profile", "`dev`, `staging`, `prod`", "Limits and retention for a kind of installation; lies between the defaults and this file.", |l| one(&l.profile)),
+    key!(
+        "profile",
+        "`dev`, `staging`, `prod`",
+        "Limits and retention for a kind of installation; lies between the defaults and this file.",
+        |l| one(&l.profile)
+    ),
     key!("data_dir", "path", "Where rows are kept. One process at a time uses it.", |l| one(&l.data_dir)),
     key!("listen", "address:port", "Address to listen on. One that others reach needs `auth.token`, or `insecure`.", |l| one(&l.listen)),
-    key!("insecure", "`true`, `false`", "Allows listening on an address that others reach without asking them for a token.", |l| one(&l.insecure)),
-    key!("memory_limit", "size or share", "Memory for rows and queries, as a size or as a share of what the control group or the machine has.", |l| one(&l.memory_limit)),
-    key!("auth.token", "secret", "Asked of every request but `/ready`, as `Authorization: Bearer`. Write `${NAME}` or `file:PATH`.", |l| one(&l.auth.token)),
-    key!("limits.rate", "size or `none`", "Bytes a second that one tenant may push; beyond it pushes are asked to come again (429).", |l| one(&l.limits.rate)),
+    key!("insecure", "`true`, `false`", "Allows listening on an address that others reach without asking them for a token.", |l| one(
+        &l.insecure
+    )),
+    key!(
+        "memory_limit",
+        "size or share",
+        "Memory for rows and queries, as a size or as a share of what the control group or the machine has.",
+        |l| one(&l.memory_limit)
+    ),
+    key!("auth.token", "secret", "Asked of every request but `/ready`, as `Authorization: Bearer`. Write `${NAME}` or `file:PATH`.", |l| {
+        one(&l.auth.token)
+    }),
+    key!(
+        "limits.rate",
+        "size or `none`",
+        "Bytes a second that one tenant may push; beyond it pushes are asked to come again (429).",
+        |l| one(&l.limits.rate)
+    ),
     key!("limits.burst", "size or `none`", "Bytes that one tenant may push at once. `none` is the rate.", |l| one(&l.limits.burst)),
     key!("limits.stream_rate", "size or `none`", "Bytes a second that one log stream may push.", |l| one(&l.limits.stream_rate)),
-    key!("limits.stream_burst", "size or `none`", "Bytes that one log stream may push at once. `none` is the rate.", |l| one(&l.limits.stream_burst)),
+    key!("limits.stream_burst", "size or `none`", "Bytes that one log stream may push at once. `none` is the rate.", |l| one(&l
+        .limits
+        .stream_burst)),
     key!("retention.logs", "duration or `none`", "Age at which log lines are removed.", |l| one(&l.retention.logs)),
     key!("retention.metrics", "duration or `none`", "Age at which samples are removed.", |l| one(&l.retention.metrics)),
     key!("retention.traces", "duration or `none`", "Age at which spans are removed.", |l| one(&l.retention.traces)),
-    key!("tenants", "sections by tenant", "`retention` of single tenants, as in `team-a: { retention: { logs: 90d } }`; what is left out there is as for all.", |l| {
-        (!l.tenants.is_empty()).then(|| l.tenants.keys().cloned().collect::<Vec<_>>().join(", "))
-    }),
+    key!(
+        "tenants",
+        "sections by tenant",
+        "`retention` of single tenants, as in `team-a: { retention: { logs: 90d } }`; what is left out there is as for all.",
+        |l| { (!l.tenants.is_empty()).then(|| l.tenants.keys().cloned().collect::<Vec<_>>().join(", ")) }
+    ),
     key!("server.body_size", "size", "Largest body of a request as received; larger ones are refused (413).", |l| one(&l.server.body_size)),
     key!("server.connections", "number", "Open connections; more wait in the system's queue.", |l| one(&l.server.connections)),
-    key!("server.pushes", "number", "Pushes decoded or waiting for the disk at once; more wait, then are asked to come again (503).", |l| one(&l.server.pushes)),
+    key!(
+        "server.pushes",
+        "number",
+        "Pushes decoded or waiting for the disk at once; more wait, then are asked to come again (503).",
+        |l| one(&l.server.pushes)
+    ),
     key!("server.queries", "number", "Queries running at once; more wait, then are asked to come again (503).", |l| one(&l.server.queries)),
     key!("server.query_timeout", "duration", "A query that runs longer is stopped.", |l| one(&l.server.query_timeout)),
     key!("collect.files", "list of patterns", "Log files of this host to follow. `[]` follows none.", |l| list(&l.collect.files)),

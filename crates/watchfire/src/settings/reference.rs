@@ -18,7 +18,10 @@ fn hold(page: &str, text: &str) {
         std::fs::write(&path, text).unwrap();
     }
     let found = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == text, "docs/reference/{page} is not what the code says: run WATCHFIRE_WRITE_REFERENCE=1 cargo test -p watchfire reference");
+    assert!(
+        found == text,
+        "docs/reference/{page} is not what the code says: run WATCHFIRE_WRITE_REFERENCE=1 cargo test -p watchfire reference"
+    );
 }
 
 #[test]
@@ -71,7 +74,9 @@ fn write_command(out: &mut String, command: &mut clap::Command, above: &str) {
 
 #[test]
 fn metrics_page() {
-    let mut out = String::from("# Metrics\n\n<!-- written by a test of the binary -->\n\nWhat `/metrics` tells. Names end in their unit; counters end in `_total`.\n");
+    let mut out = String::from(
+        "# Metrics\n\n<!-- written by a test of the binary -->\n\nWhat `/metrics` tells. Names end in their unit; counters end in `_total`.\n",
+    );
     for (title, figures) in [("The edge", server::stats::ALL), ("The engine", table::STATS), ("The collectors", agent::stats::ALL)] {
         writeln!(out, "\n## {title}\n\n| name | kind | unit | labels | meaning |\n|---|---|---|---|---|").unwrap();
         for d in figures {

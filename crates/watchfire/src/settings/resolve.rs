@@ -145,7 +145,7 @@ fn server_settings(l: &Layer, token: Option<server::Token>, memory_bytes: u64) -
         token,
         body_bytes,
         // Bodies wait here while earlier ones are decoded; an eighth is enough to keep the decoders busy.
-        body_memory_bytes: (memory_bytes / 8) as usize,
+        body_memory_bytes: (memory_bytes / 8).min(128 << 20) as usize,
         connections: must(&s.connections, "server.connections")?.0 as usize,
         ingest_concurrency: must(&s.pushes, "server.pushes")?.0 as usize,
         query_concurrency: must(&s.queries, "server.queries")?.0 as usize,

@@ -72,9 +72,11 @@ fn profiles_lie_between_the_defaults_and_the_file_and_flags_on_top() {
         let mb = |n: u64| Some(n * 1_000_000);
         Caps { rate: mb(rate), burst: mb(burst), stream_rate: mb(stream_rate), stream_burst: mb(stream_burst) }
     };
-    for (name, want, days) in
-        [(ProfileName::Dev, caps(4, 6, 3, 15), 30), (ProfileName::Staging, caps(10, 20, 5, 20), 30), (ProfileName::Prod, caps(10, 20, 5, 20), 90)]
-    {
+    for (name, want, days) in [
+        (ProfileName::Dev, caps(4, 6, 3, 15), 30),
+        (ProfileName::Staging, caps(10, 20, 5, 20), 30),
+        (ProfileName::Prod, caps(10, 20, 5, 20), 90),
+    ] {
         let flags = Layer { profile: Some(Given(name)), ..Layer::default() };
         let (s, _) = Settings::compose(Layer::default(), flags.clone()).unwrap();
         assert_eq!(s.limits, want, "{name:?}");

@@ -187,7 +187,11 @@ impl FromText for Age {
         }
         let ns = Span::from_text(t).map_err(|e| format!("{e}; \"none\" keeps rows for good"))?.0;
         // Rows go by whole days; less than one would remove what has just come.
-        if ns < 86_400 * units::SECOND_NS { Err(format!("{t:?} is shorter than a day, the least that rows are kept")) } else { Ok(Age(Some(ns))) }
+        if ns < 86_400 * units::SECOND_NS {
+            Err(format!("{t:?} is shorter than a day, the least that rows are kept"))
+        } else {
+            Ok(Age(Some(ns)))
+        }
     }
     fn show(&self) -> String {
         self.0.map_or_else(|| "none".into(), units::format_duration_ns)
