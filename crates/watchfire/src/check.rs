@@ -8,7 +8,7 @@ use crate::settings::{self, Layer, Settings};
 
 /// Runs it.
 pub fn run(args: &CheckArgs) -> anyhow::Result<ExitCode> {
-    let wrong = |e: String| Failure::new(Exit::Settings, e);
+    let wrong = |e: String| Failure::error(Exit::Settings, e);
     let file = settings::read(&args.file).map_err(|e| wrong(e.to_string()))?;
     let flags = Layer { profile: args.profile.map(|p| settings::given(p.into())), ..Layer::default() };
     let (resolved, stack) = Settings::compose(file, flags).map_err(|e| wrong(format!("{}: {e}", args.file.display())))?;

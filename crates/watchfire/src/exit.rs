@@ -51,7 +51,7 @@ pub struct Failure {
 
 impl Failure {
     /// An error that ends the command with `exit`.
-    pub fn new(exit: Exit, message: impl Into<String>) -> anyhow::Error {
+    pub fn error(exit: Exit, message: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Failure { exit, message: message.into() })
     }
 }

@@ -37,7 +37,7 @@ struct Stream {
 
 /// Runs it.
 pub fn run(args: &LogsArgs) -> Result<ExitCode> {
-    let since_ns = units::parse_duration_ns(&args.since).map_err(|e| Failure::new(Exit::Usage, format!("--since: {e}")))?;
+    let since_ns = units::parse_duration_ns(&args.since).map_err(|e| Failure::error(Exit::Usage, format!("--since: {e}")))?;
     let end_ns = Clock::System.now_ns();
     let request = ureq::get(format!("{}/loki/api/v1/query_range", args.server.addr.trim_end_matches('/')))
         .query("query", &args.query)
@@ -70,12 +70,12 @@ fn answer(server: &ServerArgs, mut request: ureq::RequestBuilder<ureq::typestate
     if let Some(token) = token(server)? {
         request = request.header("Authorization", format!("Bearer {token}"));
     }
-    let unreachable = |e: ureq::Error| Failure::new(Exit::Unreachable, format!("no answer from {}: {e}", server.addr));
+    let unreachable = |e: ureq::Error| Failure::error(Exit::Unreachable, format!("no answer from {}: {e}", server.addr));
     let mut response = request.config().http_status_as_error(false).build().call().map_err(unreachable)?;
     let status = response.status();
     let text = response.body_mut().with_config().limit(ANSWER_BYTES).read_to_string().map_err(unreachable)?;
     if !status.is_success() {
-        return Err(Failure::new(Exit::Refused, format!("{} answered {}: {}", server.addr, status.as_u16(), text.trim_end())));
+        return Err(Failure::error(Exit::Refused, format!("{} answered {}: {}", server.addr, status.as_u16(), text.trim_end())));
     }
     Ok(text)
 }

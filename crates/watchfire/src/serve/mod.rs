@@ -43,7 +43,7 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode> {
 
 /// Defaults, profile, file and flags.
 fn compose(args: &ServeArgs) -> Result<Settings> {
-    let wrong = |e: String| Failure::new(Exit::Settings, e);
+    let wrong = |e: String| Failure::error(Exit::Settings, e);
     let file = args.config.as_deref().map(settings::read).transpose().map_err(|e| wrong(e.to_string()))?.unwrap_or_default();
     let text = |s: String| given(settings::Text(s));
     let flags = Layer {
