@@ -124,18 +124,20 @@ fn main() {
     run("loki protobuf, identity", LOKI_PROTOBUF, Encoding::Identity, &push_protobuf(&streams), size);
     run("loki json, gzip", LOKI_JSON, Encoding::Gzip, &push_json(&streams), size);
     run("loki json, identity", LOKI_JSON, Encoding::Identity, &push_json(&streams), size);
-    let record = |(i, line): (usize, &String)| wire::otlp::logs(
-        &[("service.name", Value::Str("shop")), ("host.name", Value::Str("h-1"))],
-        ("lib", "1"),
-        &[RecordFields {
-            time_ns: (NOW + i as i64) as u64,
-            severity_number: 9,
-            severity_text: "INFO",
-            body: Value::Str(line),
-            attributes: &[("http.method", Value::Str("GET")), ("http.status_code", Value::Int(200))],
-            context: Some(([7; 16], [8; 8])),
-        }],
-    );
+    let record = |(i, line): (usize, &String)| {
+        wire::otlp::logs(
+            &[("service.name", Value::Str("shop")), ("host.name", Value::Str("h-1"))],
+            ("lib", "1"),
+            &[RecordFields {
+                time_ns: (NOW + i as i64) as u64,
+                severity_number: 9,
+                severity_text: "INFO",
+                body: Value::Str(line),
+                attributes: &[("http.method", Value::Str("GET")), ("http.status_code", Value::Int(200))],
+                context: Some(([7; 16], [8; 8])),
+            }],
+        )
+    };
     let otlp: Vec<u8> = lines.iter().enumerate().flat_map(record).collect();
     run("otlp protobuf, identity", OTLP_PROTOBUF, Encoding::Identity, &otlp, size);
     let mut w = wire::lines::LinesWriter::new(&Labels::from_pairs([("job", "nginx")]).expect("one label"));

@@ -62,7 +62,12 @@ pub fn select_loki(content_type: Option<&str>, content_encoding: Option<&str>, l
     let (codec, encoding) = match media_type(content_type.unwrap_or("")).as_str() {
         "" | "application/x-protobuf" => (LOKI_PROTOBUF, Encoding::SnappyBlock),
         "application/json" => (LOKI_JSON, Encoding::from_header(content_encoding, Encoding::SnappyFramed)?),
-        other => return Err(Error::invalid(format!("Content-Type {:?} is not supported: use application/json or application/x-protobuf", shorten(other)))),
+        other => {
+            return Err(Error::invalid(format!(
+                "Content-Type {:?} is not supported: use application/json or application/x-protobuf",
+                shorten(other)
+            )));
+        }
     };
     Ok(Selected { codec, options: Options { encoding, ..limits }.to_bytes() })
 }

@@ -54,7 +54,9 @@ impl Encoding {
             "gzip" | "x-gzip" => Ok(Encoding::Gzip),
             "deflate" => Ok(Encoding::Deflate),
             "zstd" => Ok(Encoding::Zstd),
-            other => Err(Error::invalid(format!("content encoding {:?} is not supported: use gzip, deflate, snappy or zstd", shorten(other)))),
+            other => {
+                Err(Error::invalid(format!("content encoding {:?} is not supported: use gzip, deflate, snappy or zstd", shorten(other))))
+            }
         }
     }
 }

@@ -240,18 +240,26 @@ mod tests {
         assert_eq!(got[0], Line::Help { name: "http_requests_total".into(), text: "The \\ total.\nYes.".into() });
         assert_eq!(got[1], Line::Type { name: "http_requests_total".into(), kind: "counter" });
         let labels = vec![("method".into(), "post".into()), ("path".into(), "C:\\x\"y\n".into())];
-        assert_eq!(got[2], Line::Sample(Sample { name: "http_requests_total".into(), labels, value: 1027.0, time_ms: Some(1_395_066_363_000) }));
+        assert_eq!(
+            got[2],
+            Line::Sample(Sample { name: "http_requests_total".into(), labels, value: 1027.0, time_ms: Some(1_395_066_363_000) })
+        );
         assert_eq!(got[3], Line::Sample(Sample { name: "up".into(), labels: vec![], value: 1.0, time_ms: None }));
         assert!(matches!(&got[4], Line::Sample(s) if s.value.is_nan() && s.labels.len() == 1));
         assert!(matches!(&got[5], Line::Sample(s) if s.value == f64::NEG_INFINITY));
-        assert_eq!(got[6], Line::Sample(Sample { name: "my.metric".into(), labels: vec![("la.bel".into(), "v".into())], value: 1500.0, time_ms: None }));
+        assert_eq!(
+            got[6],
+            Line::Sample(Sample { name: "my.metric".into(), labels: vec![("la.bel".into(), "v".into())], value: 1500.0, time_ms: None })
+        );
         assert!(matches!(&got[7], Line::Sample(s) if s.value == 5.0 && s.time_ms.is_none()));
         assert_eq!(got.len(), 8);
     }
 
     #[test]
     fn one_bad_line_does_not_hide_the_next() {
-        for bad in ["x", "x y", "1x 1", "x{a=1} 1", "x{a=\"b} 1", "x{a=\"b\" c=\"d\"} 1", "{a=\"b\"} 1", "x{\"y\"} 1", "x 1 z", "# TYPE x", "x +"] {
+        for bad in
+            ["x", "x y", "1x 1", "x{a=1} 1", "x{a=\"b} 1", "x{a=\"b\" c=\"d\"} 1", "{a=\"b\"} 1", "x{\"y\"} 1", "x 1 z", "# TYPE x", "x +"]
+        {
             let text = format!("{bad}\nup 1\n");
             let got: Vec<_> = parse(&text).collect();
             assert!(got.len() == 2 && got[0].is_err() && got[1].is_ok(), "{bad}: {got:?}");

@@ -205,7 +205,8 @@ prop_compose! {
 }
 prop_compose! {
     fn sample()(value in any::<f64>(), time_ms in any::<i64>()) -> Sample {
-        Sample { value, time_ms }
+        // The oracle takes -0 for the default and does not write it.
+        Sample { value: if value == 0.0 { 0.0 } else { value }, time_ms }
     }
 }
 prop_compose! {
@@ -315,7 +316,8 @@ fn fields(region: &Region<'_>) -> Vec<Vec<u8>> {
 fn read_span(message: &[u8]) -> crate::proto::Result<SpanMessage> {
     let s = Span::new(message)?;
     let mut dropped = crate::proto::Fields::new(s.dropped.bytes());
-    let status = (s.status != 0 || !s.status_message.is_empty()).then(|| Status { message: s.status_message.into(), code: s.status as i32 });
+    let status =
+        (s.status != 0 || !s.status_message.is_empty()).then(|| Status { message: s.status_message.into(), code: s.status as i32 });
     Ok(SpanMessage {
         trace_id: s.trace_id.into(),
         span_id: s.span_id.into(),

@@ -158,11 +158,18 @@ impl<'s> Entries<'s> {
         let pairs = self.metadata.pairs + stream.about.pairs;
         let size = self.metadata.pending().len() + stream.about.out.len();
         if size > METADATA_BYTES {
-            let text = move || format!("stream '{}' has structured metadata too large: '{size}' bytes, limit: '{METADATA_BYTES}' bytes", quoted(stream.shown));
+            let text = move || {
+                format!(
+                    "stream '{}' has structured metadata too large: '{size}' bytes, limit: '{METADATA_BYTES}' bytes",
+                    quoted(stream.shown)
+                )
+            };
             return Some(("structured_metadata_too_large", Box::new(text)));
         }
         if pairs > METADATA_PAIRS {
-            let text = move || format!("stream '{}' has too many structured metadata labels: '{pairs}', limit: '{METADATA_PAIRS}'", quoted(stream.shown));
+            let text = move || {
+                format!("stream '{}' has too many structured metadata labels: '{pairs}', limit: '{METADATA_PAIRS}'", quoted(stream.shown))
+            };
             return Some(("structured_metadata_too_many", Box::new(text)));
         }
         None

@@ -51,7 +51,12 @@ impl Push {
         }
         let shown = text(s.labels);
         let raw = hash128_seeded(s.labels, u64::from(self.id));
-        let mut stream = Stream { series: entries.series(raw, || new_labels(s.labels, options))?, shown: &shown, hint: Hint::default(), about: Metadata::default() };
+        let mut stream = Stream {
+            series: entries.series(raw, || new_labels(s.labels, options))?,
+            shown: &shown,
+            hint: Hint::default(),
+            about: Metadata::default(),
+        };
         if stream.series.is_ok() {
             wire::loki::labels::parse(&shown, |n, v| {
                 stream.hint.see(n, v);

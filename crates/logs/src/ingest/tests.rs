@@ -109,7 +109,11 @@ fn a_push_becomes_rows() {
         PushStream {
             labels: &[("app", "shop"), ("env", "prod")],
             entries: &[
-                PushEntry { time_ns: NOW - 5, line: "a line that is longer than an inlined view", metadata: &[("trace_id", "ab"), ("user", "한")] },
+                PushEntry {
+                    time_ns: NOW - 5,
+                    line: "a line that is longer than an inlined view",
+                    metadata: &[("trace_id", "ab"), ("user", "한")],
+                },
                 entry(-5, "level=warn x"),
                 PushEntry { time_ns: NOW, line: "", metadata: &[("detected_level", "ERR")] },
             ],
@@ -137,7 +141,10 @@ fn a_push_becomes_rows() {
 #[test]
 fn what_cannot_be_kept_is_refused_and_the_rest_is_kept() {
     let streams = [
-        PushStream { labels: &[("a", "b")], entries: &[entry(600_000_000_001, "future"), entry(600_000_000_000, "last"), entry(0, "123456789")] },
+        PushStream {
+            labels: &[("a", "b")],
+            entries: &[entry(600_000_000_001, "future"), entry(600_000_000_000, "last"), entry(0, "123456789")],
+        },
         PushStream { labels: &[], entries: &[entry(0, "x"), entry(0, "y")] },
         PushStream { labels: &[("a", "b")], entries: &[entry(0, "12345678")] },
         PushStream { labels: &[("a", "b"), ("a", "c")], entries: &[entry(0, "z")] },
@@ -158,7 +165,10 @@ fn what_cannot_be_kept_is_refused_and_the_rest_is_kept() {
     assert_eq!(refusals(&got), want);
     assert_eq!(got.labels.len(), 1, "a stream without entries, or that is refused, is not registered");
     assert_eq!(got.refusals[0].message, "entry for stream '{a=\"b\"}' has timestamp too new: 2023-11-14T22:23:20Z");
-    assert_eq!(got.refusals[1].message, "max entry size '8' bytes exceeded for stream '{a=\"b\"}' while adding an entry with length '9' bytes");
+    assert_eq!(
+        got.refusals[1].message,
+        "max entry size '8' bytes exceeded for stream '{a=\"b\"}' while adding an entry with length '9' bytes"
+    );
     assert_eq!((got.refusals[0].bytes, got.refusals[0].time_ns), (6, Some(NOW + 600_000_000_001)));
     assert!(got.refusals[5].message.starts_with("Error parsing labels '{no-name=\"b\"}' with error: "), "{}", got.refusals[5].message);
 }
@@ -239,7 +249,8 @@ fn otlp_records_are_mapped() {
         attributes: &[("http.method", Value::Str("GET")), ("1st", Value::Double(0.5)), ("m", Value::Map(&map)), ("b", Value::Bool(true))],
         context: Some(([0xab; 16], [1; 8])),
     };
-    let warned = RecordFields { severity_text: "Warn", body: Value::Map(&map), attributes: &[], context: None, time_ns: 0, ..record.clone() };
+    let warned =
+        RecordFields { severity_text: "Warn", body: Value::Map(&map), attributes: &[], context: None, time_ns: 0, ..record.clone() };
     let resource = [("service.name", Value::Str("shop")), ("k8s.pod.name", Value::Str("p-1")), ("host.name", Value::Str("h"))];
     let body = wire::otlp::logs(&resource, ("lib", "1.0"), &[record, warned]);
     let got = plain(OTLP_PROTOBUF, &body).unwrap();
@@ -287,7 +298,10 @@ fn headers_choose_the_codec() {
 fn sample_bodies() -> Vec<(u16, Vec<u8>)> {
     let streams = [PushStream {
         labels: &[("a", "b"), ("level", "x")],
-        entries: &[PushEntry { time_ns: NOW, line: "a line of some length", metadata: &[("k", "v"), ("severity_number", "9")] }, entry(1, "{}")],
+        entries: &[
+            PushEntry { time_ns: NOW, line: "a line of some length", metadata: &[("k", "v"), ("severity_number", "9")] },
+            entry(1, "{}"),
+        ],
     }];
     let record = RecordFields {
         time_ns: NOW as u64,

@@ -53,7 +53,10 @@ pub fn labels(s: &Series<'_>, options: &Options) -> std::result::Result<Labels, 
             return Err(bad("label_name_too_long", format!("a label name of {} bytes, limit {}", name.len(), options.label_name_bytes)));
         }
         if value.len() as u64 > options.label_value_bytes {
-            return Err(bad("label_value_too_long", format!("a label value of {} bytes, limit {}", value.len(), options.label_value_bytes)));
+            return Err(bad(
+                "label_value_too_long",
+                format!("a label value of {} bytes, limit {}", value.len(), options.label_value_bytes),
+            ));
         }
         if names.contains(&name) {
             return Err(bad("duplicate_label_names", format!("label name {name:?} is not unique")));

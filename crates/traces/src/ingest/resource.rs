@@ -56,12 +56,8 @@ pub fn labels(resource: &Resource<'_>, scope: &Scope<'_>, options: &Options) -> 
     add(&mut found, RESOURCE, resource.bytes());
     let scope = scope.parts().map_err(malformed)?;
     add(&mut found, SCOPE_ATTRIBUTES, scope.attributes.bytes());
-    let plain = [
-        (RESOURCE_SCHEMA, resource_schema),
-        (SCOPE_NAME, scope.name),
-        (SCOPE_VERSION, scope.version),
-        (SCOPE_SCHEMA, scope_schema),
-    ];
+    let plain =
+        [(RESOURCE_SCHEMA, resource_schema), (SCOPE_NAME, scope.name), (SCOPE_VERSION, scope.version), (SCOPE_SCHEMA, scope_schema)];
     let mut builder = LabelsBuilder::default();
     for (name, value) in plain {
         builder.push(name, &text(value));

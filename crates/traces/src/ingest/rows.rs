@@ -142,13 +142,24 @@ impl<'s> Spans<'s> {
             return Some(("invalid_trace_id", format!("trace id {:?} is not 16 bytes, not all of them 0", shown(s.trace_id))));
         }
         if bad_id(s.span_id, 8) {
-            return Some(("invalid_span_id", format!("span id {:?} of trace {} is not 8 bytes, not all of them 0", shown(s.span_id), shown(s.trace_id))));
+            return Some((
+                "invalid_span_id",
+                format!("span id {:?} of trace {} is not 8 bytes, not all of them 0", shown(s.span_id), shown(s.trace_id)),
+            ));
         }
         if !s.parent_id.is_empty() && s.parent_id.len() != 8 {
-            return Some(("invalid_parent_id", format!("parent span id {:?} of trace {} is not 8 bytes", shown(s.parent_id), shown(s.trace_id))));
+            return Some((
+                "invalid_parent_id",
+                format!("parent span id {:?} of trace {} is not 8 bytes", shown(s.parent_id), shown(s.trace_id)),
+            ));
         }
         if start_ns > self.latest_ns {
-            let text = format!("span {} of trace {} starts at {}, too far in the future", shown(s.span_id), shown(s.trace_id), format_rfc3339(start_ns));
+            let text = format!(
+                "span {} of trace {} starts at {}, too far in the future",
+                shown(s.span_id),
+                shown(s.trace_id),
+                format_rfc3339(start_ns)
+            );
             return Some(("too_far_in_future", text));
         }
         None

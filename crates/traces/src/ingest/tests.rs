@@ -89,11 +89,15 @@ fn i64s(b: &RecordBatch, column: &str) -> Vec<i64> {
 
 #[test]
 fn a_trace_becomes_rows() {
-    let root = SpanFields { span_id: [2; 8], parent_id: None, kind: 1, status: 0, status_message: "", attributes: &[], events: &[], ..span() };
+    let root =
+        SpanFields { span_id: [2; 8], parent_id: None, kind: 1, status: 0, status_message: "", attributes: &[], events: &[], ..span() };
     let body = wire::otlp::traces(&RESOURCE, ("lib", "1"), &[span(), root]);
     let got = decode(OTLP_PROTOBUF, &body).unwrap();
     assert_eq!(got.labels.len(), 1);
-    assert_eq!(got.labels[0].to_string(), r#"{resource.process.pid:int="5", resource.service.name="shop", scope.name="lib", scope.version="1"}"#);
+    assert_eq!(
+        got.labels[0].to_string(),
+        r#"{resource.process.pid:int="5", resource.service.name="shop", scope.name="lib", scope.version="1"}"#
+    );
     let b = &got.batches[0];
     assert_eq!(b.schema(), crate::SPEC.schema());
     assert_eq!(b["trace_id"].as_fixed_size_binary().value(0), [0xab; 16]);
@@ -170,7 +174,13 @@ fn what_cannot_be_kept_is_refused_and_the_rest_is_kept() {
     let ever = SpanFields { start_ns: u64::MAX, ..span() };
     let backwards = SpanFields { end_ns: 0, ..span() };
     let mut body = wire::otlp::traces(&RESOURCE, ("lib", "1"), &[late, ever, backwards]);
-    for ids in [(vec![], vec![1; 8], vec![]), (vec![0; 16], vec![1; 8], vec![]), (vec![1; 16], vec![1; 7], vec![]), (vec![1; 16], vec![0; 8], vec![]), (vec![1; 16], vec![1; 8], vec![1; 3])] {
+    for ids in [
+        (vec![], vec![1; 8], vec![]),
+        (vec![0; 16], vec![1; 8], vec![]),
+        (vec![1; 16], vec![1; 7], vec![]),
+        (vec![1; 16], vec![0; 8], vec![]),
+        (vec![1; 16], vec![1; 8], vec![1; 3]),
+    ] {
         body.extend(raw(|w| {
             w.bytes(span_field::TRACE_ID, &ids.0);
             w.bytes(span_field::SPAN_ID, &ids.1);

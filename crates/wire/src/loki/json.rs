@@ -40,75 +40,112 @@ macro_rules! seed {
     };
 }
 
-seed!(Push, deserialize_map, "an object with \"streams\"", fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
-    while let Some(key) = map.next_key::<Cow<'_, str>>()? {
-        if key == "streams" {
-            map.next_value_seed(StreamList(self.0))?;
-        } else {
-            map.next_value::<IgnoredAny>()?;
-        }
-    }
-    Ok(())
-});
-
-seed!(StreamList, deserialize_seq, "a list of streams", fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
-    while seq.next_element_seed(OneStream(&mut *self.0))?.is_some() {}
-    Ok(())
-});
-
-seed!(OneStream, deserialize_map, "an object with \"stream\" and \"values\"", fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
-    let mark = self.0.begin(1);
-    while let Some(key) = map.next_key::<Cow<'_, str>>()? {
-        match &*key {
-            "stream" => {
-                let text = map.next_value_seed(LabelMap)?;
-                self.0.bytes(1, text.as_bytes());
+seed!(
+    Push,
+    deserialize_map,
+    "an object with \"streams\"",
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
+        while let Some(key) = map.next_key::<Cow<'_, str>>()? {
+            if key == "streams" {
+                map.next_value_seed(StreamList(self.0))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
             }
-            "values" => map.next_value_seed(Values(&mut *self.0))?,
-            _ => _ = map.next_value::<IgnoredAny>()?,
         }
+        Ok(())
     }
-    self.0.end(mark);
-    Ok(())
-});
+);
 
-seed!(Values, deserialize_seq, "a list of entries", fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
-    while seq.next_element_seed(OneEntry(&mut *self.0))?.is_some() {}
-    Ok(())
-});
-
-seed!(OneEntry, deserialize_seq, "an entry: [\"<nanoseconds>\", \"line\"] or the same with an object of metadata", fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
-    let mark = self.0.begin(2);
-    let time = seq.next_element::<Cow<'_, str>>()?.ok_or_else(|| de::Error::custom("an entry has no time"))?;
-    let ns: i64 = time.parse().map_err(|_| de::Error::custom(format_args!("time {:?} is not a number of nanoseconds", crate::encoding::shorten(&time))))?;
-    self.0.message(1, |w| {
-        w.varint(1, ns.div_euclid(1_000_000_000) as u64);
-        w.varint(2, ns.rem_euclid(1_000_000_000) as u64);
-    });
-    seq.next_element_seed(Line(&mut *self.0))?.ok_or_else(|| de::Error::custom("an entry has no line"))?;
-    seq.next_element_seed(Metadata(&mut *self.0))?;
-    if seq.next_element::<IgnoredAny>()?.is_some() {
-        return Err(de::Error::custom("an entry has more than three elements"));
+seed!(
+    StreamList,
+    deserialize_seq,
+    "a list of streams",
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
+        while seq.next_element_seed(OneStream(&mut *self.0))?.is_some() {}
+        Ok(())
     }
-    self.0.end(mark);
-    Ok(())
-});
+);
+
+seed!(
+    OneStream,
+    deserialize_map,
+    "an object with \"stream\" and \"values\"",
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
+        let mark = self.0.begin(1);
+        while let Some(key) = map.next_key::<Cow<'_, str>>()? {
+            match &*key {
+                "stream" => {
+                    let text = map.next_value_seed(LabelMap)?;
+                    self.0.bytes(1, text.as_bytes());
+                }
+                "values" => map.next_value_seed(Values(&mut *self.0))?,
+                _ => _ = map.next_value::<IgnoredAny>()?,
+            }
+        }
+        self.0.end(mark);
+        Ok(())
+    }
+);
+
+seed!(
+    Values,
+    deserialize_seq,
+    "a list of entries",
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
+        while seq.next_element_seed(OneEntry(&mut *self.0))?.is_some() {}
+        Ok(())
+    }
+);
+
+seed!(
+    OneEntry,
+    deserialize_seq,
+    "an entry: [\"<nanoseconds>\", \"line\"] or the same with an object of metadata",
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> std::result::Result<(), A::Error> {
+        let mark = self.0.begin(2);
+        let time = seq.next_element::<Cow<'_, str>>()?.ok_or_else(|| de::Error::custom("an entry has no time"))?;
+        let ns: i64 = time
+            .parse()
+            .map_err(|_| de::Error::custom(format_args!("time {:?} is not a number of nanoseconds", crate::encoding::shorten(&time))))?;
+        self.0.message(1, |w| {
+            w.varint(1, ns.div_euclid(1_000_000_000) as u64);
+            w.varint(2, ns.rem_euclid(1_000_000_000) as u64);
+        });
+        seq.next_element_seed(Line(&mut *self.0))?.ok_or_else(|| de::Error::custom("an entry has no line"))?;
+        seq.next_element_seed(Metadata(&mut *self.0))?;
+        if seq.next_element::<IgnoredAny>()?.is_some() {
+            return Err(de::Error::custom("an entry has more than three elements"));
+        }
+        self.0.end(mark);
+        Ok(())
+    }
+);
 
 // As bytes, not text: half a surrogate pair in an escape must not cost the whole body. The codec repairs it.
-seed!(Line, deserialize_bytes, "a line", fn visit_bytes<E: de::Error>(self, line: &[u8]) -> std::result::Result<(), E> {
-    self.0.bytes(2, line);
-    Ok(())
-});
-
-seed!(Metadata, deserialize_map, "an object of structured metadata, values being strings", fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
-    while let Some((name, value)) = map.next_entry::<Cow<'_, str>, Cow<'_, str>>()? {
-        self.0.message(3, |w| {
-            w.bytes(1, name.as_bytes());
-            w.bytes(2, value.as_bytes());
-        });
+seed!(
+    Line,
+    deserialize_bytes,
+    "a line",
+    fn visit_bytes<E: de::Error>(self, line: &[u8]) -> std::result::Result<(), E> {
+        self.0.bytes(2, line);
+        Ok(())
     }
-    Ok(())
-});
+);
+
+seed!(
+    Metadata,
+    deserialize_map,
+    "an object of structured metadata, values being strings",
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<(), A::Error> {
+        while let Some((name, value)) = map.next_entry::<Cow<'_, str>, Cow<'_, str>>()? {
+            self.0.message(3, |w| {
+                w.bytes(1, name.as_bytes());
+                w.bytes(2, value.as_bytes());
+            });
+        }
+        Ok(())
+    }
+);
 
 /// Reads `{"a": "b"}` into `{a="b"}`.
 struct LabelMap;

@@ -64,9 +64,8 @@ pub static LOGS: Schema = Schema { fields: &[many("resourceLogs", 1, &RESOURCE_L
 static RESOURCE_SPANS: Schema = Schema {
     fields: &[one("resource", 1, Type::Message(&RESOURCE)), many("scopeSpans", 2, &SCOPE_SPANS), one("schemaUrl", 3, Type::Text)],
 };
-static RESOURCE_LOGS: Schema = Schema {
-    fields: &[one("resource", 1, Type::Message(&RESOURCE)), many("scopeLogs", 2, &SCOPE_LOGS), one("schemaUrl", 3, Type::Text)],
-};
+static RESOURCE_LOGS: Schema =
+    Schema { fields: &[one("resource", 1, Type::Message(&RESOURCE)), many("scopeLogs", 2, &SCOPE_LOGS), one("schemaUrl", 3, Type::Text)] };
 static SCOPE_SPANS: Schema =
     Schema { fields: &[one("scope", 1, Type::Message(&SCOPE)), many("spans", 2, &SPAN), one("schemaUrl", 3, Type::Text)] };
 static SCOPE_LOGS: Schema =

@@ -93,7 +93,9 @@ fn nonsense_is_refused_and_nesting_is_bounded() {
     ] {
         assert_eq!(to_protobuf(&TRACES, bad.as_bytes()).unwrap_err().kind(), base::Kind::Invalid, "{bad}");
     }
-    let nested = |n: usize| span(&format!(r#"{{"attributes":[{{"key":"k","value":{}{}}}]}}"#, r#"{"arrayValue":{"values":["#.repeat(n), "]}}".repeat(n)));
+    let nested = |n: usize| {
+        span(&format!(r#"{{"attributes":[{{"key":"k","value":{}{}}}]}}"#, r#"{"arrayValue":{"values":["#.repeat(n), "]}}".repeat(n)))
+    };
     assert!(to_protobuf(&TRACES, nested(20).as_bytes()).is_ok());
     assert!(to_protobuf(&TRACES, nested(crate::limits::VALUE_DEPTH).as_bytes()).is_err());
 }
