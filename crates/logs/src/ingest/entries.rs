@@ -39,6 +39,9 @@ pub enum Line<'a> {
     Made(String),
 }
 
+/// Why an entry is refused: reason, and the text for people, made only if it is wanted.
+type Fault<'a> = (&'static str, Box<dyn Fn() -> String + 'a>);
+
 /// The batch in the making.
 pub struct Entries<'s> {
     sink: &'s mut dyn Sink,
@@ -142,7 +145,7 @@ impl<'s> Entries<'s> {
     }
 
     /// What is wrong with an entry of a good stream: reason and text.
-    fn fault<'a>(&self, stream: &'a Stream<'_>, time_ns: i64, len: usize) -> Option<(&'static str, Box<dyn Fn() -> String + 'a>)> {
+    fn fault<'a>(&self, stream: &'a Stream<'_>, time_ns: i64, len: usize) -> Option<Fault<'a>> {
         let limit = self.options.line_bytes;
         if time_ns > self.latest_ns {
             let text = move || format!("entry for stream '{}' has timestamp too new: {}", quoted(stream.shown), format_rfc3339(time_ns));

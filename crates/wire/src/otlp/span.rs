@@ -82,10 +82,8 @@ impl<'a> Span<'a> {
                 field::ATTRIBUTES => v.bytes().map(|_| s.attributes.add(message, start, end))?,
                 field::EVENTS => v.bytes().map(|_| s.events.add(message, start, end))?,
                 field::LINKS => v.bytes().map(|_| s.links.add(message, start, end))?,
-                field::DROPPED_ATTRIBUTES | field::DROPPED_EVENTS | field::DROPPED_LINKS => {
-                    if v.varint()? != 0 {
-                        s.dropped.add(message, start, end);
-                    }
+                field::DROPPED_ATTRIBUTES | field::DROPPED_EVENTS | field::DROPPED_LINKS if v.varint()? != 0 => {
+                    s.dropped.add(message, start, end);
                 }
                 field::STATUS => s.read_status(v.bytes()?)?,
                 field::FLAGS => s.flags = v.fixed32()?,
