@@ -56,13 +56,17 @@ impl Distributor {
         match &result {
             Ok(done) => {
                 for r in &done.refusals {
-                    self.ledger.lost(&tenant, r.reason, r.bytes, r.time_ns.unwrap_or(received_ns), received_ns, &r.message);
+                    if r.reason == table::RATE_LIMITED_ENTRY {
+                        self.ledger.deferred(&tenant, r.reason, r.bytes, received_ns);
+                    } else {
+                        self.ledger.lost(&tenant, r.reason, 1, r.bytes, r.time_ns.unwrap_or(received_ns), received_ns, &r.message);
+                    }
                 }
             }
             Err(e) => match e.kind() {
                 Kind::LimitExceeded => self.ledger.deferred(&tenant, "rate_limited", size, received_ns),
                 Kind::Unavailable => self.ledger.deferred(&tenant, "unavailable", size, received_ns),
-                Kind::Invalid | Kind::Unprocessable | Kind::TooLarge => self.ledger.lost(&tenant, "undecodable_body", size, received_ns, received_ns, e.message()),
+                Kind::Invalid | Kind::Unprocessable | Kind::TooLarge => self.ledger.lost(&tenant, "undecodable_body", 1, size, received_ns, received_ns, e.message()),
                 _ => self.ledger.deferred(&tenant, "internal", size, received_ns),
             },
         }

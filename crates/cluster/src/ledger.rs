@@ -89,14 +89,15 @@ impl Ledger {
     pub fn deferred(&self, tenant: &Tenant, reason: &str, bytes: u64, now_ns: i64) {
         let mut b = self.books.lock();
         b.dirty = true;
-        note(&mut b.deferred, tenant, reason, bytes, now_ns, now_ns, "");
+        note(&mut b.deferred, (tenant, reason), 1, bytes, now_ns, now_ns, "");
     }
 
-    /// A record that can never be taken.
-    pub fn lost(&self, tenant: &Tenant, reason: &str, bytes: u64, time_ns: i64, now_ns: i64, example: &str) {
+    /// Records that can never be taken, with the time of one of them.
+    #[allow(clippy::too_many_arguments)] // one line of a ledger has that many columns
+    pub fn lost(&self, tenant: &Tenant, reason: &str, count: u64, bytes: u64, time_ns: i64, now_ns: i64, example: &str) {
         let mut b = self.books.lock();
         b.dirty = true;
-        note(&mut b.lost, tenant, reason, bytes, time_ns, now_ns, example);
+        note(&mut b.lost, (tenant, reason), count, bytes, time_ns, now_ns, example);
     }
 
     /// What it holds, with the damage found on disk since the start added to what was known before.
@@ -124,7 +125,7 @@ impl Ledger {
     }
 }
 
-fn note(book: &mut Book, tenant: &Tenant, reason: &str, bytes: u64, time_ns: i64, now_ns: i64, example: &str) {
+fn note(book: &mut Book, (tenant, reason): (&Tenant, &str), count: u64, bytes: u64, time_ns: i64, now_ns: i64, example: &str) {
     let key = (tenant.to_string(), reason.to_owned());
     if book.len() >= limits::LEDGER_ENTRIES && !book.contains_key(&key) {
         // Too many tenants: what happened longest ago makes room.
@@ -142,7 +143,7 @@ fn note(book: &mut Book, tenant: &Tenant, reason: &str, bytes: u64, time_ns: i64
         seen_ns: now_ns,
         example: String::new(),
     });
-    e.count += 1;
+    e.count += count;
     e.bytes += bytes;
     e.first_ns = e.first_ns.min(time_ns);
     e.last_ns = e.last_ns.max(time_ns);
@@ -161,8 +162,8 @@ mod tests {
         let t = Tenant::default();
         let l = open();
         l.deferred(&t, "rate_limited", 10, 5);
-        l.lost(&t, "too_far_in_future", 3, 100, 6, "entry too new");
-        l.lost(&t, "too_far_in_future", 4, 90, 7, "entry too new");
+        l.lost(&t, "too_far_in_future", 1, 3, 100, 6, "entry too new");
+        l.lost(&t, "too_far_in_future", 1, 4, 90, 7, "entry too new");
         l.save(&[]).unwrap();
         let v = open().view(&[]);
         assert_eq!((v.deferred[0].count, v.deferred[0].bytes), (1, 10));

@@ -196,15 +196,12 @@ pub(crate) fn no_content() -> Response<Body> {
     r
 }
 
-/// What is refused because a stream is over its rate: it can come later, unlike everything else that is refused.
-const RATE: &str = "per_stream_rate_limit";
-
 /// Refusals as an error: of kind `LimitExceeded` when all that is wrong is the rate, else `Invalid`. What was taken
 /// stays taken; if the whole body comes again, the rows that are there already are the same rows.
 pub(crate) fn refused(refusals: &[table::Refusal]) -> Result<()> {
     match refusals {
         [] => Ok(()),
-        r if r.iter().all(|r| r.reason == RATE) => Err(Error::new(Kind::LimitExceeded, describe(r)).retry_after(Duration::from_secs(1))),
+        r if r.iter().all(|r| r.reason == table::RATE_LIMITED_ENTRY) => Err(Error::new(Kind::LimitExceeded, describe(r)).retry_after(Duration::from_secs(1))),
         r => Err(Error::invalid(describe(r))),
     }
 }

@@ -16,6 +16,9 @@ use crate::registry::{Reader, tenant_seed};
 use crate::sorted::SeriesKey;
 use crate::spec::TableSpec;
 
+/// The reason of a refusal that is not final: the entry's series was over its rate, and may be sent again.
+pub const RATE_LIMITED_ENTRY: &str = "per_stream_rate_limit";
+
 /// What became of a body.
 #[derive(Debug, Default)]
 pub struct Ingested {
@@ -204,7 +207,7 @@ impl Sink for EngineSink<'_> {
                 self.found.late_refused.push(ordinal);
                 self.found.refusals.push(Refusal {
                     ordinal,
-                    reason: "per_stream_rate_limit",
+                    reason: RATE_LIMITED_ENTRY,
                     message: "the stream's rate limit is exceeded: send it more slowly or raise the limit".into(),
                     bytes,
                     time_ns: Some(time_ns),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_schema::DataType;
 use base::{Kind, Result};
 
 use super::Budget;
@@ -23,9 +24,20 @@ pub struct Held {
 
 impl Held {
     fn new(batch: RecordBatch, budget: &Arc<dyn Budget>) -> Result<Arc<Held>> {
-        let bytes = batch.get_array_memory_size();
+        let bytes = batch.columns().iter().map(held_bytes).sum();
         budget.reserve(bytes)?;
         Ok(Arc::new(Held { batch, bytes, budget: budget.clone() }))
+    }
+}
+
+/// Bytes of a column's own rows: batches of one page share its buffers, which must not count for each of them.
+fn held_bytes(column: &ArrayRef) -> usize {
+    let n = column.len();
+    match column.data_type() {
+        DataType::Utf8View => n * 16 + column.as_string_view().total_buffer_bytes_used(),
+        DataType::BinaryView => n * 16 + column.as_binary_view().total_buffer_bytes_used(),
+        DataType::FixedSizeBinary(width) => n * *width as usize,
+        other => n * other.primitive_width().unwrap_or(8),
     }
 }
 

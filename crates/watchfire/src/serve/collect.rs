@@ -140,10 +140,7 @@ impl Deliver for IntoStore {
     fn lost(&self, loss: &Loss) {
         let Ok(store) = self.node.store() else { return };
         let example = format!("{}: {} lines, {} bytes", loss.source, loss.lines, loss.bytes);
-        let lines = loss.lines.max(1);
-        for i in 0..lines {
-            let bytes = if i == 0 { loss.bytes } else { 0 };
-            store.ledger().lost(&Tenant::default(), loss.reason, bytes, loss.time_ns, loss.time_ns, &example);
-        }
+        let (lines, bytes) = (loss.lines.max(1), loss.bytes);
+        store.ledger().lost(&Tenant::default(), loss.reason, lines, bytes, loss.time_ns, loss.time_ns, &example);
     }
 }
