@@ -197,7 +197,10 @@ mod tests {
         push(&mut b, "d", &Value::Double(0.5));
         push(&mut b, "e", &Value::Empty);
         let got: Vec<_> = iter(&b).collect();
-        assert_eq!(got, [("a", Value::Str("x")), ("n", Value::Int(-5)), ("t", Value::Bool(true)), ("d", Value::Double(0.5)), ("e", Value::Empty)]);
+        assert_eq!(
+            got,
+            [("a", Value::Str("x")), ("n", Value::Int(-5)), ("t", Value::Bool(true)), ("d", Value::Double(0.5)), ("e", Value::Empty)]
+        );
         assert_eq!(get(&b, "n"), Some(Value::Int(-5)));
         for cut in 0..b.len() {
             let _ = iter(&b[..cut]).count();

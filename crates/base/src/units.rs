@@ -46,7 +46,15 @@ pub fn format_duration_ns(ns: i64) -> String {
     if ns < 0 {
         out.push('-');
     }
-    for (name, unit) in [("d", 86_400_000_000_000u64), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000), ("ns", 1)] {
+    for (name, unit) in [
+        ("d", 86_400_000_000_000u64),
+        ("h", 3_600_000_000_000),
+        ("m", 60_000_000_000),
+        ("s", 1_000_000_000),
+        ("ms", 1_000_000),
+        ("us", 1_000),
+        ("ns", 1),
+    ] {
         if rest >= unit {
             out.push_str(&format!("{}{name}", rest / unit));
             rest %= unit;
@@ -100,7 +108,11 @@ pub fn parse_size(text: &str) -> Result<u64> {
 pub fn format_size(bytes: u64) -> String {
     for (name, unit) in [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
         if bytes >= unit {
-            return if bytes.is_multiple_of(unit) { format!("{}{name}", bytes / unit) } else { format!("{:.1}{name}", bytes as f64 / unit as f64) };
+            return if bytes.is_multiple_of(unit) {
+                format!("{}{name}", bytes / unit)
+            } else {
+                format!("{:.1}{name}", bytes as f64 / unit as f64)
+            };
         }
     }
     format!("{bytes}B")
@@ -112,7 +124,9 @@ mod tests {
 
     #[test]
     fn durations_round_trip() {
-        for (t, ns) in [("1h30m", 5_400 * SECOND_NS), ("100ms", 100_000_000), ("30d", 30 * 86_400 * SECOND_NS), ("0s", 0), ("1.5s", 1_500_000_000)] {
+        for (t, ns) in
+            [("1h30m", 5_400 * SECOND_NS), ("100ms", 100_000_000), ("30d", 30 * 86_400 * SECOND_NS), ("0s", 0), ("1.5s", 1_500_000_000)]
+        {
             assert_eq!(parse_duration_ns(t).unwrap(), ns);
             assert_eq!(parse_duration_ns(&format_duration_ns(ns)).unwrap(), ns);
         }

@@ -66,7 +66,9 @@ impl Distributor {
             Err(e) => match e.kind() {
                 Kind::LimitExceeded => self.ledger.deferred(&tenant, "rate_limited", size, received_ns),
                 Kind::Unavailable => self.ledger.deferred(&tenant, "unavailable", size, received_ns),
-                Kind::Invalid | Kind::Unprocessable | Kind::TooLarge => self.ledger.lost(&tenant, "undecodable_body", 1, size, received_ns, received_ns, e.message()),
+                Kind::Invalid | Kind::Unprocessable | Kind::TooLarge => {
+                    self.ledger.lost(&tenant, "undecodable_body", 1, size, received_ns, received_ns, e.message())
+                }
                 _ => self.ledger.deferred(&tenant, "internal", size, received_ns),
             },
         }

@@ -110,7 +110,11 @@ impl Ledger {
                 b.dirty = true;
             }
         }
-        LedgerView { deferred: b.deferred.values().cloned().collect(), lost: b.lost.values().cloned().collect(), damaged: b.damaged.clone() }
+        LedgerView {
+            deferred: b.deferred.values().cloned().collect(),
+            lost: b.lost.values().cloned().collect(),
+            damaged: b.damaged.clone(),
+        }
     }
 
     /// Makes it durable if it has changed.

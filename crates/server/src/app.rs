@@ -201,7 +201,9 @@ pub(crate) fn no_content() -> Response<Body> {
 pub(crate) fn refused(refusals: &[table::Refusal]) -> Result<()> {
     match refusals {
         [] => Ok(()),
-        r if r.iter().all(|r| r.reason == table::RATE_LIMITED_ENTRY) => Err(Error::new(Kind::LimitExceeded, describe(r)).retry_after(Duration::from_secs(1))),
+        r if r.iter().all(|r| r.reason == table::RATE_LIMITED_ENTRY) => {
+            Err(Error::new(Kind::LimitExceeded, describe(r)).retry_after(Duration::from_secs(1)))
+        }
         r => Err(Error::invalid(describe(r))),
     }
 }

@@ -110,10 +110,19 @@ impl Catalog {
             let Some(p) = self.partitions.remove(&k) else { continue };
             let dir = keys.partition(tables[k.table].name, &k.tenant, k.day);
             n += p.blocks.len();
-            self.dead.extend(p.blocks.into_iter().map(|b| Dead { dir: dir.join(&b.meta.id), id: b.meta.id.clone(), files: vec![b.file.clone()] }));
+            self.dead.extend(p.blocks.into_iter().map(|b| Dead {
+                dir: dir.join(&b.meta.id),
+                id: b.meta.id.clone(),
+                files: vec![b.file.clone()],
+            }));
         }
         // A run whose every partition has expired goes as well.
-        let gone: Vec<String> = self.runs.iter().filter(|(_, r)| r.partitions.iter().all(|k| expired(k) || self.hides(k, &r.meta.id))).map(|(id, _)| id.clone()).collect();
+        let gone: Vec<String> = self
+            .runs
+            .iter()
+            .filter(|(_, r)| r.partitions.iter().all(|k| expired(k) || self.hides(k, &r.meta.id)))
+            .map(|(id, _)| id.clone())
+            .collect();
         n += gone.len();
         gone.iter().for_each(|id| self.bury_run(id, keys));
         n
@@ -124,7 +133,8 @@ impl Catalog {
     }
 
     fn bury_runs(&mut self, keys: &Keys) {
-        let done: Vec<String> = self.runs.iter().filter(|(id, r)| r.partitions.iter().all(|k| self.hides(k, id))).map(|(id, _)| id.clone()).collect();
+        let done: Vec<String> =
+            self.runs.iter().filter(|(id, r)| r.partitions.iter().all(|k| self.hides(k, id))).map(|(id, _)| id.clone()).collect();
         done.iter().for_each(|id| self.bury_run(id, keys));
     }
 
@@ -178,7 +188,9 @@ impl Catalog {
 
     /// Whether a run or block may still be on disk, and so must be named by whoever supersedes it.
     pub fn exists(&self, id: &str) -> bool {
-        self.runs.contains_key(id) || self.dead.iter().any(|d| d.id == id) || self.partitions.values().any(|p| p.blocks.iter().any(|b| b.meta.id == id))
+        self.runs.contains_key(id)
+            || self.dead.iter().any(|d| d.id == id)
+            || self.partitions.values().any(|p| p.blocks.iter().any(|b| b.meta.id == id))
     }
 
     /// Dead files that no scan holds, oldest first, with their ids; they stay dead until [`Catalog::buried`].
@@ -266,7 +278,10 @@ impl Opening<'_> {
                 files.insert(table, self.file(table, &self.keys.run_data(&id, &t.table), &self.keys.run_series(&id, &t.table), &t.sorted)?);
             }
             if let Some(t) = meta.tables.iter().find(|t| !self.tables.iter().any(|s| s.name == t.table)) {
-                return Err(Error::new(Kind::Unprocessable, format!("{} holds rows of table {:?}, which this build does not have", dir.display(), t.table)));
+                return Err(Error::new(
+                    Kind::Unprocessable,
+                    format!("{} holds rows of table {:?}, which this build does not have", dir.display(), t.table),
+                ));
             }
             let run = run_of(meta, files, self.tables);
             self.catalog.add_run(Arc::new(run), self.keys);

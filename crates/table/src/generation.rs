@@ -13,8 +13,8 @@ use arrow_array::{Array, RecordBatch, UInt32Array};
 use arrow_schema::DataType;
 use arrow_select::concat::concat_batches;
 use base::{Error, Result};
-use std::collections::{HashMap, HashSet};
 use parking_lot::Mutex;
+use std::collections::{HashMap, HashSet};
 
 use crate::limits;
 use crate::memory_budget::MemoryBudget;
@@ -62,7 +62,10 @@ pub struct Generation {
 impl Generation {
     /// An empty generation that begins at WAL position `from`.
     pub fn new(id: u64, from: u64, tables: &[&'static TableSpec], budget: Arc<MemoryBudget>) -> Arc<Self> {
-        let tables = tables.iter().map(|&spec| TableMem { spec, registry: Arc::default(), state: Mutex::default(), freezing: Mutex::default() }).collect();
+        let tables = tables
+            .iter()
+            .map(|&spec| TableMem { spec, registry: Arc::default(), state: Mutex::default(), freezing: Mutex::default() })
+            .collect();
         Arc::new(Generation {
             id,
             tables,
@@ -173,7 +176,8 @@ impl Generation {
         let (from, to) = (&other.tables[table].registry, &self.tables[table].registry);
         let mut map: HashMap<u32, u32> = HashMap::new();
         let old = batch.column(0).as_primitive::<UInt32Type>();
-        let new: UInt32Array = old.values().iter().map(|&n| *map.entry(n).or_insert_with(|| to.intern(None, from.key(n)))).collect::<Vec<_>>().into();
+        let new: UInt32Array =
+            old.values().iter().map(|&n| *map.entry(n).or_insert_with(|| to.intern(None, from.key(n)))).collect::<Vec<_>>().into();
         let mut columns = batch.columns().to_vec();
         columns[0] = Arc::new(new);
         RecordBatch::try_new(batch.schema(), columns).map_err(|e| Error::internal(e.to_string()))

@@ -50,7 +50,14 @@ impl Losses {
         if l.iter().any(|k| k.source == loss.source && k.reason == loss.reason && k.detail == loss.detail) {
             return;
         }
-        tracing::error!(source = loss.source, reason = loss.reason, rows = loss.rows, bytes = loss.bytes, detail = loss.detail, "rows lost");
+        tracing::error!(
+            source = loss.source,
+            reason = loss.reason,
+            rows = loss.rows,
+            bytes = loss.bytes,
+            detail = loss.detail,
+            "rows lost"
+        );
         self.count.fetch_add(1, Ordering::Relaxed);
         self.rows.fetch_add(loss.rows.unwrap_or(0), Ordering::Relaxed);
         l.push_back(loss);

@@ -84,10 +84,17 @@ impl Budget for QueryBudget {
             return Ok(());
         }
         self.release(bytes);
-        let (what, limit) = if mine > self.all.query_limit { ("one query", self.all.query_limit) } else { ("all queries together", self.all.queries_limit) };
+        let (what, limit) = if mine > self.all.query_limit {
+            ("one query", self.all.query_limit)
+        } else {
+            ("all queries together", self.all.queries_limit)
+        };
         Err(Error::new(
             Kind::Unprocessable,
-            format!("the query needs more memory than {what} may use ({}): narrow the selector or the time range, or raise memory_limit", format_size(limit as u64)),
+            format!(
+                "the query needs more memory than {what} may use ({}): narrow the selector or the time range, or raise memory_limit",
+                format_size(limit as u64)
+            ),
         ))
     }
     fn release(&self, bytes: usize) {

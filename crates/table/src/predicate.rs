@@ -43,7 +43,9 @@ impl Predicate {
     pub fn eval(&self, batch: &RecordBatch) -> Result<BooleanArray> {
         let n = batch.num_rows();
         let column = |name: &str| -> Result<&ArrayRef> {
-            batch.column_by_name(name).ok_or_else(|| Error::internal(format!("predicate reads column {name:?}, which the batch does not have")))
+            batch
+                .column_by_name(name)
+                .ok_or_else(|| Error::internal(format!("predicate reads column {name:?}, which the batch does not have")))
         };
         Ok(match self {
             Predicate::And(ps) => fold(n, true, ps, batch, |a, b| a && b)?,

@@ -16,16 +16,21 @@ use clap::Parser;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Asks the kernel not to back this process with huge pages. They round every allocation's pages up to 2 MiB: with them
-/// the peak of a log push was 289 MB, without 194 MB, at the same CPU time.
-fn no_huge_pages() {
-    // SAFETY: this prctl takes no pointers and changes nothing but the policy for pages yet to come. Where it is not
-    // known, it fails and nothing changes.
-    unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
+/// Keeps peaks of memory near what is in use. Measured on a push of 28.8 million samples: peak 259 MB as the allocator
+/// comes, 183 MB with freed pages given back after a millisecond instead of ten; on a push of logs 289 and 194 MB with
+/// and without huge pages, which round every allocation's pages up to 2 MiB. CPU time was the same in all of them.
+fn give_memory_back() {
+    const PURGE_DELAY_MS: libmimalloc_sys::mi_option_t = 15; // `mi_option_purge_delay` of mimalloc.h
+    // SAFETY: both calls take no pointers and only change a policy for pages yet to come. Where prctl does not know
+    // the option it fails, and nothing changes.
+    unsafe {
+        libmimalloc_sys::mi_option_set(PURGE_DELAY_MS, 1);
+        libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    }
 }
 
 fn main() -> ExitCode {
-    no_huge_pages();
+    give_memory_back();
     let cli = cli::Cli::parse();
     match run(cli) {
         Ok(code) => code,

@@ -42,7 +42,8 @@ impl Engine {
         let generations = self.live.read().generations.clone();
         for g in generations {
             for t in 0..self.tables.len() {
-                let min = if self.stats.pressure.load(Ordering::Relaxed) { self.settings.freeze_bytes / 8 } else { self.settings.freeze_bytes };
+                let min =
+                    if self.stats.pressure.load(Ordering::Relaxed) { self.settings.freeze_bytes / 8 } else { self.settings.freeze_bytes };
                 if g.freeze(t, min)? {
                     self.stats.freezes.fetch_add(1, Ordering::Relaxed);
                 }

@@ -58,7 +58,14 @@ impl Engine {
             }
             self.fs.create_dir_all(&dir)?;
             let names = g.tables[t].registry.clone() as Arc<dyn SeriesNames>;
-            let sorted = sorted::write_run(spec, &parts, &*names, &*self.fs, &self.keys.run_data(&id, spec.name), &self.keys.run_series(&id, spec.name))?;
+            let sorted = sorted::write_run(
+                spec,
+                &parts,
+                &*names,
+                &*self.fs,
+                &self.keys.run_data(&id, spec.name),
+                &self.keys.run_series(&id, spec.name),
+            )?;
             self.stats.doubles.fetch_add(sorted.doubles, Ordering::Relaxed);
             tables.push(RunTable { table: spec.name.into(), sorted });
         }
@@ -73,7 +80,8 @@ impl Engine {
             let table = self.tables.iter().position(|s| s.name == t.table).expect("the run was written from these tables");
             let spec = self.tables[table];
             let damage = self.losses.of_table(spec, &self.clock);
-            let file = sorted::open(spec, &self.fs, &self.keys.run_data(&id, &t.table), &self.keys.run_series(&id, &t.table), &t.sorted, damage)?;
+            let file =
+                sorted::open(spec, &self.fs, &self.keys.run_data(&id, &t.table), &self.keys.run_series(&id, &t.table), &t.sorted, damage)?;
             files.insert(table, file);
         }
         Ok(Some(run_of(meta, files, &self.tables)))

@@ -141,6 +141,8 @@ pub(super) struct EngineSink<'a> {
     pub new_body: bool,
     /// The registry in use, locked, and whether its table's entries are limited one by one.
     reading: Option<(TableId, Reader<'a>, bool)>,
+    /// The series found last.
+    last: u32,
 }
 
 impl<'a> EngineSink<'a> {
@@ -155,6 +157,7 @@ impl<'a> EngineSink<'a> {
             found: Found::default(),
             new_body: false,
             reading: None,
+            last: u32::MAX,
         }
     }
 
@@ -182,7 +185,9 @@ impl Sink for EngineSink<'_> {
 
     fn series(&mut self, table: TableId, raw: u128, labels: &mut dyn FnMut() -> Result<Labels>) -> Result<u32> {
         let raw = raw ^ self.seed;
-        if let Some(n) = self.reading(table).1.lookup(raw) {
+        let last = self.last;
+        if let Some(n) = self.reading(table).1.lookup(raw, last) {
+            self.last = n;
             return Ok(n);
         }
         self.reading = None;

@@ -37,6 +37,7 @@ use crate::spec::TableSpec;
 
 pub use ingest::{Admission, Ingested, RATE_LIMITED_ENTRY};
 pub use merge::MergeWhat;
+pub use open::WAL_TAIL_DAMAGED;
 pub use settings::{Retention, Settings};
 pub use stats::STATS;
 
@@ -167,7 +168,10 @@ impl Engine {
     }
 
     pub(crate) fn table_id(&self, spec: &TableSpec) -> Result<usize> {
-        self.tables.iter().position(|t| t.name == spec.name).ok_or_else(|| Error::internal(format!("the engine has no table {:?}", spec.name)))
+        self.tables
+            .iter()
+            .position(|t| t.name == spec.name)
+            .ok_or_else(|| Error::internal(format!("the engine has no table {:?}", spec.name)))
     }
 
     pub(crate) fn running(&self) -> Result<()> {

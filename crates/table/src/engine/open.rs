@@ -18,6 +18,9 @@ use crate::memory_budget::MemoryBudget;
 use crate::meta::Checkpoint;
 use crate::{catalog, frame, limits, meta};
 
+/// The reason of a loss that may be none: the last write before a crash is torn or damaged, nobody can know which.
+pub const WAL_TAIL_DAMAGED: &str = "wal_tail_damaged";
+
 impl Engine {
     /// Opens the data directory, or makes it, and replays the WAL. When it returns, every acknowledged row is visible.
     pub fn open(o: EngineOptions) -> Result<Arc<Engine>> {
@@ -32,7 +35,11 @@ impl Engine {
         let catalog = catalog::open(&o.fs, &keys, &o.tables, &losses, &o.clock)?;
         let checkpoint = read_checkpoint(&o, &keys, &losses)?;
         let in_runs = catalog.runs().map(|r| r.meta.wal_upto).max().unwrap_or(0).max(checkpoint.wal_upto);
-        let newest = catalog.runs().map(|r| r.meta.created_ns).chain(catalog.partitions().flat_map(|(_, b)| b.iter().map(|b| b.meta.created_ns))).max();
+        let newest = catalog
+            .runs()
+            .map(|r| r.meta.created_ns)
+            .chain(catalog.partitions().flat_map(|(_, b)| b.iter().map(|b| b.meta.created_ns)))
+            .max();
         let positions: BTreeMap<String, Vec<u8>> = checkpoint.positions.iter().filter_map(|(s, h)| Some((s.clone(), unhex(h)?))).collect();
         let s = &o.settings;
         let budget = MemoryBudget::new(s.memtable_limit, s.queries_limit, s.query_limit);
@@ -75,12 +82,16 @@ impl Engine {
             }
             Ok(())
         })?;
-        // What an earlier start reported is known; what was never surely synced was never surely acknowledged.
-        for d in recovered.damage.iter().filter(|d| !d.known && d.was_synced) {
-            self.lost(format!("wal segment {} offset {}", d.segment, d.offset), "wal_damaged", None, Some(d.bytes), match d.seq_range {
-                Some((a, b)) => format!("{}; {} requests between sequence numbers {a} and {b}", d.reason, b.saturating_sub(a).saturating_add(1)),
-                None => d.reason.clone(),
-            });
+        for d in recovered.damage.iter().filter(|d| !d.known) {
+            let mut detail = d.reason.clone();
+            if let Some((a, b)) = d.seq_range {
+                detail.push_str(&format!("; requests {a} to {b} of the log"));
+            }
+            if !d.was_synced {
+                detail.push_str("; the last write before the stop, which may not have been acknowledged");
+            }
+            let reason = if d.was_synced { "wal_damaged" } else { WAL_TAIL_DAMAGED };
+            self.lost(format!("wal segment {} offset {}", d.segment, d.offset), reason, None, Some(d.bytes), detail);
         }
         let flushed = self.live.read().generations[0].from.max(in_runs);
         if flushed > from {
@@ -95,7 +106,13 @@ impl Engine {
             let fresh = Generation::new(g.id, wal.next_seq(), &self.tables, self.budget.clone());
             self.live.write().generations = vec![fresh];
         }
-        tracing::info!(frames = recovered.frames, bytes = recovered.bytes, torn_tail_bytes = recovered.torn_tail_bytes, damage = recovered.damage.len(), "log replayed");
+        tracing::info!(
+            frames = recovered.frames,
+            bytes = recovered.bytes,
+            torn_tail_bytes = recovered.torn_tail_bytes,
+            damage = recovered.damage.len(),
+            "log replayed"
+        );
         self.committer.lock().wal = Some(wal);
         Ok(())
     }
@@ -131,7 +148,9 @@ impl Engine {
         if !self.settings.background {
             self.freeze_due()?;
         }
-        if generation.wal_bytes.load(Ordering::Acquire) >= self.settings.generation_wal_bytes || generation.rows_bytes() >= self.settings.generation_bytes {
+        if generation.wal_bytes.load(Ordering::Acquire) >= self.settings.generation_wal_bytes
+            || generation.rows_bytes() >= self.settings.generation_bytes
+        {
             self.seal()?;
             if !self.settings.background {
                 self.flush_sealed()?;
@@ -163,7 +182,16 @@ impl Engine {
     }
 
     pub(crate) fn lost(&self, source: String, reason: &str, rows: Option<u64>, bytes: Option<u64>, detail: String) {
-        self.losses.add(Loss { source, reason: reason.into(), rows, bytes, first_ns: None, last_ns: None, found_ns: self.clock.now_ns(), detail });
+        self.losses.add(Loss {
+            source,
+            reason: reason.into(),
+            rows,
+            bytes,
+            first_ns: None,
+            last_ns: None,
+            found_ns: self.clock.now_ns(),
+            detail,
+        });
     }
 }
 

@@ -97,9 +97,19 @@ mod tests {
 
     #[test]
     fn the_most_specific_retention_decides() {
-        let r = |table: Option<&str>, tenant: Option<&str>, keep_ns| Retention { table: table.map(Into::into), tenant: tenant.map(Into::into), keep_ns };
-        let s = Settings { retention: vec![r(None, None, 1), r(Some("logs"), None, 2), r(None, Some("a"), 3), r(Some("logs"), Some("a"), 4)], ..Settings::default() };
-        assert_eq!([s.keep_ns("x", "x"), s.keep_ns("logs", "x"), s.keep_ns("x", "a"), s.keep_ns("logs", "a")], [Some(1), Some(2), Some(3), Some(4)]);
+        let r = |table: Option<&str>, tenant: Option<&str>, keep_ns| Retention {
+            table: table.map(Into::into),
+            tenant: tenant.map(Into::into),
+            keep_ns,
+        };
+        let s = Settings {
+            retention: vec![r(None, None, 1), r(Some("logs"), None, 2), r(None, Some("a"), 3), r(Some("logs"), Some("a"), 4)],
+            ..Settings::default()
+        };
+        assert_eq!(
+            [s.keep_ns("x", "x"), s.keep_ns("logs", "x"), s.keep_ns("x", "a"), s.keep_ns("logs", "a")],
+            [Some(1), Some(2), Some(3), Some(4)]
+        );
         assert_eq!(Settings::default().keep_ns("x", "x"), None);
     }
 }

@@ -6,31 +6,41 @@ use base::stats::{Desc, Exposition};
 
 use super::Engine;
 
-const WAL_FRAMES: Desc = Desc::counter("watchfire_wal_frames_total", "requests", "Requests written to the log; replayed ones are not counted.");
+const WAL_FRAMES: Desc =
+    Desc::counter("watchfire_wal_frames_total", "requests", "Requests written to the log; replayed ones are not counted.");
 const WAL_BYTES: Desc = Desc::counter("watchfire_wal_bytes_total", "bytes", "Requests written to the log.");
 const WAL_SYNCS: Desc = Desc::counter("watchfire_wal_syncs_total", "syncs", "Group commits, one fsync each (P1).");
-const SYNC_FAILURES: Desc = Desc::counter("watchfire_wal_sync_failures_total", "syncs", "Group commits that failed; their writers were asked to retry (P9).");
-const WRITES_DEFERRED: Desc = Desc::counter("watchfire_writes_deferred_total", "requests", "Writes asked to come back for want of memory or disk (P7).");
+const SYNC_FAILURES: Desc =
+    Desc::counter("watchfire_wal_sync_failures_total", "syncs", "Group commits that failed; their writers were asked to retry (P9).");
+const WRITES_DEFERRED: Desc =
+    Desc::counter("watchfire_writes_deferred_total", "requests", "Writes asked to come back for want of memory or disk (P7).");
 const FREEZES: Desc = Desc::counter("watchfire_freezes_total", "parts", "Memtable heads frozen into sorted parts.");
 const FLUSHES: Desc = Desc::counter("watchfire_flushes_total", "runs", "Memtable generations flushed to runs (P4).");
 const MERGES: Desc = Desc::counter("watchfire_merges_total", "blocks", "Blocks made by merging.");
-const DOUBLES: Desc = Desc::counter("watchfire_doubles_total", "rows", "Rows that were a second copy of a stored row and were collapsed (P3).");
+const DOUBLES: Desc =
+    Desc::counter("watchfire_doubles_total", "rows", "Rows that were a second copy of a stored row and were collapsed (P3).");
 const EXPIRED: Desc = Desc::counter("watchfire_expired_total", "directories", "Runs and blocks that ended by retention.");
 const REMOVED: Desc = Desc::counter("watchfire_removed_total", "directories", "Superseded or expired directories removed from disk (P5).");
 const SCANS: Desc = Desc::counter("watchfire_scans_total", "scans", "Scans begun (P2).");
-const BACKGROUND_FAILURES: Desc = Desc::counter("watchfire_background_failures_total", "steps", "Background steps that failed and are tried again.");
-const LOSSES: Desc = Desc::counter("watchfire_losses_total", "stretches", "Stretches of stored data found damaged or unreadable; the ledger names them (P8, P9).");
+const BACKGROUND_FAILURES: Desc =
+    Desc::counter("watchfire_background_failures_total", "steps", "Background steps that failed and are tried again.");
+const LOSSES: Desc = Desc::counter(
+    "watchfire_losses_total",
+    "stretches",
+    "Stretches of stored data found damaged or unreadable; the ledger names them (P8, P9).",
+);
 const LOST_ROWS: Desc = Desc::counter("watchfire_lost_rows_total", "rows", "Rows known to be in those stretches.");
 const MEMTABLE: Desc = Desc::gauge("watchfire_memtable_bytes", "bytes", "Memory of rows not yet in runs (P10).");
 const REGISTRY: Desc = Desc::gauge("watchfire_registry_bytes", "bytes", "Memory of series names of rows not yet in runs (P10).");
 const QUERIES: Desc = Desc::gauge("watchfire_queries_bytes", "bytes", "Memory that running queries hold (P10).");
-const GENERATIONS: Desc = Desc::gauge("watchfire_generations", "generations", "Memtable generations in memory; more than two means that flushes do not keep up.");
+const GENERATIONS: Desc =
+    Desc::gauge("watchfire_generations", "generations", "Memtable generations in memory; more than two means that flushes do not keep up.");
 const RUNS: Desc = Desc::gauge("watchfire_runs", "runs", "Runs not yet merged into blocks.");
 const BLOCKS: Desc = Desc::gauge("watchfire_blocks", "blocks", "Blocks.");
 const BLOCKS_BYTES: Desc = Desc::gauge("watchfire_blocks_bytes", "bytes", "Size of blocks on disk.");
 const DEAD: Desc = Desc::gauge("watchfire_dead_directories", "directories", "Superseded directories that wait for scans to end.");
-const ROWS: Desc =
-    Desc::counter("watchfire_rows_total", "rows", "Rows made durable and visible since the start, replayed ones included.").labels(&["table"]);
+const ROWS: Desc = Desc::counter("watchfire_rows_total", "rows", "Rows made durable and visible since the start, replayed ones included.")
+    .labels(&["table"]);
 
 /// Every figure of the engine.
 pub const STATS: &[&Desc] = &[

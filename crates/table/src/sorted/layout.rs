@@ -46,6 +46,8 @@ pub struct Layout {
     pub schema: SchemaRef,
     pub parquet: Arc<SchemaDescriptor>,
     places: Vec<Place>,
+    /// For parts, which are read once by the merge that makes a block of them.
+    passing: bool,
 }
 
 /// Name of the shape column of shredded attributes, after the column's. A key of that name cannot be told from it, and
@@ -60,11 +62,15 @@ pub fn internal(e: impl std::fmt::Display) -> Error {
 impl Layout {
     /// The layout of `spec` with attributes in one column each. Refuses a key that cannot be compared as a number.
     pub fn new(spec: &'static TableSpec, with_series: bool) -> Result<Arc<Layout>> {
-        Self::shredded(spec, with_series, &[])
+        Self::make(spec, with_series, &[], true)
     }
 
     /// The same with columns for some keys of attribute columns, which are named.
     pub fn shredded(spec: &'static TableSpec, with_series: bool, keys: &[(String, Vec<KeyColumn>)]) -> Result<Arc<Layout>> {
+        Self::make(spec, with_series, keys, false)
+    }
+
+    fn make(spec: &'static TableSpec, with_series: bool, keys: &[(String, Vec<KeyColumn>)], passing: bool) -> Result<Arc<Layout>> {
         if let Order::Key(k) = spec.order {
             let ok = matches!(spec.column(k).map(|c| c.ty), Some(ColumnType::Fixed(1..=16) | ColumnType::U32 | ColumnType::I64));
             if !ok {
@@ -100,7 +106,7 @@ impl Layout {
         }
         let schema = Arc::new(Schema::new(fields));
         let parquet = Arc::new(ArrowSchemaConverter::new().convert(&schema).map_err(internal)?);
-        Ok(Arc::new(Layout { spec, rows, schema, parquet, places }))
+        Ok(Arc::new(Layout { spec, rows, schema, parquet, places, passing }))
     }
 
     /// Whether the file has a `series` column.
@@ -147,9 +153,14 @@ impl Layout {
                 Place::Plain(_) => match self.spec.columns[i - 2].ty {
                     ColumnType::U32 | ColumnType::I64 => p.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
                     ColumnType::U8 | ColumnType::Word => p.set_column_dictionary_enabled(path, true),
-                    ColumnType::Text | ColumnType::Bytes | ColumnType::Attrs => p
-                        .set_column_encoding(path.clone(), Encoding::DELTA_LENGTH_BYTE_ARRAY)
-                        .set_column_data_page_row_count_limit(path, limits::TEXT_PAGE_ROWS),
+                    ty @ (ColumnType::Text | ColumnType::Bytes | ColumnType::Attrs) => {
+                        let p = p
+                            .set_column_encoding(path.clone(), Encoding::DELTA_LENGTH_BYTE_ARRAY)
+                            .set_column_data_page_row_count_limit(path.clone(), limits::TEXT_PAGE_ROWS);
+                        // Compressing text twice on its way to a block was a third of all the CPU of a push of logs.
+                        let plain = self.passing && ty == ColumnType::Text;
+                        if plain { p.set_column_compression(path, Compression::UNCOMPRESSED) } else { p }
+                    }
                     ColumnType::Fixed(_) | ColumnType::F64 => p.set_column_encoding(path, Encoding::PLAIN),
                 },
             };

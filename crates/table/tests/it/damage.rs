@@ -32,8 +32,13 @@ fn filled(seed: u64) -> (SimFs, Clock, std::collections::BTreeSet<String>) {
 #[test]
 fn a_flipped_byte_costs_little_is_counted_and_never_lies() {
     let (fs, _, _) = filled(1);
-    let files: Vec<(PathBuf, u64)> = fs.paths().into_iter().map(|p| (p.clone(), fs.open(&p).and_then(|f| f.len()).unwrap_or(0))).filter(|(_, n)| *n > 0).collect();
-    assert!(files.iter().any(|(p, _)| p.starts_with("/data/blocks")) && files.iter().any(|(p, _)| p.starts_with("/data/runs")) && files.iter().any(|(p, _)| p.starts_with("/data/wal")));
+    let files: Vec<(PathBuf, u64)> =
+        fs.paths().into_iter().map(|p| (p.clone(), fs.open(&p).and_then(|f| f.len()).unwrap_or(0))).filter(|(_, n)| *n > 0).collect();
+    assert!(
+        files.iter().any(|(p, _)| p.starts_with("/data/blocks"))
+            && files.iter().any(|(p, _)| p.starts_with("/data/runs"))
+            && files.iter().any(|(p, _)| p.starts_with("/data/wal"))
+    );
     let mut rng = Rng(9);
     let (mut tried, mut noticed) = (0, 0);
     for (path, len) in &files {

@@ -72,7 +72,8 @@ fn live(seed: u64, steps: u64, lying: bool) -> (usize, u64) {
                     let p = e.positions("src").first().map_or(0, |(_, p)| u64::from_be_bytes(p.as_slice().try_into().unwrap()));
                     assert!(p >= model.position.0 && p <= model.position.1, "{when}: position {p} is not between {:?}", model.position);
                     model.position.0 = p;
-                    assert_eq!(e.losses(), vec![], "{when}: a crash alone damages nothing");
+                    let losses: Vec<_> = e.losses().into_iter().filter(|l| l.reason != table::WAL_TAIL_DAMAGED).collect();
+                    assert_eq!(losses, vec![], "{when}: a crash alone damages nothing that was acknowledged");
                     model.check(&e, &format!("{when} after opening"));
                     engine.insert(e)
                 }
@@ -150,11 +151,16 @@ fn acknowledged_rows_survive_every_death_of_the_disk() {
     let from: u64 = std::env::var("WATCHFIRE_SIM_FROM").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let totals: Vec<(usize, u64)> = std::thread::scope(|s| {
-        let hands: Vec<_> = (0..threads).map(|t| s.spawn(move || (from..from + seeds).filter(|n| n % threads == t).map(|n| live(n, 120, false)).collect::<Vec<_>>())).collect();
+        let hands: Vec<_> = (0..threads)
+            .map(|t| s.spawn(move || (from..from + seeds).filter(|n| n % threads == t).map(|n| live(n, 120, false)).collect::<Vec<_>>()))
+            .collect();
         hands.into_iter().flat_map(|h| h.join().expect("a seed failed, see above")).collect()
     });
     let (rows, deaths) = totals.iter().fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
-    assert!(totals.len() as u64 == seeds && rows > 100 * totals.len() && deaths > totals.len() as u64, "the simulation must do something: {rows} rows, {deaths} deaths");
+    assert!(
+        totals.len() as u64 == seeds && rows > 100 * totals.len() && deaths > totals.len() as u64,
+        "the simulation must do something: {rows} rows, {deaths} deaths"
+    );
     println!("{seeds} seeds, {rows} rows acknowledged, {deaths} deaths");
 }
 

@@ -13,8 +13,8 @@ use base::{Clock, Error, Labels, Matcher, Result, Tenant};
 use bytes::Bytes;
 use disk::SimFs;
 use table::{
-    Codec, Column, ColumnType, Engine, EngineOptions, FrameHeader, Order, Origin, Prefer, Refusal, Rows, ScanRequest, Settings, Sink, SkipFilter, TableSpec,
-    TimeRange, TimeUnit,
+    Codec, Column, ColumnType, Engine, EngineOptions, FrameHeader, Order, Origin, Prefer, Refusal, Rows, ScanRequest, Settings, Sink,
+    SkipFilter, TableSpec, TimeRange, TimeUnit,
 };
 
 pub static NOTES: TableSpec = TableSpec {
@@ -63,7 +63,13 @@ impl Codec for Lines {
             let time = number(2)?;
             let time_ns = if table == notes { time } else { time * 1_000_000 };
             if time_ns > header.received_ns + base::limits::FUTURE_NS {
-                sink.refuse(Refusal { ordinal: ordinal as u32, reason: "too_far_in_future", message: String::new(), bytes: 1, time_ns: Some(time_ns) });
+                sink.refuse(Refusal {
+                    ordinal: ordinal as u32,
+                    reason: "too_far_in_future",
+                    message: String::new(),
+                    bytes: 1,
+                    time_ns: Some(time_ns),
+                });
                 continue;
             }
             if !sink.admit(ordinal as u32, table, series, line.len() as u64, time_ns) {
@@ -107,7 +113,11 @@ impl Notes {
 
 impl Events {
     fn batch(self) -> RecordBatch {
-        let key = if self.2.is_empty() { FixedSizeBinaryArray::new_null(4, 0) } else { FixedSizeBinaryArray::try_from_iter(self.2.into_iter()).unwrap() };
+        let key = if self.2.is_empty() {
+            FixedSizeBinaryArray::new_null(4, 0)
+        } else {
+            FixedSizeBinaryArray::try_from_iter(self.2.into_iter()).unwrap()
+        };
         let c: Vec<ArrayRef> = vec![
             Arc::new(UInt32Array::from(self.0)),
             Arc::new(Int64Array::from(self.1)),
@@ -146,7 +156,14 @@ pub fn open(fs: &SimFs, clock: &Clock, settings: Settings) -> Result<Arc<Engine>
 }
 
 pub fn header(tenant: &str, clock: &Clock, origin: Option<Origin>) -> FrameHeader {
-    FrameHeader { tenant: Tenant::new(tenant).unwrap(), received_ns: clock.now_ns(), codec: LINES, options: Bytes::new(), origin, refused: vec![] }
+    FrameHeader {
+        tenant: Tenant::new(tenant).unwrap(),
+        received_ns: clock.now_ns(),
+        codec: LINES,
+        options: Bytes::new(),
+        origin,
+        refused: vec![],
+    }
 }
 
 /// Identity to value, of both tables. A note's value is 0, an event's its weight.
@@ -176,7 +193,8 @@ pub fn read(engine: &dyn Rows, tenant: &str, matchers: Vec<Matcher>) -> Result<S
     let s = engine.scan(&q)?;
     for b in s.batches {
         let b = b?;
-        let (series, time, text) = (b.column(0).as_primitive::<UInt32Type>(), b.column(1).as_primitive::<Int64Type>(), b.column(3).as_string_view());
+        let (series, time, text) =
+            (b.column(0).as_primitive::<UInt32Type>(), b.column(1).as_primitive::<Int64Type>(), b.column(3).as_string_view());
         for i in 0..b.num_rows() {
             let name = s.series[series.value(i) as usize].get("name").unwrap_or("");
             add(format!("{tenant} N {name} {} {}", time.value(i), text.value(i)), 0)?;
@@ -185,7 +203,8 @@ pub fn read(engine: &dyn Rows, tenant: &str, matchers: Vec<Matcher>) -> Result<S
     let s = engine.scan(&ScanRequest::new(&EVENTS, t, matchers, TimeRange::ALL))?;
     for b in s.batches {
         let b = b?;
-        let (key, n, w) = (b.column(2).as_fixed_size_binary(), b.column(3).as_primitive::<Int64Type>(), b.column(4).as_primitive::<Float64Type>());
+        let (key, n, w) =
+            (b.column(2).as_fixed_size_binary(), b.column(3).as_primitive::<Int64Type>(), b.column(4).as_primitive::<Float64Type>());
         for i in 0..b.num_rows() {
             let k = u32::from_be_bytes(key.value(i).try_into().unwrap());
             add(format!("{tenant} E {k} {}", n.value(i)), (w.value(i) * 8.0) as i64)?;
