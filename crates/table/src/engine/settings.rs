@@ -51,15 +51,15 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            freeze_bytes: 12 << 20,
+            freeze_bytes: 10 << 20,
             generation_wal_bytes: 48 << 20,
-            generation_bytes: 36 << 20,
+            generation_bytes: 32 << 20,
             generation_age: Duration::from_secs(30 * 60),
-            memtable_limit: 72 << 20,
+            memtable_limit: 64 << 20,
             registry_limit: 1 << 30,
             queries_limit: 1 << 30,
             query_limit: 512 << 20,
-            merge_runs: 8,
+            merge_runs: 6,
             merge_age: Duration::from_secs(3600),
             retention: vec![],
             min_free_bytes: 32 << 20,
@@ -75,7 +75,7 @@ impl Settings {
     /// may have half; what sorting and merging need at a time comes out of the last quarter.
     pub fn with_memory_limit(mut self, bytes: usize) -> Self {
         // More memory for rows would only make the replay after a crash longer.
-        self.memtable_limit = (bytes / 4).clamp(16 << 20, 72 << 20);
+        self.memtable_limit = (bytes / 4).clamp(16 << 20, 64 << 20);
         self.generation_bytes = self.memtable_limit / 2;
         self.freeze_bytes = self.memtable_limit / 6;
         self.registry_limit = bytes / 4;

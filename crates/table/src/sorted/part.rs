@@ -11,6 +11,7 @@ use super::checked::Store;
 use super::data::DataFile;
 use super::layout::{Layout, internal};
 use super::order::order;
+use super::piece::held_bytes;
 use super::writer::{RowWriter, partitions};
 use super::{Partition, SeriesNames};
 use crate::spec::{Order, TableSpec};
@@ -57,17 +58,17 @@ impl Part {
 pub fn freeze(spec: &'static TableSpec, batches: &[RecordBatch], names: &dyn SeriesNames) -> Result<Part> {
     let layout = Layout::new(spec, matches!(spec.order, Order::Key(_)))?;
     let sorted = order(spec, batches, names)?;
-    let mut writer = RowWriter::new(layout.clone(), Vec::new())?;
+    // Room for the rows as they are: what encoding saves is never touched, and growing would copy.
+    let room = sorted.all.columns().iter().map(|c| held_bytes(c)).sum::<usize>();
+    let mut writer = RowWriter::new(layout.clone(), Vec::with_capacity(room))?;
     for g in &sorted.groups {
         for start in g.range.clone().step_by(CHUNK) {
             writer.write(&g.tenant, g.slice, &sorted.batch(start..g.range.end.min(start + CHUNK))?)?;
         }
     }
     let done = writer.finish()?;
-    let mut sink = done.sink;
-    sink.shrink_to_fit();
     let partitions = partitions(&layout, &done.directory);
-    let store = Store::Memory(Bytes::from(sink));
+    let store = Store::Memory(Bytes::from(done.sink));
     let data = DataFile::of_part(store, done.metadata, layout, done.directory, PathBuf::from("memory")).map_err(internal)?;
     Ok(Part { rows: sorted.rows.len() as u64, doubles: sorted.doubles, series: sorted.series, partitions, data: Arc::new(data) })
 }

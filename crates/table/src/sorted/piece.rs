@@ -31,7 +31,7 @@ impl Held {
 }
 
 /// Bytes of a column's own rows: batches of one page share its buffers, which must not count for each of them.
-fn held_bytes(column: &ArrayRef) -> usize {
+pub fn held_bytes(column: &ArrayRef) -> usize {
     let n = column.len();
     match column.data_type() {
         DataType::Utf8View => n * 16 + column.as_string_view().total_buffer_bytes_used(),
