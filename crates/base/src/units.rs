@@ -98,7 +98,7 @@ pub fn parse_size(text: &str) -> Result<u64> {
         _ => return Err(err()),
     };
     let bytes = number * unit;
-    if !bytes.is_finite() || bytes < 0.0 || bytes > 1e18 {
+    if !(0.0..=1e18).contains(&bytes) {
         return Err(err());
     }
     Ok(bytes as u64)

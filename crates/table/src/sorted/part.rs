@@ -59,7 +59,7 @@ pub fn freeze(spec: &'static TableSpec, batches: &[RecordBatch], names: &dyn Ser
     let layout = Layout::new(spec, matches!(spec.order, Order::Key(_)))?;
     let sorted = order(spec, batches, names)?;
     // Room for the rows as they are: what encoding saves is never touched, and growing would copy.
-    let room = sorted.all.columns().iter().map(|c| held_bytes(c)).sum::<usize>();
+    let room = sorted.all.columns().iter().map(held_bytes).sum::<usize>();
     let mut writer = RowWriter::new(layout.clone(), Vec::with_capacity(room))?;
     for g in &sorted.groups {
         for start in g.range.clone().step_by(CHUNK) {
