@@ -147,7 +147,7 @@ fn one_step(e: &Engine, rng: &mut Rng, clock: &Clock, model: &mut Model, when: &
 
 #[test]
 fn acknowledged_rows_survive_every_death_of_the_disk() {
-    let seeds: u64 = std::env::var("WATCHFIRE_SIM_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(300);
+    let seeds: u64 = std::env::var("WATCHFIRE_SIM_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(200);
     let from: u64 = std::env::var("WATCHFIRE_SIM_FROM").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let totals: Vec<(usize, u64)> = std::thread::scope(|s| {
