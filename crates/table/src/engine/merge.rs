@@ -178,8 +178,8 @@ impl Engine {
         kept > i64::MIN && (key.day + 1).saturating_mul(spec.unit.day()) <= kept
     }
 
-    /// Retention must not believe a clock that has jumped ahead: it counts from the newest row's receipt, or from the
-    /// clock if that is earlier.
+    /// Retention counts from the clock, but at most two days past the newest receipt: a server that starts with a clock far
+    /// ahead expires nothing until it has taken rows. It does believe a clock that jumps while rows come in.
     fn retention_now_ns(&self) -> i64 {
         let newest = self.newest_ns.load(Ordering::Relaxed) as i64;
         if newest == 0 { self.clock.now_ns() } else { self.clock.now_ns().min(newest.saturating_add(2 * 86_400 * base::units::SECOND_NS)) }
