@@ -7,6 +7,7 @@ mod bucket;
 mod distributor;
 mod ledger;
 mod limits;
+pub mod transport;
 
 pub use distributor::{Distributor, Limits, Rate};
 pub use ledger::{Entry, Ledger, LedgerView};
