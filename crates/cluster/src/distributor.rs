@@ -9,6 +9,7 @@ use base::{Error, Kind, Result, Tenant};
 use bytes::Bytes;
 use table::{Admission, Engine, FrameHeader, Ingested, TableSpec};
 
+use crate::Cluster;
 use crate::bucket::Buckets;
 use crate::ledger::Ledger;
 use crate::limits;
@@ -34,6 +35,7 @@ pub struct Limits {
 /// Limits, storage and ledger of one node.
 pub struct Distributor {
     engine: Arc<Engine>,
+    cluster: Option<Arc<Cluster>>,
     limits: BTreeMap<String, Limits>,
     tenants: Buckets<(Tenant, &'static str)>,
     streams: Buckets<u128>,
@@ -43,7 +45,25 @@ pub struct Distributor {
 impl Distributor {
     /// Limits are by table name.
     pub fn new(engine: Arc<Engine>, limits: BTreeMap<String, Limits>, ledger: Arc<Ledger>) -> Self {
-        Distributor { engine, limits, tenants: Buckets::new(limits::BUCKETS), streams: Buckets::new(limits::BUCKETS), ledger }
+        Distributor {
+            engine,
+            cluster: None,
+            limits,
+            tenants: Buckets::new(limits::BUCKETS),
+            streams: Buckets::new(limits::BUCKETS),
+            ledger,
+        }
+    }
+
+    /// Keeps what it is given on as many nodes as the cluster promises.
+    pub fn in_cluster(mut self, cluster: Arc<Cluster>) -> Self {
+        self.cluster = Some(cluster);
+        self
+    }
+
+    /// The cluster it is in.
+    pub fn cluster(&self) -> Option<&Arc<Cluster>> {
+        self.cluster.as_ref()
     }
 
     /// Stores a body; see [`Engine::ingest`]. A body over its tenant's rate is deferred as a whole.
@@ -52,7 +72,10 @@ impl Distributor {
         let received_ns = header.received_ns;
         let size = body.len() as u64;
         let admission = PerBody { distributor: self, now_ns: received_ns };
-        let result = self.engine.ingest(header, body, Some(&admission));
+        let result = match &self.cluster {
+            Some(c) => c.write(header, body, Some(&admission)),
+            None => self.engine.ingest(header, body, Some(&admission)),
+        };
         match &result {
             Ok(done) => {
                 for r in &done.refusals {

@@ -23,7 +23,9 @@ mod scan;
 pub mod sorted;
 mod spec;
 
-pub use engine::{Admission, Engine, EngineOptions, Ingested, MergeWhat, RATE_LIMITED_ENTRY, Retention, STATS, Settings, WAL_TAIL_DAMAGED};
+pub use engine::{
+    Admission, Engine, EngineOptions, Ingested, MergeWhat, Prepared, RATE_LIMITED_ENTRY, Retention, STATS, Settings, WAL_TAIL_DAMAGED,
+};
 pub use ingest::{Codec, FrameHeader, Origin, Refusal, Sink, TableId};
 pub use keys::Keys;
 pub use loss::{Loss, Losses};

@@ -8,7 +8,7 @@ pub mod local;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use base::{Error, Kind, Result};
@@ -62,6 +62,8 @@ pub enum Method {
     Hello,
     /// Keep a copy of this body. Bytes for bytes; the answer comes after it is fsynced.
     Append,
+    /// You are the only one that keeps the rows of a copy: bear the alone mark. Bytes for bytes.
+    Alone,
     /// Unmerged rows. Bytes for a stream.
     Scan,
     /// Label sets of unmerged rows. Bytes for bytes.
@@ -70,13 +72,14 @@ pub enum Method {
 
 impl Method {
     /// All of them.
-    pub const ALL: [Method; 4] = [Method::Hello, Method::Append, Method::Scan, Method::Series];
+    pub const ALL: [Method; 5] = [Method::Hello, Method::Append, Method::Alone, Method::Scan, Method::Series];
 
     /// Its name in paths and figures.
     pub fn name(self) -> &'static str {
         match self {
             Method::Hello => "hello",
             Method::Append => "append",
+            Method::Alone => "alone",
             Method::Scan => "scan",
             Method::Series => "series",
         }
@@ -106,10 +109,7 @@ impl<T: Send + 'static> Answers<T> {
     }
     /// The next answer, or none within `wait`.
     pub fn next(&self, wait: Duration) -> Option<(T, Result<Bytes>)> {
-        match self.receiver.recv_timeout(wait) {
-            Ok(a) => Some(a),
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => None,
-        }
+        self.receiver.recv_timeout(wait).ok()
     }
 }
 
@@ -126,8 +126,8 @@ impl Answer {
 /// Messages of a stream, in order. It ends with `None`; after an error nothing follows. Dropping it tells the other side to stop.
 pub type Messages = Box<dyn Iterator<Item = Result<Bytes>> + Send>;
 
-/// Carries calls to other nodes. Errors of kind `Unavailable` or `Timeout` are the transport's own (nobody there, too
-/// late); the other side's errors come with their kind and message.
+/// Carries calls to other nodes. The other side's errors come with their kind, message and retry hint. The transport's own are
+/// [`unreachable`] (nobody there, connection lost; no retry hint) and of kind `Timeout` (too late).
 pub trait Transport: Send + Sync + 'static {
     /// Sends a request to the node at `address` and gives what came of it to `answer`, at the latest after `deadline`. Does not
     /// block.
@@ -148,6 +148,11 @@ pub trait Service: Send + Sync + 'static {
 
 /// A service that may come later than the listener it is behind.
 pub type LateService = Arc<std::sync::OnceLock<Arc<dyn Service>>>;
+
+/// Whether an error is the transport's own: the node is not there, or too late.
+pub fn is_unreachable(e: &Error) -> bool {
+    e.kind() == Kind::Timeout || e.kind() == Kind::Unavailable && e.retry_hint().is_none()
+}
 
 /// The error for a node that is not there.
 pub fn unreachable(address: &str, why: impl fmt::Display) -> Error {

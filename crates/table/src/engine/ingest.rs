@@ -20,7 +20,7 @@ use crate::spec::TableSpec;
 pub const RATE_LIMITED_ENTRY: &str = "per_stream_rate_limit";
 
 /// What became of a body.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Ingested {
     /// Rows stored, durable and visible.
     pub rows: u64,
@@ -41,10 +41,52 @@ pub trait Admission: Send + Sync {
     fn body(&self, tenant: &Tenant, table: Option<&'static TableSpec>, rows: u64, bytes: u64) -> Result<()>;
 }
 
+/// A body that was decoded and admitted, and is not stored yet.
+pub struct Prepared {
+    header: FrameHeader,
+    body: Bytes,
+    rows: Vec<Rows>,
+    generation: Arc<Generation>,
+    done: Ingested,
+}
+
+impl Prepared {
+    /// Whether there is nothing to store.
+    pub fn is_empty(&self) -> bool {
+        self.done.rows == 0 && self.header.origin.is_none()
+    }
+    /// What becomes of the body once it is stored.
+    pub fn done(&self) -> &Ingested {
+        &self.done
+    }
+    /// A number that is the same for all bodies of one tenant and kind: whoever places copies keeps them together by it.
+    pub fn placement(&self) -> u64 {
+        base::hash::hash64(format!("{}/{}", self.header.tenant, self.header.codec).as_bytes())
+    }
+    /// The body and its header as another node takes them ([`Engine::ingest_copy`]): it arrives at the same rows. Where the
+    /// body came from stays here: a source's position is of use only on its own node.
+    pub fn copy(&self) -> Bytes {
+        let header = frame::encode(&FrameHeader { origin: None, ..self.header.clone() });
+        [&header[..], &self.body].concat().into()
+    }
+}
+
 impl Engine {
     /// Stores a received body. When it returns `Ok`, every row that is not among the refusals is fsynced and visible. An
     /// error stores nothing: `Invalid` can never succeed, `LimitExceeded` and `Unavailable` can later.
-    pub fn ingest(&self, mut header: FrameHeader, body: Bytes, admission: Option<&dyn Admission>) -> Result<Ingested> {
+    pub fn ingest(&self, header: FrameHeader, body: Bytes, admission: Option<&dyn Admission>) -> Result<Ingested> {
+        let prepared = self.prepare(header, body, admission)?;
+        if prepared.is_empty() { Ok(prepared.done) } else { self.store(prepared) }
+    }
+
+    /// Stores what another node prepared ([`Prepared::copy`]); returns the rows.
+    pub fn ingest_copy(&self, copy: &Bytes) -> Result<u64> {
+        let (header, body) = frame::decode(copy)?;
+        self.ingest(header, body, None).map(|done| done.rows)
+    }
+
+    /// The first half of [`Engine::ingest`]: decodes and asks limits. Stores nothing.
+    pub fn prepare(&self, mut header: FrameHeader, body: Bytes, admission: Option<&dyn Admission>) -> Result<Prepared> {
         self.running()?;
         let codec = self.codecs.get(&header.codec).ok_or_else(|| Error::internal(format!("no codec {}", header.codec)))?;
         let generation = self.current();
@@ -55,12 +97,15 @@ impl Engine {
         let count: u64 = rows.iter().map(|r| r.batch.num_rows() as u64).sum();
         if let Some(a) = admission {
             a.body(&header.tenant, first_table.map(|t| self.tables[t.0 as usize]), count, bytes)?;
+            header.refused = late_refused;
         }
-        let done = Ingested { rows: count, bytes, refusals };
-        if count == 0 && header.origin.is_none() {
-            return Ok(done);
-        }
-        header.refused = late_refused;
+        Ok(Prepared { header, body, rows, generation, done: Ingested { rows: count, bytes, refusals } })
+    }
+
+    /// The second half: makes it durable and visible.
+    pub fn store(&self, prepared: Prepared) -> Result<Ingested> {
+        self.running()?;
+        let Prepared { header, body, rows, generation, done } = prepared;
         self.newest_ns.fetch_max(header.received_ns.max(0) as u64, Ordering::Relaxed);
         self.room_on_disk()?;
         let need: usize = rows.iter().map(|r| r.bytes).sum();

@@ -35,7 +35,7 @@ use crate::loss::{Loss, Losses};
 use crate::memory_budget::MemoryBudget;
 use crate::spec::TableSpec;
 
-pub use ingest::{Admission, Ingested, RATE_LIMITED_ENTRY};
+pub use ingest::{Admission, Ingested, Prepared, RATE_LIMITED_ENTRY};
 pub use merge::MergeWhat;
 pub use open::WAL_TAIL_DAMAGED;
 pub use settings::{Retention, Settings};

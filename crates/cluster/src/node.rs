@@ -1,0 +1,184 @@
+//! A node of a cluster: what it does when it is called, and what it does by itself.
+
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering;
+
+use base::stats::Exposition;
+use base::{Clock, Error, Result};
+use bytes::Bytes;
+use serde::Serialize;
+use table::{Admission, Cancel, Engine, FrameHeader, Ingested};
+
+use crate::membership::{MemberStatus, Membership, State};
+use crate::replicate::{Counters, Replicator};
+use crate::stats;
+use crate::transport::{Method, NodeId, Service, Transport};
+
+/// One node, once its engine is open.
+pub struct Cluster {
+    engine: Arc<Engine>,
+    membership: Arc<Membership>,
+    transport: Arc<dyn Transport>,
+    clock: Clock,
+    counters: Counters,
+}
+
+/// The cluster, for people.
+#[derive(Clone, Debug, Serialize)]
+pub struct ClusterStatus {
+    /// Its name.
+    pub cluster: String,
+    /// Nodes that hold a row before it is acknowledged.
+    pub replication: usize,
+    /// Members; the node that was asked comes first.
+    pub members: Vec<MemberStatus>,
+    /// Why an answer may miss something now, or nothing if it is whole.
+    pub incomplete: Option<String>,
+    /// Requests acknowledged since the start while fewer nodes than promised held them.
+    pub degraded_requests: u64,
+    /// Bytes of them, as received.
+    pub degraded_bytes: u64,
+}
+
+impl Cluster {
+    /// A node whose engine has replayed its log. It stays `joining` until [`Cluster::activate`].
+    pub fn new(engine: Arc<Engine>, membership: Arc<Membership>, transport: Arc<dyn Transport>) -> Arc<Self> {
+        let clock = engine.clock().clone();
+        Arc::new(Cluster { engine, membership, transport, clock, counters: Counters::default() })
+    }
+
+    /// From now on it takes rows and counts as whole.
+    pub fn activate(&self) {
+        self.membership.set_state(State::Active);
+    }
+
+    /// The members.
+    pub fn membership(&self) -> &Arc<Membership> {
+        &self.membership
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.engine
+    }
+
+    /// How it reaches the others.
+    pub fn transport(&self) -> &Arc<dyn Transport> {
+        &self.transport
+    }
+
+    fn replicator(&self) -> Replicator<'_> {
+        Replicator {
+            engine: &self.engine,
+            membership: &self.membership,
+            transport: &*self.transport,
+            clock: &self.clock,
+            counters: &self.counters,
+        }
+    }
+
+    /// Stores a received body on as many nodes as promised; see [`Engine::ingest`].
+    pub fn write(&self, header: FrameHeader, body: Bytes, admission: Option<&dyn Admission>) -> Result<Ingested> {
+        let prepared = self.engine.prepare(header, body, admission)?;
+        if prepared.is_empty() { Ok(prepared.done().clone()) } else { self.replicator().write(prepared) }
+    }
+
+    /// One step of looking after rows that may be on too few nodes: gives them to the object store when this node holds some alone, or when
+    /// a member has fallen silent, and forgets members of which nothing can be missing any more. Returns whether there is more
+    /// to do soon.
+    pub fn keep(&self) -> Result<bool> {
+        let alone = self.membership.alone_since_ns().is_some();
+        let lost = self.membership.to_cover();
+        if alone || !lost.is_empty() {
+            let writes = *self.counters.alone_writes.lock();
+            self.engine.flush()?;
+            self.membership.covered(&lost);
+            self.replicator().clear_alone(writes)?;
+        }
+        for gone in self.membership.forget_covered() {
+            tracing::info!(node = %gone.life.id, address = %gone.address, "forgotten: everything it had is elsewhere");
+        }
+        Ok(self.membership.alone_since_ns().is_some())
+    }
+
+    /// Takes no more rows, gives everything to the object store, and says goodbye. After it the node is no member.
+    pub fn leave(&self) -> Result<()> {
+        self.membership.set_state(State::Leaving);
+        self.membership.round();
+        self.engine.flush()?;
+        self.membership.clear_alone()?;
+        self.membership.set_state(State::Left);
+        self.membership.round();
+        Ok(())
+    }
+
+    /// For people.
+    pub fn status(&self) -> ClusterStatus {
+        let settings = self.membership.settings();
+        ClusterStatus {
+            cluster: settings.name.clone(),
+            replication: settings.replication,
+            incomplete: self.membership.judge(&self.membership.silent()),
+            members: self.membership.status(),
+            degraded_requests: self.counters.degraded.load(Ordering::Relaxed),
+            degraded_bytes: self.counters.degraded_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// An operator's word that a node will never come back. An error of kind `NotFound` if it is no member.
+    pub fn forget(&self, id: NodeId) -> Result<()> {
+        let none = || Error::new(base::Kind::NotFound, format!("{id} is not a member of this cluster"));
+        self.membership.forget(id).map(|_| ()).ok_or_else(none)
+    }
+
+    /// Figures.
+    pub fn write_stats(&self, out: &mut Exposition) {
+        stats::write(&self.membership, &self.counters, out);
+    }
+}
+
+/// What a node answers when it is called: hellos from the first moment, the rest once its engine is open.
+pub struct NodeService {
+    membership: Arc<Membership>,
+    cluster: OnceLock<Arc<Cluster>>,
+}
+
+impl NodeService {
+    /// A node that is still joining.
+    pub fn new(membership: Arc<Membership>) -> Arc<Self> {
+        Arc::new(NodeService { membership, cluster: OnceLock::new() })
+    }
+
+    /// The engine is open.
+    pub fn open(&self, cluster: Arc<Cluster>) {
+        // Once, by the one who starts the node; a second cluster would be a bug and is ignored.
+        let _ = self.cluster.set(cluster);
+    }
+
+    fn whole(&self) -> Result<&Arc<Cluster>> {
+        let joining = || Error::unavailable("this node is joining the cluster and is not whole yet");
+        self.cluster.get().filter(|_| self.membership.state() != State::Joining).ok_or_else(joining)
+    }
+}
+
+impl Service for NodeService {
+    fn call(&self, method: Method, body: Bytes) -> Result<Bytes> {
+        match method {
+            Method::Hello => self.membership.answer(&body),
+            Method::Append => {
+                let cluster = self.whole()?;
+                if self.membership.state() != State::Active {
+                    return Err(Error::unavailable("this node is leaving the cluster"));
+                }
+                cluster.engine.ingest_copy(&body).map(|_| Bytes::new())
+            }
+            Method::Alone => self.whole()?.replicator().mark_alone().map(|()| Bytes::new()),
+            Method::Scan | Method::Series => Err(Error::invalid(format!("{} is not answered in this form", method.name()))),
+        }
+    }
+
+    fn stream(&self, method: Method, _body: Bytes, _cancel: &Cancel, _send: &mut dyn FnMut(Bytes) -> Result<()>) -> Result<()> {
+        Err(Error::invalid(format!("{} is not answered as a stream", method.name())))
+    }
+}

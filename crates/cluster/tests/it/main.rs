@@ -1,0 +1,8 @@
+//! Nodes of one process: membership, replication, and hundreds of seeded lives of a cluster.
+
+mod membership;
+mod replication;
+mod town;
+#[path = "../../../table/tests/it/toy.rs"]
+#[allow(dead_code)] // the engine's tests use all of it
+mod toy;

@@ -1,0 +1,166 @@
+//! A few nodes in one process, with disks and links that can fail.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::{Clock, Result};
+use cluster::membership::{Membership, State};
+use cluster::transport::NodeId;
+use cluster::transport::local::Net;
+use cluster::{Cluster, Degraded, NodeService, Settings, Timing};
+use disk::SimFs;
+use table::Ingested;
+
+use crate::toy;
+
+/// A node's disk and, while it runs, the node.
+pub struct Node {
+    pub id: NodeId,
+    pub address: String,
+    pub fs: SimFs,
+    pub running: Option<Running>,
+}
+
+/// A node that runs.
+pub struct Running {
+    pub cluster: Arc<Cluster>,
+    pub membership: Arc<Membership>,
+}
+
+/// Nodes, wires, and a clock.
+pub struct Town {
+    pub net: Net,
+    pub clock: Clock,
+    pub nodes: Vec<Node>,
+    pub degraded: Degraded,
+    next_id: u64,
+}
+
+pub const BEGAN_NS: i64 = 1_700_200_000_000_000_000;
+
+impl Town {
+    /// Nodes that have never run.
+    pub fn new(seed: u64, nodes: usize) -> Self {
+        let mut town = Town { net: Net::default(), clock: Clock::manual(BEGAN_NS), nodes: vec![], degraded: Degraded::Accept, next_id: 1 };
+        for n in 0..nodes {
+            town.add(seed * 10 + n as u64);
+        }
+        town
+    }
+
+    /// Nodes that run and know each other.
+    pub fn running(seed: u64, nodes: usize) -> Self {
+        let mut town = Town::new(seed, nodes);
+        for n in 0..nodes {
+            town.start(n).unwrap();
+        }
+        town.rounds(3);
+        town
+    }
+
+    /// One more node with an empty disk.
+    pub fn add(&mut self, seed: u64) -> usize {
+        let n = self.nodes.len();
+        self.nodes.push(Node { id: NodeId(self.next_id), address: format!("node-{n}"), fs: SimFs::seeded(seed), running: None });
+        self.next_id += 1;
+        n
+    }
+
+    /// A new disk in the place of a node's old one: another node at the same address.
+    pub fn wipe(&mut self, n: usize, seed: u64) {
+        self.stop(n);
+        self.nodes[n].id = NodeId(self.next_id);
+        self.nodes[n].fs = SimFs::seeded(seed);
+        self.next_id += 1;
+    }
+
+    fn settings(&self, n: usize) -> Settings {
+        Settings {
+            name: "town".into(),
+            address: self.nodes[n].address.clone(),
+            zone: String::new(),
+            replication: 2,
+            degraded: self.degraded,
+            seeds: self.nodes.iter().map(|n| n.address.clone()).collect(),
+            timing: Timing::default(),
+        }
+    }
+
+    /// Starts a node on its disk, as far as the disk lets it.
+    pub fn start(&mut self, n: usize) -> Result<()> {
+        let node = &self.nodes[n];
+        let transport = self.net.end(&node.address);
+        let fs = Arc::new(node.fs.clone());
+        disk::Fs::create_dir_all(&*fs, Path::new("/data"))?;
+        let membership = Membership::open(self.settings(n), node.id, fs, Path::new("/data"), self.clock.clone(), transport.clone())?;
+        let service = NodeService::new(membership.clone());
+        self.net.join(&node.address, service.clone());
+        let engine = match toy::open(&node.fs, &self.clock, toy::settings()) {
+            Ok(e) => e,
+            Err(e) => {
+                self.net.leave(&node.address);
+                return Err(e);
+            }
+        };
+        let cluster = Cluster::new(engine, membership.clone(), transport);
+        service.open(cluster.clone());
+        membership.round();
+        cluster.activate();
+        membership.round();
+        self.nodes[n].running = Some(Running { cluster, membership });
+        Ok(())
+    }
+
+    /// A node's process ends at once.
+    pub fn stop(&mut self, n: usize) {
+        self.net.leave(&self.nodes[n].address);
+        self.nodes[n].running = None;
+    }
+
+    /// The running node `n`.
+    pub fn at(&self, n: usize) -> &Running {
+        self.nodes[n].running.as_ref().expect("the node runs")
+    }
+
+    /// Rounds of hellos of all running nodes.
+    pub fn rounds(&self, rounds: usize) {
+        for _ in 0..rounds {
+            self.clock.advance_ns(Timing::default().hello_every.as_nanos() as i64);
+            self.nodes.iter().filter_map(|n| n.running.as_ref()).for_each(|r| r.membership.round());
+        }
+    }
+
+    /// Time passes, with all that nodes do by themselves.
+    pub fn pass(&self, time: Duration) {
+        let rounds = time.as_nanos() / Timing::default().hello_every.as_nanos();
+        for _ in 0..rounds {
+            self.rounds(1);
+            for r in self.nodes.iter().filter_map(|n| n.running.as_ref()) {
+                // A node whose disk is dead cannot keep anything; the test sees it elsewhere.
+                let _ = r.cluster.keep();
+            }
+        }
+    }
+
+    /// A client's push to node `n`.
+    pub fn push(&self, n: usize, tenant: &str, body: &str) -> Result<Ingested> {
+        self.at(n).cluster.write(toy::header(tenant, &self.clock, None), body.to_owned().into(), None)
+    }
+
+    /// What one node's own engine holds.
+    pub fn held(&self, n: usize, tenant: &str) -> toy::Set {
+        toy::read(&**self.at(n).cluster.engine(), tenant, vec![]).unwrap()
+    }
+
+    /// What node `n` says an answer without these nodes may miss.
+    pub fn judge(&self, n: usize, silent: &[usize]) -> Option<String> {
+        let ids: Vec<NodeId> = silent.iter().map(|s| self.nodes[*s].id).collect();
+        self.at(n).membership.judge(&ids)
+    }
+
+    /// Whether node `n` is a member that takes rows.
+    pub fn is_active(&self, n: usize) -> bool {
+        self.nodes[n].running.as_ref().is_some_and(|r| r.membership.state() == State::Active)
+    }
+}
