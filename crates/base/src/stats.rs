@@ -179,8 +179,11 @@ impl CounterVec {
 pub struct HistogramVec {
     desc: &'static Desc,
     bounds: &'static [f64],
-    cells: Mutex<BTreeMap<Vec<String>, (Vec<u64>, f64)>>,
+    cells: Mutex<BTreeMap<Vec<String>, Cell>>,
 }
+
+/// How many observations each bound has, and the sum of all.
+type Cell = (Vec<u64>, f64);
 
 impl HistogramVec {
     /// Nothing observed yet; `bounds` rise.

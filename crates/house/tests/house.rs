@@ -1,4 +1,5 @@
 //! The rules of the house, applied to the workspace.
+#![allow(clippy::unwrap_used)] // a test
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

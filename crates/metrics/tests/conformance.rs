@@ -1,6 +1,7 @@
 //! Runs PromQL cases that were not written here, if they are at hand: a folder named by `WATCHFIRE_CONFORMANCE`, or
 //! `../shared/conformance` beside the repository, with `cases/promql.jsonl`. How many must pass is written down below
 //! and only ever goes up.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test, which also reads its settings and writes files of its own
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! What scripts cannot say: long ranges, bounds, cancelling, listings, damaged bytes.
+#![allow(clippy::unwrap_used)] // a test
 
 mod support;
 

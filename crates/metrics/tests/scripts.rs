@@ -15,6 +15,7 @@
 //! warns PART, notes PART         below a query: a warning or an info has this in it
 //! ordered                        below a query: the series come in this order
 //! ```
+#![allow(clippy::unwrap_used)] // a test
 
 mod support;
 

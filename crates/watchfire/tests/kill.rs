@@ -2,6 +2,7 @@
 //!
 //! Nothing but the binary is needed: `watchfire load` writes, notes what was acknowledged, and asks for it again. The
 //! longer version, with more kills and a full disk, is in `tests/e2e`.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test, which also reads its settings and writes files of its own
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,5 @@
 //! The binary as a person meets it: what it prints, what it answers, how it ends.
+#![allow(clippy::unwrap_used)] // a test
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

@@ -12,6 +12,9 @@ use crate::otlp::{LogRecord, Span, resources};
 use crate::proto::Region;
 use crate::remote_write::{Item, SeriesList};
 
+/// Of a scope.
+type NameAndAttributes = (Vec<u8>, Vec<Vec<u8>>);
+
 #[derive(Clone, PartialEq, Message)]
 struct Push {
     #[prost(message, repeated, tag = "1")]
@@ -225,7 +228,7 @@ prop_compose! {
 }
 prop_compose! {
     fn export()(groups in vec((proptest::option::of(list()), bytes(), vec((proptest::option::of((bytes(), list())), vec(span(), 0..3)), 0..3)), 0..3)) -> Export {
-        let scope = |(scope, spans): (Option<(Vec<u8>, Vec<Vec<u8>>)>, Vec<SpanMessage>)| ScopeGroup {
+        let scope = |(scope, spans): (Option<NameAndAttributes>, Vec<SpanMessage>)| ScopeGroup {
             scope: scope.map(|(name, attributes)| ScopeMessage { version: name.clone(), name, attributes }),
             spans,
         };

@@ -1,4 +1,5 @@
 //! Nodes of one process: membership, replication, and hundreds of seeded lives of a cluster.
+#![allow(clippy::unwrap_used)] // a test
 
 mod membership;
 mod replication;

@@ -93,7 +93,7 @@ fn ordinals_refused_by_a_rate_are_refused_on_every_copy() {
             true
         }
         fn entry(&self, _: &base::Tenant, _: &'static table::TableSpec, series: u128, _: u64) -> bool {
-            series % 2 == 0
+            series.is_multiple_of(2)
         }
         fn body(&self, _: &base::Tenant, _: Option<&'static table::TableSpec>, _: u64, _: u64) -> base::Result<()> {
             Ok(())

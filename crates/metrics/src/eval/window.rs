@@ -143,7 +143,7 @@ impl Moving {
     }
 
     fn put(&mut self, v: Sample, n: usize, budget: &Budget) -> Result<()> {
-        if self.column.len() == 0 {
+        if self.column.is_empty() {
             budget.column(n)?;
             self.column = Column::absent(n);
         }

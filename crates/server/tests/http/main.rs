@@ -1,5 +1,6 @@
 //! The edge over real HTTP: a server on a free port in this process, a plain client, and behind it the engine on a
 //! simulated disk, or a store that answers what the test says.
+#![allow(clippy::unwrap_used)] // a test
 
 mod admin;
 mod edges;

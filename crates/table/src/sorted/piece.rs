@@ -57,7 +57,7 @@ pub enum Rows {
 
 enum Reading {
     Closed(Rows),
-    Open(RowReader, Segment),
+    Open(Box<(RowReader, Segment)>),
     Batches(VecDeque<RecordBatch>),
 }
 
@@ -118,7 +118,7 @@ impl Piece {
                     self.stretches.retain(|s| s.rows > 0);
                 }
                 match reader {
-                    Some(r) => Reading::Open(r, segment.clone()),
+                    Some(r) => Reading::Open(Box::new((r, segment.clone()))),
                     None => Reading::Batches(VecDeque::new()),
                 }
             }
@@ -139,10 +139,10 @@ impl Piece {
             let next = match &mut self.reading {
                 Reading::Batches(b) => b.pop_front(),
                 Reading::Closed(_) => None,
-                Reading::Open(reader, segment) => match reader.next() {
+                Reading::Open(open) => match open.0.next() {
                     Err(e) if e.kind() == Kind::Corrupt => {
                         let lost: u64 = self.stretches.iter().map(|s| u64::from(s.rows)).sum();
-                        reader.data().report(segment, None, lost, &e);
+                        open.0.data().report(&open.1, None, lost, &e);
                         self.reading = Reading::Batches(VecDeque::new());
                         None
                     }

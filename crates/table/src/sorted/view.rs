@@ -150,9 +150,13 @@ impl Views {
             };
             let new = View { rest, base: 0, map: vec![] };
             let numbers = if asked.only_used { used(&asked, &new, numbers)? } else { numbers };
+            let before = found.len();
             for n in numbers {
                 found.push((new.labels(n)?, view, n));
             }
+            let bytes = found[before..].iter().map(|(l, ..)| l.as_bytes().len() + size_of::<(Labels, u32, u32)>()).sum();
+            budget.reserve(bytes)?;
+            reserved.push(Reserved(bytes, budget.clone()));
             views.push(new);
         }
         // Each source's labels are sorted already, which this sort makes use of.

@@ -80,7 +80,7 @@ mod tests {
         let j = Journal::create(run("logs", &[]), Some(&path)).unwrap();
         (0..3).for_each(|b| j.acknowledge(b, 1000 + b as i64).unwrap());
         let text = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, &text[..text.len() - 3]).unwrap();
+        disk::write_durably(&disk::RealFs, &path, &text.as_bytes()[..text.len() - 3]).unwrap();
         let back = Journal::read(&path).unwrap();
         assert_eq!(back.acknowledged().into_iter().collect::<Vec<_>>(), vec![(0, 1000), (1, 1001)]);
         assert_eq!(serde_json::to_string(back.run()).unwrap(), serde_json::to_string(j.run()).unwrap());
@@ -91,7 +91,7 @@ mod tests {
     fn another_file_is_not_a_journal() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
-        std::fs::write(&path, "hello\nworld\n").unwrap();
+        disk::write_durably(&disk::RealFs, &path, b"hello\nworld\n").unwrap();
         assert!(Journal::read(&path).is_err());
     }
 }
