@@ -14,7 +14,7 @@ use disk::Fs;
 use crate::keys::{Keys, META};
 use crate::loss::{Loss, Losses};
 use crate::meta::{self, BlockMeta, RunMeta};
-use crate::sorted::{self, SortedFile, SortedMeta, Source};
+use crate::sorted::{self, IndexCache, SortedFile, SortedMeta, Source};
 use crate::spec::TableSpec;
 
 /// Which rows: table id, tenant, day since 1970.
@@ -186,6 +186,12 @@ impl Catalog {
         self.runs.values()
     }
 
+    /// When the newest run or block was made, nanoseconds.
+    pub fn newest_ns(&self) -> Option<i64> {
+        let blocks = self.partitions.values().flat_map(|p| p.blocks.iter().map(|b| b.meta.created_ns));
+        self.runs.values().map(|r| r.meta.created_ns).chain(blocks).max()
+    }
+
     /// Whether a run or block may still be on disk, and so must be named by whoever supersedes it.
     pub fn exists(&self, id: &str) -> bool {
         self.runs.contains_key(id)
@@ -211,8 +217,15 @@ impl Catalog {
 }
 
 /// Opens what is committed below the data directory and removes what never was.
-pub fn open(fs: &Arc<dyn Fs>, keys: &Keys, tables: &[&'static TableSpec], losses: &Arc<Losses>, clock: &Clock) -> Result<Catalog> {
-    let mut o = Opening { fs, keys, tables, losses, clock, catalog: Catalog::default() };
+pub fn open(
+    fs: &Arc<dyn Fs>,
+    keys: &Keys,
+    tables: &[&'static TableSpec],
+    losses: &Arc<Losses>,
+    clock: &Clock,
+    indexes: &Arc<IndexCache>,
+) -> Result<Catalog> {
+    let mut o = Opening { fs, keys, tables, losses, clock, indexes, catalog: Catalog::default() };
     o.blocks()?;
     o.runs()?;
     Ok(o.catalog)
@@ -224,6 +237,7 @@ struct Opening<'a> {
     tables: &'a [&'static TableSpec],
     losses: &'a Arc<Losses>,
     clock: &'a Clock,
+    indexes: &'a Arc<IndexCache>,
     catalog: Catalog,
 }
 
@@ -290,7 +304,7 @@ impl Opening<'_> {
     }
 
     fn file(&self, table: usize, data: &Path, series: &Path, meta: &SortedMeta) -> Result<Arc<SortedFile>> {
-        sorted::open(self.tables[table], self.fs, data, series, meta, self.losses.of_table(self.tables[table], self.clock))
+        sorted::open(self.tables[table], self.fs, data, series, meta, self.losses.of_table(self.tables[table], self.clock), self.indexes)
     }
 
     /// A directory's meta; a directory without one was never committed and goes, one with a damaged one is set aside.

@@ -22,3 +22,9 @@ pub const SMALL_BLOCK_BYTES: u64 = 4 << 20;
 /// Blocks of one size class are merged when there are this many: a row is rewritten log8(rows of the day / rows of a
 /// small block) times, and a day keeps at most seven blocks of each class.
 pub const BLOCKS_OF_A_CLASS: usize = 8;
+/// Retention believes at once a wall clock that is ahead of the time that has passed by this much, nanoseconds: NTP
+/// corrects by less, and rows go whole days at a time.
+pub const CLOCK_STEP_NS: i64 = 5 * 60 * 1_000_000_000;
+/// How long a wall clock must be ahead by more before retention believes it, nanoseconds: a day, in which somebody
+/// notices a wrong clock; and rows that were due during a long stop are kept only a day more.
+pub const CLOCK_WAIT_NS: i64 = 86_400 * 1_000_000_000;

@@ -71,6 +71,18 @@ pub struct Checkpoint {
     pub wal_upto: u64,
     /// Source to position, hexadecimal.
     pub positions: BTreeMap<String, String>,
+    /// The clock of retention; absent in checkpoints older than it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionMark>,
+}
+
+/// What retention believed of the time when a checkpoint was written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetentionMark {
+    /// The time by which rows grow old, nanoseconds since 1970.
+    pub now_ns: i64,
+    /// How long the wall clock has been ahead of it while the server ran, nanoseconds.
+    pub ahead_for_ns: i64,
 }
 
 impl BlockMeta {

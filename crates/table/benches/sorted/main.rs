@@ -2,6 +2,7 @@
 //! and back through a scan, for rows like those of logs, metrics and traces.
 //!
 //! `cargo bench -p watchfire-table --bench sorted [-- logs|samples|spans|tiny]`; `tiny` is a hundredth of the rows.
+#![allow(clippy::disallowed_methods)] // a bench, which reads its settings from the environment
 
 mod rows;
 
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use base::Tenant;
 use disk::{Fs, RealFs};
-use table::sorted::{self, Budget, Damage, LostRows, MergeOptions, Part, SortedMeta, Source};
+use table::sorted::{self, Budget, Damage, IndexCache, LostRows, MergeOptions, Part, SortedMeta, Source};
 use table::{Predicate, ScanRequest, TableSpec, TimeRange};
 
 struct NoBound;
@@ -66,7 +67,7 @@ impl Bench {
 
     fn open(&self, name: &str, meta: &SortedMeta) -> Source {
         let (data, series) = self.paths(name);
-        let file = sorted::open(self.spec, &self.fs, &data, &series, meta, Arc::new(Loud)).expect("opens");
+        let file = sorted::open(self.spec, &self.fs, &data, &series, meta, Arc::new(Loud), &IndexCache::new(usize::MAX)).expect("opens");
         Source::File { file, hidden_days: vec![] }
     }
 

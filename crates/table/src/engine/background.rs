@@ -60,6 +60,7 @@ impl Engine {
         if old || self.stats.pressure.swap(false, Ordering::Relaxed) && self.live.read().generations.len() == 1 {
             self.seal()?;
         }
+        self.indexes.trim();
         self.flush_sealed()?;
         self.merge(MergeWhat::Due)?;
         self.sweep()

@@ -79,9 +79,7 @@ impl Engine {
         for t in &meta.tables {
             let table = self.tables.iter().position(|s| s.name == t.table).expect("the run was written from these tables");
             let spec = self.tables[table];
-            let damage = self.losses.of_table(spec, &self.clock);
-            let file =
-                sorted::open(spec, &self.fs, &self.keys.run_data(&id, &t.table), &self.keys.run_series(&id, &t.table), &t.sorted, damage)?;
+            let file = self.open_file(spec, &self.keys.run_data(&id, &t.table), &self.keys.run_series(&id, &t.table), &t.sorted)?;
             files.insert(table, file);
         }
         Ok(Some(run_of(meta, files, &self.tables)))
@@ -103,7 +101,12 @@ impl Engine {
     /// Positions may be ahead of `wal_upto`, never behind: their rows are in the log.
     pub(super) fn write_checkpoint(&self, wal_upto: u64, positions: &BTreeMap<String, Vec<u8>>) -> Result<()> {
         let hex = |p: &[u8]| p.iter().map(|b| format!("{b:02x}")).collect();
-        let c = Checkpoint { format: FORMAT, wal_upto, positions: positions.iter().map(|(s, p)| (s.clone(), hex(p))).collect() };
+        let c = Checkpoint {
+            format: FORMAT,
+            wal_upto,
+            positions: positions.iter().map(|(s, p)| (s.clone(), hex(p))).collect(),
+            retention: Some(self.retention.lock().mark()),
+        };
         meta::write(&*self.fs, &self.keys.checkpoint(), &c)
     }
 }

@@ -106,7 +106,6 @@ impl Engine {
     pub fn store(&self, prepared: Prepared) -> Result<Ingested> {
         self.running()?;
         let Prepared { header, body, rows, generation, done } = prepared;
-        self.newest_ns.fetch_max(header.received_ns.max(0) as u64, Ordering::Relaxed);
         self.room_on_disk()?;
         let need: usize = rows.iter().map(|r| r.bytes).sum();
         self.reserve(need)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use base::{Result, Tenant};
+use base::Result;
 
 use super::Engine;
 use crate::catalog::{self, Block, PartitionKey};
@@ -94,7 +94,7 @@ impl Engine {
             sorted,
         };
         meta::write(&*self.fs, &dir.join(META), &meta)?;
-        let file = sorted::open(spec, &self.fs, &data, &series, &meta.sorted, self.losses.of_table(spec, &self.clock))?;
+        let file = self.open_file(spec, &data, &series, &meta.sorted)?;
         self.live.write().catalog.add_block(key.clone(), Arc::new(Block { meta, file }), &self.keys, spec.name);
         self.stats.merges.fetch_add(1, Ordering::Relaxed);
         self.stats.doubles.fetch_add(stats.doubles, Ordering::Relaxed);
@@ -148,6 +148,7 @@ impl Engine {
     /// Removes what is superseded or past its retention and held by no scan.
     pub fn sweep(&self) -> Result<()> {
         let _one = self.merging.lock();
+        self.retention_now_ns(); // also without a retention, so that the checkpoint never carries a stale one
         let expired = self.live.write().catalog.expire(&|k| self.is_expired(k), &self.keys, &self.tables);
         self.stats.expired.fetch_add(expired as u64, Ordering::Relaxed);
         let removable = self.live.read().catalog.removable();
@@ -161,27 +162,5 @@ impl Engine {
             self.stats.removed.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
-    }
-
-    /// The first time of a table and tenant that is kept, in the table's unit.
-    pub(crate) fn kept_from(&self, table: usize, tenant: &Tenant) -> i64 {
-        let spec = self.tables[table];
-        match self.settings.keep_ns(spec.name, tenant.as_str()) {
-            None => i64::MIN,
-            Some(keep) => spec.unit.from_ns(self.retention_now_ns().saturating_sub(keep)),
-        }
-    }
-
-    fn is_expired(&self, key: &PartitionKey) -> bool {
-        let spec = self.tables[key.table];
-        let kept = self.kept_from(key.table, &key.tenant);
-        kept > i64::MIN && (key.day + 1).saturating_mul(spec.unit.day()) <= kept
-    }
-
-    /// Retention counts from the clock, but at most two days past the newest receipt: a server that starts with a clock far
-    /// ahead expires nothing until it has taken rows. It does believe a clock that jumps while rows come in.
-    fn retention_now_ns(&self) -> i64 {
-        let newest = self.newest_ns.load(Ordering::Relaxed) as i64;
-        if newest == 0 { self.clock.now_ns() } else { self.clock.now_ns().min(newest.saturating_add(2 * 86_400 * base::units::SECOND_NS)) }
     }
 }

@@ -15,13 +15,15 @@ mod flush;
 mod ingest;
 mod merge;
 mod open;
+mod retention;
 mod scan;
 mod settings;
 mod stats;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::{Clock, Error, Result};
 use disk::Fs;
@@ -33,6 +35,7 @@ use crate::ingest::Codec;
 use crate::keys::Keys;
 use crate::loss::{Loss, Losses};
 use crate::memory_budget::MemoryBudget;
+use crate::sorted::{self, IndexCache, SortedFile, SortedMeta};
 use crate::spec::TableSpec;
 
 pub use ingest::{Admission, Ingested, Prepared, RATE_LIMITED_ENTRY};
@@ -46,7 +49,7 @@ pub struct EngineOptions {
     /// The disk.
     pub fs: Arc<dyn Fs>,
     /// The data directory.
-    pub dir: std::path::PathBuf,
+    pub dir: PathBuf,
     /// The clock.
     pub clock: Clock,
     /// The tables; their order gives their ids, which are not stored.
@@ -74,6 +77,7 @@ pub struct Engine {
     pub(crate) settings: Settings,
     pub(crate) budget: Arc<MemoryBudget>,
     pub(crate) losses: Arc<Losses>,
+    pub(crate) indexes: Arc<IndexCache>,
     pub(crate) stats: stats::Counters,
     pub(crate) live: RwLock<Live>,
     pub(crate) queue: Mutex<std::collections::VecDeque<Arc<commit::Submission>>>,
@@ -86,7 +90,7 @@ pub struct Engine {
     pub(crate) merging: Mutex<()>,
     pub(crate) bell: Bell,
     pub(crate) stopping: AtomicBool,
-    pub(crate) newest_ns: AtomicU64,
+    pub(crate) retention: Mutex<retention::RetentionClock>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
 }
 
@@ -172,6 +176,11 @@ impl Engine {
             .iter()
             .position(|t| t.name == spec.name)
             .ok_or_else(|| Error::internal(format!("the engine has no table {:?}", spec.name)))
+    }
+
+    /// Opens a run's or block's files, which were just written.
+    fn open_file(&self, spec: &'static TableSpec, data: &Path, series: &Path, meta: &SortedMeta) -> Result<Arc<SortedFile>> {
+        sorted::open(spec, &self.fs, data, series, meta, self.losses.of_table(spec, &self.clock), &self.indexes)
     }
 
     pub(crate) fn running(&self) -> Result<()> {

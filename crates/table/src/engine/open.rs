@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use base::{Error, Kind, Result};
 use bytes::Bytes;
@@ -10,12 +10,15 @@ use parking_lot::{Mutex, RwLock};
 
 use super::commit::Committer;
 use super::ingest::EngineSink;
+use super::retention::RetentionClock;
 use super::{Bell, Engine, EngineOptions, Live, stats};
+use crate::catalog::Catalog;
 use crate::generation::Generation;
 use crate::keys::Keys;
 use crate::loss::{Loss, Losses};
 use crate::memory_budget::MemoryBudget;
-use crate::meta::Checkpoint;
+use crate::meta::{Checkpoint, RetentionMark};
+use crate::sorted::IndexCache;
 use crate::{catalog, frame, limits, meta};
 
 /// The reason of a loss that may be none: the last write before a crash is torn or damaged, nobody can know which.
@@ -32,14 +35,11 @@ impl Engine {
             o.fs.create_dir_all(&dir)?;
         }
         let losses = Arc::new(Losses::default());
-        let catalog = catalog::open(&o.fs, &keys, &o.tables, &losses, &o.clock)?;
+        let indexes = IndexCache::new(o.settings.index_limit);
+        let catalog = catalog::open(&o.fs, &keys, &o.tables, &losses, &o.clock, &indexes)?;
         let checkpoint = read_checkpoint(&o, &keys, &losses)?;
         let in_runs = catalog.runs().map(|r| r.meta.wal_upto).max().unwrap_or(0).max(checkpoint.wal_upto);
-        let newest = catalog
-            .runs()
-            .map(|r| r.meta.created_ns)
-            .chain(catalog.partitions().flat_map(|(_, b)| b.iter().map(|b| b.meta.created_ns)))
-            .max();
+        let retention = retention_clock(&o, &checkpoint, &catalog);
         let positions: BTreeMap<String, Vec<u8>> = checkpoint.positions.iter().filter_map(|(s, h)| Some((s.clone(), unhex(h)?))).collect();
         let s = &o.settings;
         let budget = MemoryBudget::new(s.memtable_limit, s.queries_limit, s.query_limit);
@@ -54,6 +54,7 @@ impl Engine {
             settings: o.settings,
             budget,
             losses,
+            indexes,
             live: RwLock::new(Live { generations: vec![first], catalog }),
             queue: Mutex::new(VecDeque::new()),
             committer: Mutex::new(Committer { wal: None }),
@@ -63,7 +64,7 @@ impl Engine {
             merging: Mutex::default(),
             bell: Bell::default(),
             stopping: AtomicBool::new(false),
-            newest_ns: AtomicU64::new(newest.unwrap_or(0).max(0) as u64),
+            retention: Mutex::new(retention),
             threads: Mutex::default(),
         });
         if engine.settings.background {
@@ -193,6 +194,14 @@ impl Engine {
             detail,
         });
     }
+}
+
+/// Goes on where the last process left it. Without a mark (the checkpoint was damaged) it stands where the newest file
+/// was made; without files, at the wall clock.
+fn retention_clock(o: &EngineOptions, checkpoint: &Checkpoint, catalog: &Catalog) -> RetentionClock {
+    let wall_ns = o.clock.now_ns();
+    let newest = || catalog.newest_ns().map(|n| RetentionMark { now_ns: n.min(wall_ns), ahead_for_ns: 0 });
+    RetentionClock::new(checkpoint.retention.clone().or_else(newest), wall_ns, o.clock.elapsed_ns())
 }
 
 /// A damaged checkpoint only makes the replay longer and may repeat a source's lines, which are told as such.

@@ -32,6 +32,8 @@ pub struct Settings {
     pub queries_limit: usize,
     /// What one query may hold.
     pub query_limit: usize,
+    /// What indexes of files may take that no scan holds.
+    pub index_limit: usize,
     /// Runs are merged into blocks when there are this many...
     pub merge_runs: usize,
     /// ...or when the oldest has this age.
@@ -59,6 +61,7 @@ impl Default for Settings {
             registry_limit: 1 << 30,
             queries_limit: 1 << 30,
             query_limit: 512 << 20,
+            index_limit: 128 << 20,
             merge_runs: 6,
             merge_age: Duration::from_secs(3600),
             retention: vec![],
@@ -72,7 +75,7 @@ impl Default for Settings {
 
 impl Settings {
     /// Divides a process' memory between rows, queries and the rest: a quarter for rows, half for queries of which one
-    /// may have half; what sorting and merging need at a time comes out of the last quarter.
+    /// may have half, an eighth for indexes of files; what sorting and merging need at a time comes out of the last eighth.
     pub fn with_memory_limit(mut self, bytes: usize) -> Self {
         // More memory for rows would only make the replay after a crash longer.
         self.memtable_limit = (bytes / 4).clamp(16 << 20, 64 << 20);
@@ -81,6 +84,7 @@ impl Settings {
         self.registry_limit = bytes / 4;
         self.queries_limit = bytes / 2;
         self.query_limit = bytes / 4;
+        self.index_limit = bytes / 8;
         self
     }
 

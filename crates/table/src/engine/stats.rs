@@ -33,12 +33,20 @@ const LOST_ROWS: Desc = Desc::counter("watchfire_lost_rows_total", "rows", "Rows
 const MEMTABLE: Desc = Desc::gauge("watchfire_memtable_bytes", "bytes", "Memory of rows not yet in runs (P10).");
 const REGISTRY: Desc = Desc::gauge("watchfire_registry_bytes", "bytes", "Memory of series names of rows not yet in runs (P10).");
 const QUERIES: Desc = Desc::gauge("watchfire_queries_bytes", "bytes", "Memory that running queries hold (P10).");
+const INDEX_BYTES: Desc = Desc::gauge("watchfire_index_bytes", "bytes", "Memory of indexes of runs and blocks (P10).");
+const INDEX_EVICTIONS: Desc =
+    Desc::counter("watchfire_index_evictions_total", "indexes", "Indexes of runs and blocks put out of memory for others (P10).");
 const GENERATIONS: Desc =
     Desc::gauge("watchfire_generations", "generations", "Memtable generations in memory; more than two means that flushes do not keep up.");
 const RUNS: Desc = Desc::gauge("watchfire_runs", "runs", "Runs not yet merged into blocks.");
 const BLOCKS: Desc = Desc::gauge("watchfire_blocks", "blocks", "Blocks.");
 const BLOCKS_BYTES: Desc = Desc::gauge("watchfire_blocks_bytes", "bytes", "Size of blocks on disk.");
 const DEAD: Desc = Desc::gauge("watchfire_dead_directories", "directories", "Superseded directories that wait for scans to end.");
+const CLOCK_AHEAD: Desc = Desc::gauge(
+    "watchfire_retention_clock_ahead_seconds",
+    "seconds",
+    "How far the wall clock is ahead of the time that has passed; retention believes it after a day, and keeps rows until then (P9).",
+);
 const ROWS: Desc = Desc::counter("watchfire_rows_total", "rows", "Rows made durable and visible since the start, replayed ones included.")
     .labels(&["table"]);
 
@@ -62,11 +70,14 @@ pub const STATS: &[&Desc] = &[
     &MEMTABLE,
     &REGISTRY,
     &QUERIES,
+    &INDEX_BYTES,
+    &INDEX_EVICTIONS,
     &GENERATIONS,
     &RUNS,
     &BLOCKS,
     &BLOCKS_BYTES,
     &DEAD,
+    &CLOCK_AHEAD,
     &ROWS,
 ];
 
@@ -143,11 +154,14 @@ impl Engine {
             (&MEMTABLE, self.budget.rows()),
             (&REGISTRY, live.generations.iter().map(|g| g.registries_bytes()).sum()),
             (&QUERIES, self.budget.queries()),
+            (&INDEX_BYTES, self.indexes.bytes()),
+            (&INDEX_EVICTIONS, self.indexes.evictions() as usize),
             (&GENERATIONS, live.generations.len()),
             (&RUNS, live.catalog.runs().count()),
             (&BLOCKS, blocks().count()),
             (&BLOCKS_BYTES, blocks().map(|b| b.bytes() as usize).sum()),
             (&DEAD, live.catalog.dead()),
+            (&CLOCK_AHEAD, (self.retention.lock().behind_ns() / base::units::SECOND_NS) as usize),
         ] {
             out.value(desc, &[], value as f64);
         }

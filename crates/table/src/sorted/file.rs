@@ -1,4 +1,5 @@
-//! Runs and blocks on disk, opened lazily: footer, directory and series are read when first needed and can be dropped.
+//! Runs and blocks on disk, opened lazily: footer, directory and series are read when first needed, and kept while the
+//! [`IndexCache`] has room for them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,8 +7,8 @@ use std::sync::Arc;
 use base::{Error, Kind, Result, Tenant};
 use bytes::Bytes;
 use disk::Fs;
-use parking_lot::Mutex;
 
+use super::cache::{IndexCache, Slots};
 use super::data::DataFile;
 use super::names::SeriesTable;
 use super::{Damage, FORMAT_VERSION, LostRows, SortedMeta, limits};
@@ -21,8 +22,9 @@ pub struct SortedFile {
     series_path: PathBuf,
     meta: SortedMeta,
     damage: Arc<dyn Damage>,
-    data: Mutex<Option<Arc<DataFile>>>,
-    series: Mutex<Option<Arc<SeriesTable>>>,
+    cache: Arc<IndexCache>,
+    id: u64,
+    slots: Arc<Slots>,
 }
 
 /// Opens a run or block. Touches no file: damage is met, reported and passed over by the scans that need the bytes.
@@ -33,6 +35,7 @@ pub fn open(
     series_path: &Path,
     meta: &SortedMeta,
     damage: Arc<dyn Damage>,
+    cache: &Arc<IndexCache>,
 ) -> Result<Arc<SortedFile>> {
     if meta.format != FORMAT_VERSION {
         return Err(Error::corrupt(format!("{}: layout version {} is not known here", data_path.display(), meta.format)));
@@ -44,8 +47,9 @@ pub fn open(
         series_path: series_path.into(),
         meta: meta.clone(),
         damage,
-        data: Mutex::new(None),
-        series: Mutex::new(None),
+        cache: cache.clone(),
+        id: cache.id(),
+        slots: Arc::default(),
     }))
 }
 
@@ -72,22 +76,16 @@ impl SortedFile {
 
     /// Memory that its cached indexes and series take, bytes.
     pub fn cached_bytes(&self) -> usize {
-        let data = self.data.lock().as_ref().map_or(0, |d| d.bytes());
-        data + self.series.lock().as_ref().map_or(0, |s| s.bytes())
+        self.slots.bytes()
     }
 
     /// Drops what is cached; it is read again when needed.
     pub fn release(&self) {
-        *self.data.lock() = None;
-        *self.series.lock() = None;
+        self.cache.forget(self.id, &self.slots);
     }
 
     pub(super) fn data(&self) -> Result<Arc<DataFile>> {
-        let mut cached = self.data.lock();
-        if let Some(d) = &*cached {
-            return Ok(d.clone());
-        }
-        let load = || -> Result<DataFile> {
+        let load = || {
             let file = self.fs.open(&self.data_path)?;
             let m = &self.meta;
             if m.data_bytes.saturating_sub(m.data_tail) > limits::TAIL_BYTES {
@@ -96,17 +94,11 @@ impl SortedFile {
             let tail = read_checked(file.as_ref(), m.data_tail..m.data_bytes, m.data_bytes, m.data_tail_crc32c)?;
             DataFile::of_file(file, m.data_bytes, tail, m.data_tail, self.spec, self.data_path.clone(), self.damage.clone())
         };
-        let data = Arc::new(load().map_err(|e| e.context(self.data_path.display()))?);
-        *cached = Some(data.clone());
-        Ok(data)
+        self.cache.get(self.id, &self.slots, &self.slots.data, load).map_err(|e| e.context(self.data_path.display()))
     }
 
     pub(super) fn series(&self) -> Result<Arc<SeriesTable>> {
-        let mut cached = self.series.lock();
-        if let Some(s) = &*cached {
-            return Ok(s.clone());
-        }
-        let load = || -> Result<SeriesTable> {
+        let load = || {
             let file = self.fs.open(&self.series_path)?;
             let len = self.meta.series_bytes;
             if len > limits::SERIES_FILE_BYTES {
@@ -114,9 +106,7 @@ impl SortedFile {
             }
             SeriesTable::read(read_checked(file.as_ref(), 0..len, len, self.meta.series_crc32c)?)
         };
-        let series = Arc::new(load().map_err(|e| e.context(self.series_path.display()))?);
-        *cached = Some(series.clone());
-        Ok(series)
+        self.cache.get(self.id, &self.slots, &self.slots.series, load).map_err(|e| e.context(self.series_path.display()))
     }
 
     /// Both files, or `None` if either is damaged, which is reported as the loss of the tenant's rows in it. Other
@@ -144,5 +134,11 @@ impl SortedFile {
             });
         }
         Ok(None)
+    }
+}
+
+impl Drop for SortedFile {
+    fn drop(&mut self) {
+        self.release();
     }
 }

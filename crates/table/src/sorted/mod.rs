@@ -13,6 +13,7 @@
 //! **Design.**
 //! - `layout`: how a batch becomes Parquet columns (decimal doubles, shredded attributes) and back.
 //! - `writer`: rows in order to a data file, with its index (`index`) and the checksums of its blocks (`checked`).
+//! - `file`, `cache`: a run or block as the engine holds it, and which of their indexes stay in memory.
 //! - `names`: the series file, rank to labels, kept columnar in memory; matchers run over dictionaries.
 //! - `order`: sorting unsorted rows; `part`, `run`: freezing and flushing.
 //! - `piece`: a contiguous sorted stretch of rows of one source within one slice; `combine`: the k-way merge of
@@ -22,6 +23,7 @@
 //! cover every byte in one rule. Stretches inside the series file would be read in whole for a query of one slice;
 //! they lie in the data file, one blob for each slice.
 
+mod cache;
 mod checked;
 mod combine;
 mod data;
@@ -49,6 +51,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use cache::IndexCache;
 pub use file::{SortedFile, open};
 pub use inspect::inspect;
 pub use merge::merge;

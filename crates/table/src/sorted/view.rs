@@ -227,7 +227,7 @@ impl Views {
     fn memory_piece(&self, source: usize, v: &View, s: &MemorySegment) -> Option<Piece> {
         let (ranges, stretches) = match self.spec.order {
             Order::Series(_) => self.select(v, &s.stretches, 0),
-            Order::Key(_) => (vec![0..s.batch.num_rows() as u32], s.stretches.clone()),
+            Order::Key(_) => (std::iter::once(0..s.batch.num_rows() as u32).collect(), s.stretches.clone()),
         };
         (!stretches.is_empty()).then(|| Piece::new(source, Rows::Memory { batch: s.batch.clone(), ranges }, stretches))
     }

@@ -1,6 +1,9 @@
 //! The engine as a whole, on a simulated disk.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)] // a test, which also reads its settings and writes files of its own
 
 mod damage;
 mod diskfull;
+mod golden;
+mod retention;
 mod sim;
 mod toy;

@@ -139,6 +139,7 @@ pub fn settings() -> Settings {
         wal_segment_bytes: 16 << 10,
         merge_runs: 3,
         min_free_bytes: 0,
+        index_limit: 16 << 10,
         background: false,
         ..Settings::default()
     }

@@ -1,9 +1,12 @@
 //! Random rows in random places, against a brute-force oracle that knows nothing of batches, files or merging.
 
+mod cache;
 mod damage;
+mod golden;
 mod model;
 mod random;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use base::{Matcher, Tenant};
@@ -12,7 +15,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::predicate::Predicate;
-use crate::scan::{Direction, ScanRequest, TimeRange};
+use crate::scan::{Direction, RowStream, ScanRequest, TimeRange};
 use crate::spec::TableSpec;
 use model::*;
 use random::*;
@@ -113,7 +116,14 @@ fn a_merge_of_merges_is_the_merge_of_all() {
             let (meta, stats) = merge(spec, sources, &tenant, 0, fs.as_ref(), &data, &series, &MergeOptions::default()).unwrap();
             assert_eq!(stats.rows_in, stats.rows_out + stats.doubles + stats.expired);
             let bytes = std::fs::read(&data).unwrap();
-            (Source::File { file: open(spec, &fs, &data, &series, &meta, loss.clone()).unwrap(), hidden_days: vec![] }, meta, bytes)
+            (
+                Source::File {
+                    file: open(spec, &fs, &data, &series, &meta, loss.clone(), &IndexCache::new(0)).unwrap(),
+                    hidden_days: vec![],
+                },
+                meta,
+                bytes,
+            )
         };
         let (_, all, all_bytes) = merge_to(runs.clone(), "all");
         let (left, ..) = merge_to(runs[..2].to_vec(), "left");
@@ -168,7 +178,7 @@ fn a_query_over_its_share_fails() {
     let part = freeze(&LOGS, &world.batches(&world.units[0]), world.names.as_ref()).unwrap();
     let q = ScanRequest::new(&LOGS, TENANTS.with(|t| t[0].clone()), vec![], TimeRange::ALL);
     let sources = vec![Source::Part { part: Arc::new(part), names: world.names.clone() }];
-    let e = collect(&q, scan(&LOGS, sources, &q, Arc::new(Small)).unwrap()).unwrap_err();
+    let e = scan(&LOGS, sources, &q, Arc::new(Small)).and_then(|s| collect(&q, s)).unwrap_err();
     assert_eq!(e.kind(), base::Kind::Unprocessable);
 }
 

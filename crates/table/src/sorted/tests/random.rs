@@ -10,7 +10,7 @@ use disk::Fs;
 use super::TENANTS;
 use super::model::*;
 use crate::scan::ScanRequest;
-use crate::sorted::{MergeOptions, SeriesKey, SeriesNames, Source, freeze, merge, open, write_run};
+use crate::sorted::{IndexCache, MergeOptions, SeriesKey, SeriesNames, Source, freeze, merge, open, write_run};
 use crate::spec::{Column, ColumnType, TableSpec};
 
 pub struct Dice(pub u64);
@@ -151,7 +151,7 @@ impl World {
         let (data, series) = (dir.join(format!("{name}.data")), dir.join(format!("{name}.series")));
         let meta = write_run(self.spec, &parts, self.names.as_ref(), fs.as_ref(), &data, &series).unwrap();
         assert_eq!(meta.rows, meta.partitions.iter().map(|p| p.rows).sum::<u64>());
-        Source::File { file: open(self.spec, fs, &data, &series, &meta, loss.clone()).unwrap(), hidden_days: vec![] }
+        Source::File { file: open(self.spec, fs, &data, &series, &meta, loss.clone(), &IndexCache::new(0)).unwrap(), hidden_days: vec![] }
     }
 
     pub fn place(&self, r: &mut Dice, fs: &Arc<dyn Fs>, dir: &Path, loss: &Arc<Losses>) -> Places {
@@ -185,7 +185,10 @@ impl World {
                 let (data, series) = (base.with_extension("data"), base.with_extension("series"));
                 let (meta, _) =
                     merge(self.spec, to_merge.clone(), &tenant, *day, fs.as_ref(), &data, &series, &MergeOptions::default()).unwrap();
-                mine.push(Source::File { file: open(self.spec, fs, &data, &series, &meta, loss.clone()).unwrap(), hidden_days: vec![] });
+                mine.push(Source::File {
+                    file: open(self.spec, fs, &data, &series, &meta, loss.clone(), &IndexCache::new(0)).unwrap(),
+                    hidden_days: vec![],
+                });
             }
             // Day 1 is left unmerged: these runs still answer for it, and must not for the others.
             for s in &to_merge {
