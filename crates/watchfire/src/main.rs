@@ -10,6 +10,7 @@ mod load;
 mod query;
 mod serve;
 mod settings;
+mod storage;
 
 use std::process::ExitCode;
 

@@ -60,6 +60,9 @@ fn the_whole_file_comes_out_as_it_was_written() {
     assert_eq!(c.join, ["10.0.0.2:3101", "nodes.example.org:3101"]);
     assert_eq!((c.listen.as_str(), c.advertise.as_deref()), ("0.0.0.0:3101", Some("10.0.0.1:3101")));
     assert_eq!(c.tls.as_ref().unwrap().name.as_deref(), Some("nodes.example.org"));
+    let storage = s.storage.bucket.as_ref().unwrap();
+    assert_eq!((storage.url.as_str(), storage.secret_key.as_str()), ("s3://bucket/prefix", "secret-key"));
+    assert_eq!(s.storage.cache_bytes, 1 << 30);
     let shown = show(&stack);
     assert!(shown.contains(&("auth.token", "(hidden)".into())), "{shown:?}");
     assert!(!format!("{shown:?}{stack:?}{s:?}").contains("secret-"));
