@@ -15,8 +15,16 @@ use crate::limits;
 use crate::scan::{RowStream, Rows, ScanRequest};
 use crate::sorted::{self, Source};
 
+/// Which rows of an engine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    /// Those in memory and runs: the ones that only this node can give.
+    Unmerged,
+}
+
 impl Engine {
-    fn sources(&self, q: &ScanRequest) -> Result<(Vec<Source>, ScanRequest)> {
+    fn sources(&self, q: &ScanRequest, which: Which) -> Result<(Vec<Source>, ScanRequest)> {
         let table = self.table_id(q.table)?;
         let mut q = q.clone();
         q.range.start = q.range.start.max(self.kept_from(table, &q.tenant));
@@ -24,19 +32,22 @@ impl Engine {
         let mut out = vec![];
         if q.range.start < q.range.end {
             let live = self.live.read();
-            live.catalog.sources(table, &q.tenant, days, &mut out);
+            match which {
+                Which::All => live.catalog.sources(table, &q.tenant, days, &mut out),
+                Which::Unmerged => live.catalog.unmerged_sources(table, &q.tenant, days, &mut out),
+            }
             live.generations.iter().for_each(|g| g.sources(table, &mut out));
         }
         Ok((out, q))
     }
 
     fn scan_once(&self, request: &ScanRequest) -> Result<RowStream> {
-        let (sources, request) = self.sources(request)?;
+        let (sources, request) = self.sources(request, Which::All)?;
         sorted::scan(request.table, sources, &request, Arc::new(self.budget.query()))
     }
 
     fn series_once(&self, request: &ScanRequest) -> Result<Vec<Labels>> {
-        let (sources, request) = self.sources(request)?;
+        let (sources, request) = self.sources(request, Which::All)?;
         sorted::series(request.table, &sources, &request)
     }
 
@@ -76,11 +87,25 @@ impl Engine {
         };
         result.map_err(|e| self.unreadable_now(e))
     }
-}
 
-impl Rows for Engine {
-    fn scan(&self, request: &ScanRequest) -> Result<RowStream> {
+    /// All rows that match, of this engine and of `others`: streams of other nodes' unmerged rows, which they gave for
+    /// [`sorted::wanted_whole`] of this request. This engine's snapshot is taken now, so after theirs. If a block vanishes under
+    /// it, an error of kind `Unavailable` says so, and what replaces the block is known: the streams are used up, so asking
+    /// again is the caller's.
+    pub fn scan_with(&self, request: &ScanRequest, others: Vec<RowStream>) -> Result<RowStream> {
         self.stats.scans.fetch_add(1, Ordering::Relaxed);
+        if others.is_empty() {
+            return self.scan_alone(request);
+        }
+        self.blocks_known()?;
+        let (sources, wanted) = self.sources(request, Which::All)?;
+        let stream = sorted::scan_with(wanted.table, sources, others, &wanted, Arc::new(self.budget.query()));
+        let RowStream { series, batches } = stream.map_err(|e| self.replaced(request, e))?;
+        let (Some(engine), request) = (self.me.upgrade(), request.clone()) else { return Ok(RowStream { series, batches }) };
+        Ok(RowStream { series, batches: Box::new(batches.map(move |b| b.map_err(|e| engine.replaced(&request, e)))) })
+    }
+
+    fn scan_alone(&self, request: &ScanRequest) -> Result<RowStream> {
         let stream = self.twice(request, |q| self.scan_once(q))?;
         match (self.blocks.remote.is_some(), self.me.upgrade()) {
             (true, Some(engine)) => {
@@ -90,6 +115,37 @@ impl Rows for Engine {
             }
             _ => Ok(stream),
         }
+    }
+
+    /// An error of a scan that cannot be begun again. If a block has vanished, the next scan knows its successor.
+    fn replaced(&self, request: &ScanRequest, e: Error) -> Error {
+        if e.kind() == Kind::NotFound && self.blocks.remote.is_some() {
+            self.stats.looked_again.fetch_add(1, Ordering::Relaxed);
+            if let Err(e) = self.look_again(request) {
+                tracing::warn!(error = %e, "blocks that replace a vanished one cannot be looked up");
+            }
+        }
+        self.unreadable_now(e)
+    }
+
+    /// The rows that match and are in memory or in runs, for another node to merge: whole rows, and batches may be empty.
+    /// `request` is what [`sorted::wanted_whole`] made there.
+    pub fn scan_unmerged(&self, request: &ScanRequest) -> Result<RowStream> {
+        let (sources, request) = self.sources(request, Which::Unmerged)?;
+        self.stats.scans.fetch_add(1, Ordering::Relaxed);
+        sorted::scan_for_merge(request.table, sources, &request, Arc::new(self.budget.query()))
+    }
+
+    /// Label sets of the series that match and may have a row in the range in memory or in runs, in label order.
+    pub fn series_unmerged(&self, request: &ScanRequest) -> Result<Vec<Labels>> {
+        let (sources, request) = self.sources(request, Which::Unmerged)?;
+        sorted::series(request.table, &sources, &request)
+    }
+}
+
+impl Rows for Engine {
+    fn scan(&self, request: &ScanRequest) -> Result<RowStream> {
+        self.scan_with(request, vec![])
     }
 
     fn series(&self, request: &ScanRequest) -> Result<Vec<Labels>> {
