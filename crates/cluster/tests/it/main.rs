@@ -3,6 +3,7 @@
 
 mod membership;
 mod replication;
+mod sim;
 mod town;
 #[path = "../../../table/tests/it/toy.rs"]
 #[allow(dead_code)] // the engine's tests use all of it

@@ -1,5 +1,6 @@
 //! Who is there, and what may be missing when somebody is not (P6).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use cluster::membership::Condition;
@@ -24,7 +25,7 @@ fn nodes_find_each_other_through_one_seed() {
 fn a_dead_member_is_silent_within_two_seconds_and_one_death_of_a_clean_node_hides_nothing() {
     let mut town = Town::running(2, 3);
     town.stop(2);
-    town.pass(Duration::from_millis(1800));
+    town.pass(Duration::from_millis(1800), &BTreeSet::new());
     assert!(conditions(&town, 0).contains(&Condition::Silent));
     assert_eq!(town.judge(0, &[2]), None, "its rows are on another node, too");
     assert!(town.judge(0, &[1, 2]).unwrap().contains("as many as there are copies"));
@@ -40,7 +41,7 @@ fn a_node_that_kept_rows_alone_is_missed_when_it_falls_silent() {
     assert_eq!(town.judge(0, &[]), None);
     assert!(town.judge(0, &[1]).unwrap().contains("no other node has"), "the mark was heard");
     // Uploaded, it is nobody's alone any more.
-    town.pass(2 * SECOND);
+    town.pass(2 * SECOND, &BTreeSet::new());
     assert!(town.at(1).membership.alone_since_ns().is_none());
     assert_eq!(town.judge(0, &[1]), None);
 }
@@ -54,7 +55,7 @@ fn a_node_that_was_away_does_not_vouch_for_those_it_has_not_heard_since() {
     town.start(0).unwrap();
     assert!(town.judge(0, &[1]).unwrap().contains("could watch"), "node 0 remembers node 1, and knows nothing of it");
     town.start(1).unwrap();
-    town.rounds(1);
+    town.rounds(1, &BTreeSet::new());
     assert!(town.at(1).membership.alone_since_ns().is_some(), "the mark outlives the process");
     assert!(town.judge(0, &[1]).unwrap().contains("no other node has"));
 }
@@ -72,10 +73,10 @@ fn a_node_that_hung_knows_nothing_of_the_silent_ones_any_more() {
 fn a_third_node_vouches_for_what_it_has_watched() {
     let mut town = Town::running(6, 3);
     town.stop(2);
-    town.rounds(2);
+    town.rounds(2, &BTreeSet::new());
     town.stop(0);
     town.start(0).unwrap();
-    town.rounds(2);
+    town.rounds(2, &BTreeSet::new());
     assert_eq!(town.judge(0, &[2]), None, "node 1 has watched node 2 die, without the mark");
 }
 
@@ -83,15 +84,15 @@ fn a_third_node_vouches_for_what_it_has_watched() {
 fn a_lost_member_is_covered_and_forgotten_and_a_second_death_hides_nothing() {
     let mut town = Town::running(7, 3);
     town.stop(2);
-    town.pass(12 * SECOND);
+    town.pass(12 * SECOND, &BTreeSet::new());
     assert_eq!(town.at(0).membership.others().len(), 1, "forgotten");
     assert_eq!(town.judge(0, &[2]), None);
     town.stop(1);
-    town.pass(2 * SECOND);
+    town.pass(2 * SECOND, &BTreeSet::new());
     assert_eq!(town.judge(0, &[1, 2]), None, "all that nodes 1 and 2 shared went to the object store when 2 was lost");
     // It comes back as a member like any other.
     town.start(2).unwrap();
-    town.rounds(2);
+    town.rounds(2, &BTreeSet::new());
     assert_eq!(conditions(&town, 0).len(), 2);
 }
 
@@ -102,7 +103,7 @@ fn a_marked_member_is_not_forgotten_but_by_an_operator() {
     town.push(1, "a", "N s 1700200000000000000 alone\n").unwrap();
     town.start(0).unwrap();
     town.stop(1);
-    town.pass(30 * SECOND);
+    town.pass(30 * SECOND, &BTreeSet::new());
     assert_eq!(town.at(0).membership.others().len(), 1);
     town.at(0).cluster.forget(town.nodes[1].id).unwrap();
     assert_eq!(town.at(0).membership.others().len(), 0);
@@ -115,10 +116,10 @@ fn who_leaves_is_no_member_and_rumors_do_not_bring_it_back() {
     town.push(2, "a", "N s 1700200000000000000 x\n").unwrap();
     town.at(2).cluster.leave().unwrap();
     town.stop(2);
-    town.rounds(3);
+    town.rounds(3, &BTreeSet::new());
     assert_eq!(conditions(&town, 0), [Condition::Active]);
     town.start(2).unwrap();
-    town.rounds(2);
+    town.rounds(2, &BTreeSet::new());
     assert_eq!(conditions(&town, 0), [Condition::Active; 2]);
 }
 
@@ -128,10 +129,10 @@ fn a_wiped_disk_is_another_node_and_the_old_one_is_missed_until_it_is_covered() 
     let old = town.nodes[1].id;
     town.wipe(1, 99);
     town.start(1).unwrap();
-    town.rounds(8);
+    town.rounds(8, &BTreeSet::new());
     let ids: Vec<_> = town.at(0).membership.others().iter().map(|p| (p.id, p.condition)).collect();
     assert!(ids.contains(&(old, Condition::Silent)) && ids.contains(&(town.nodes[1].id, Condition::Active)), "{ids:?}");
-    town.pass(12 * SECOND);
+    town.pass(12 * SECOND, &BTreeSet::new());
     assert_eq!(conditions(&town, 0), [Condition::Active]);
 }
 

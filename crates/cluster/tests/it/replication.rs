@@ -1,5 +1,6 @@
 //! How many nodes hold a row when it is acknowledged (P1), and what happens when they cannot (P7).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use base::Kind;
@@ -81,7 +82,7 @@ fn copies_whose_answer_is_lost_count_as_not_there() {
     assert!(town.at(0).membership.alone_since_ns().is_some());
     assert_eq!(holders(&town), [0, 1], "the copy had arrived all the same");
     town.net.heal();
-    town.pass(Duration::from_secs(4));
+    town.pass(Duration::from_secs(4), &BTreeSet::new());
     assert!(town.at(0).membership.alone_since_ns().is_none());
 }
 

@@ -1,5 +1,6 @@
 //! A few nodes in one process, with disks and links that can fail.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,8 @@ use cluster::transport::NodeId;
 use cluster::transport::local::Net;
 use cluster::{Cluster, Degraded, NodeService, Settings, Timing};
 use disk::SimFs;
-use table::Ingested;
+use store::{Faulty, FsStore};
+use table::{Engine, EngineOptions, Ingested, Missing, RowStream, Rows, ScanRequest};
 
 use crate::toy;
 
@@ -28,12 +30,14 @@ pub struct Running {
     pub membership: Arc<Membership>,
 }
 
-/// Nodes, wires, and a clock.
+/// Nodes, wires, an object store, and a clock.
 pub struct Town {
     pub net: Net,
     pub clock: Clock,
     pub nodes: Vec<Node>,
     pub degraded: Degraded,
+    /// The object store, and how it fails.
+    pub weather: Arc<Faulty>,
     next_id: u64,
 }
 
@@ -55,7 +59,7 @@ impl Town {
         for n in 0..nodes {
             town.start(n).unwrap();
         }
-        town.rounds(3);
+        town.rounds(3, &BTreeSet::new());
         town
     }
 
@@ -96,13 +100,7 @@ impl Town {
         let membership = Membership::open(self.settings(n), node.id, fs, Path::new("/data"), self.clock.clone(), transport.clone())?;
         let service = NodeService::new(membership.clone());
         self.net.join(&node.address, service.clone());
-        let engine = match toy::open(&node.fs, &self.clock, toy::settings()) {
-            Ok(e) => e,
-            Err(e) => {
-                self.net.leave(&node.address);
-                return Err(e);
-            }
-        };
+        let engine = self.engine(n).inspect_err(|_| self.net.leave(&node.address))?;
         let cluster = Cluster::new(engine, membership.clone(), transport);
         service.open(cluster.clone());
         membership.round();
@@ -110,6 +108,20 @@ impl Town {
         membership.round();
         self.nodes[n].running = Some(Running { cluster, membership });
         Ok(())
+    }
+
+    fn engine(&self, n: usize) -> Result<Arc<Engine>> {
+        let node = &self.nodes[n];
+        Engine::open(EngineOptions {
+            fs: Arc::new(node.fs.clone()),
+            dir: Path::new("/data").into(),
+            store: Some(self.weather.clone()),
+            node: node.id.to_string(),
+            clock: self.clock.clone(),
+            tables: vec![&toy::NOTES, &toy::EVENTS],
+            codecs: vec![Arc::new(toy::Lines)],
+            settings: table::Settings { shared_store: true, ..toy::settings() },
+        })
     }
 
     /// A node's process ends at once.
@@ -123,24 +135,35 @@ impl Town {
         self.nodes[n].running.as_ref().expect("the node runs")
     }
 
-    /// Rounds of hellos of all running nodes.
-    pub fn rounds(&self, rounds: usize) {
+    /// Rounds of hellos of all running nodes but those that hang.
+    pub fn rounds(&self, rounds: usize, hung: &BTreeSet<usize>) {
         for _ in 0..rounds {
             self.clock.advance_ns(Timing::default().hello_every.as_nanos() as i64);
-            self.nodes.iter().filter_map(|n| n.running.as_ref()).for_each(|r| r.membership.round());
+            self.awake(hung).for_each(|r| r.membership.round());
         }
     }
 
     /// Time passes, with all that nodes do by themselves.
-    pub fn pass(&self, time: Duration) {
+    pub fn pass(&self, time: Duration, hung: &BTreeSet<usize>) {
         let rounds = time.as_nanos() / Timing::default().hello_every.as_nanos();
         for _ in 0..rounds {
-            self.rounds(1);
-            for r in self.nodes.iter().filter_map(|n| n.running.as_ref()) {
-                // A node whose disk is dead cannot keep anything; the test sees it elsewhere.
+            self.rounds(1, hung);
+            for r in self.awake(hung) {
+                // A node whose disk is dead, or a store that is down, keeps it from that; the tests see it elsewhere.
                 let _ = r.cluster.keep();
             }
         }
+    }
+
+    fn awake<'a>(&'a self, hung: &'a BTreeSet<usize>) -> impl Iterator<Item = &'a Running> {
+        self.nodes.iter().enumerate().filter(|(n, _)| !hung.contains(n)).filter_map(|(_, n)| n.running.as_ref())
+    }
+
+    /// Everything a tenant can read through node `n`, and what the answer says it may lack.
+    pub fn ask(&self, n: usize, tenant: &str) -> Result<(toy::Set, Vec<String>)> {
+        let missing = Missing::default();
+        let set = toy::read(&Noting { rows: &self.at(n).rows, missing: missing.clone() }, tenant, vec![])?;
+        Ok((set, missing.notes().iter().map(ToString::to_string).collect()))
     }
 
     /// A client's push to node `n`.
@@ -162,5 +185,20 @@ impl Town {
     /// Whether node `n` is a member that takes rows.
     pub fn is_active(&self, n: usize) -> bool {
         self.nodes[n].running.as_ref().is_some_and(|r| r.membership.state() == State::Active)
+    }
+}
+
+/// Asks with one list of what is missing.
+struct Noting<'a> {
+    rows: &'a dyn Rows,
+    missing: Missing,
+}
+
+impl Rows for Noting<'_> {
+    fn scan(&self, request: &ScanRequest) -> Result<RowStream> {
+        self.rows.scan(&ScanRequest { missing: self.missing.clone(), ..request.clone() })
+    }
+    fn series(&self, request: &ScanRequest) -> Result<Vec<base::Labels>> {
+        self.rows.series(&ScanRequest { missing: self.missing.clone(), ..request.clone() })
     }
 }
