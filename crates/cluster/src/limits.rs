@@ -77,7 +77,34 @@ pub const CALL_NUMBERS_BACK: u64 = 1024;
 /// Calls in flight when a node leaves get so long to end.
 pub const NODE_DRAIN: Duration = Duration::from_secs(5);
 
+// Reading from other nodes (`read`).
+
+/// Bytes of a message of rows or series before it is compressed: large enough that messages cost nothing, small enough that the
+/// first rows come soon.
+pub const MESSAGE_TARGET_BYTES: usize = 1 << 20;
+/// Bytes of a question: the longest regular expressions and lists of labels fit many times.
+pub const READ_REQUEST_BYTES: usize = 1 << 20;
+/// Nesting of a condition; deeper ones are not sent but evaluated by whoever asks.
+pub const PREDICATE_DEPTH: usize = 32;
+/// Messages from this size on are compressed: below, the header of the compressed form is a good part of it.
+pub const PACK_BYTES: usize = 512;
+/// Level of that compression: it must cost less than the network.
+pub const PACK_LEVEL: i32 = 1;
+/// Whoever works on an answer says so this often; several times within the deadline of a message.
+pub const WORKING_EVERY: Duration = Duration::from_millis(300);
+/// How long the series of another node may take to come.
+pub const SERIES_DEADLINE: Duration = Duration::from_secs(10);
+/// Batches that are read ahead to see whether an answer is a small one...
+pub const LOOK_AHEAD_BATCHES: usize = 16;
+/// ...of at most this many rows.
+pub const LOOK_AHEAD_ROWS: usize = 4096;
+/// Scans of other nodes that compute at once: our own queries want the processors, too.
+pub const READS_COMPUTING: usize = 4;
+/// Scans of other nodes that are open at once, waiting ones included.
+pub const OPEN_SCANS: usize = 256;
+
 const _: () = {
+    assert!(MESSAGE_TARGET_BYTES * 16 <= MESSAGE_BYTES && READ_REQUEST_BYTES <= QUESTION_BYTES);
     // A dead peer is noticed within a second, and a connection that is not made by then is no connection.
     assert!(PING_EVERY.as_millis() + PING_WAIT.as_millis() <= 1_000);
     assert!(CONNECT.as_millis() < 500);

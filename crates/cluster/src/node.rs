@@ -10,7 +10,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use table::{Admission, Cancel, Engine, FrameHeader, Ingested};
 
+use crate::limits;
 use crate::membership::{MemberStatus, Membership, State};
+use crate::read::{self, Answering, ClusterRows};
 use crate::replicate::{Counters, Replicator};
 use crate::stats;
 use crate::transport::{Method, NodeId, Service, Transport};
@@ -22,6 +24,9 @@ pub struct Cluster {
     transport: Arc<dyn Transport>,
     clock: Clock,
     counters: Counters,
+    rows: ClusterRows,
+    answering: Answering,
+    reads: Arc<read::stats::Counters>,
 }
 
 /// The cluster, for people.
@@ -63,7 +68,17 @@ impl Cluster {
     /// A node whose engine has replayed its log. It stays `joining` until [`Cluster::activate`].
     pub fn new(engine: Arc<Engine>, membership: Arc<Membership>, transport: Arc<dyn Transport>) -> Arc<Self> {
         let clock = engine.clock().clone();
-        Arc::new(Cluster { engine, membership, transport, clock, counters: Counters::default() })
+        let owner = membership.clone();
+        engine.set_owner(Arc::new(move |table, tenant, day| owner.owns(base::hash::hash64(format!("{table}/{tenant}/{day}").as_bytes()))));
+        let reads = Arc::new(read::stats::Counters::default());
+        let rows = ClusterRows::new(engine.clone(), membership.clone(), transport.clone(), reads.clone());
+        let answering = Answering::new(engine.clone(), reads.clone(), limits::READS_COMPUTING);
+        Arc::new(Cluster { engine, membership, transport, clock, counters: Counters::default(), rows, answering, reads })
+    }
+
+    /// The rows of all members and of the object store, as one set.
+    pub fn rows(&self) -> &ClusterRows {
+        &self.rows
     }
 
     /// From now on it takes rows and counts as whole.
@@ -149,6 +164,7 @@ impl Cluster {
     /// Figures.
     pub fn write_stats(&self, out: &mut Exposition) {
         stats::write(&self.membership, &self.counters, out);
+        self.reads.write(out);
     }
 }
 
@@ -188,11 +204,15 @@ impl Service for NodeService {
                 cluster.engine.ingest_copy(&body).map(|_| Bytes::new())
             }
             Method::Alone => self.whole()?.replicator().mark_alone().map(|()| Bytes::new()),
-            Method::Scan | Method::Series => Err(Error::invalid(format!("{} is not answered in this form", method.name()))),
+            Method::Series => self.whole()?.answering.series(&body),
+            Method::Scan => Err(Error::invalid("a scan is answered by a stream")),
         }
     }
 
-    fn stream(&self, method: Method, _body: Bytes, _cancel: &Cancel, _send: &mut dyn FnMut(Bytes) -> Result<()>) -> Result<()> {
-        Err(Error::invalid(format!("{} is not answered as a stream", method.name())))
+    fn stream(&self, method: Method, body: Bytes, cancel: &Cancel, send: &mut dyn FnMut(Bytes) -> Result<()>) -> Result<()> {
+        match method {
+            Method::Scan => self.whole()?.answering.scan(&body, cancel, send),
+            _ => Err(Error::invalid(format!("{} is not answered by a stream", method.name()))),
+        }
     }
 }

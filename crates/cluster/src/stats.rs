@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use base::stats::{Desc, Exposition};
 
 use crate::membership::{Condition, Membership};
+use crate::read::stats as reads;
 use crate::replicate::Counters;
 
 const ACKNOWLEDGED: Desc =
@@ -38,8 +39,24 @@ const ALONE: Desc = Desc::gauge(
 const MEMBERS: Desc = Desc::gauge("watchfire_cluster_members", "nodes", "Other members, as this node sees them.").labels(&["condition"]);
 
 /// Every figure of this crate.
-pub const STATS: &[&Desc] =
-    &[&ACKNOWLEDGED, &DEGRADED, &DEGRADED_BYTES, &REFUSED, &COPIES, &COPIES_FAILED, &REPLACED, &OWN_FAILED, &ALONE, &MEMBERS];
+pub const STATS: &[&Desc] = &[
+    &ACKNOWLEDGED,
+    &DEGRADED,
+    &DEGRADED_BYTES,
+    &REFUSED,
+    &COPIES,
+    &COPIES_FAILED,
+    &REPLACED,
+    &OWN_FAILED,
+    &ALONE,
+    &MEMBERS,
+    &reads::ASKED,
+    &reads::ANSWERED,
+    &reads::SILENT,
+    &reads::INCOMPLETE,
+    &reads::RECEIVED,
+    &reads::SENT,
+];
 
 pub(crate) fn write(membership: &Membership, c: &Counters, out: &mut Exposition) {
     let counters: [(&Desc, &AtomicU64); 8] = [

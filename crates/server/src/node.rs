@@ -72,7 +72,11 @@ impl Backend for Node {
         self.store()?.push(header, body)
     }
     fn rows(&self) -> Result<&dyn Rows> {
-        Ok(&**self.store()?.engine())
+        let store = self.store()?;
+        Ok(match store.cluster() {
+            Some(c) => c.rows(),
+            None => &**store.engine(),
+        })
     }
     fn flush(&self) -> Result<()> {
         self.store()?.engine().flush()

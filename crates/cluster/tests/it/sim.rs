@@ -10,12 +10,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use cluster::transport::NodeId;
 use disk::Loss;
 use store::Faults;
 use table::MergeWhat;
 
-use crate::toy::{Rng, TENANTS, body, rows_of};
 use crate::town::Town;
+use crate::toy::{Rng, TENANTS, body, rows_of};
 
 struct Acked {
     /// The best value that was acknowledged.
@@ -51,6 +52,8 @@ struct Life {
     tally: Tally,
     hung: BTreeSet<usize>,
     cut: bool,
+    /// Nodes whose disks were lost.
+    gone: Vec<NodeId>,
 }
 
 impl Life {
@@ -58,7 +61,7 @@ impl Life {
         let mut rng = Rng(seed);
         let nodes = 2 + rng.below(2) as usize;
         let town = Town::running(seed, nodes);
-        Life { seed, rng, town, model: Model::default(), tally: Tally::default(), hung: BTreeSet::new(), cut: false }
+        Life { seed, rng, town, model: Model::default(), tally: Tally::default(), hung: BTreeSet::new(), cut: false, gone: vec![] }
     }
 
     fn pick(&mut self, of: Vec<usize>) -> Option<usize> {
@@ -256,6 +259,7 @@ impl Life {
             return;
         }
         self.tally.wipes += 1;
+        self.gone.push(self.town.nodes[n].id);
         let seed = self.rng.next();
         self.town.wipe(n, seed);
         self.start(n);
@@ -320,6 +324,7 @@ impl Life {
             }
         }
         self.pass(Duration::from_secs(20));
+        self.forget_lost_disks();
         self.must_be_whole("when all is well");
         for what in [MergeWhat::All, MergeWhat::Whole] {
             for n in 0..self.town.nodes.len() {
@@ -329,6 +334,16 @@ impl Life {
             }
         }
         self.must_be_whole("after everything is merged");
+    }
+
+    /// A lost disk of which no node that is left has seen the end (all were started again since) is an operator's to forget.
+    fn forget_lost_disks(&mut self) {
+        for n in 0..self.town.nodes.len() {
+            for id in &self.gone {
+                // Most are forgotten already.
+                let _ = self.town.at(n).cluster.forget(*id);
+            }
+        }
     }
 
     fn must_be_whole(&mut self, when: &str) {
@@ -367,7 +382,9 @@ fn acknowledged_rows_are_in_every_whole_answer() {
     let sum = |f: fn(&Tally) -> u64| tallies.iter().map(f).sum::<u64>();
     let (rows, deaths, wipes) = (sum(|t| t.rows as u64), sum(|t| t.deaths), sum(|t| t.wipes));
     let (whole, partial, refused) = (sum(|t| t.whole), sum(|t| t.partial), sum(|t| t.refused));
-    println!("{seeds} seeds: {rows} rows, {deaths} deaths, {wipes} wiped disks, {whole} whole and {partial} partial answers, {refused} refusals");
+    println!(
+        "{seeds} seeds: {rows} rows, {deaths} deaths, {wipes} wiped disks, {whole} whole and {partial} partial answers, {refused} refusals"
+    );
     assert!(rows > 100 * seeds && deaths > seeds && whole > partial && partial > 0, "the simulation must do something");
 }
 

@@ -46,7 +46,15 @@ pub const BEGAN_NS: i64 = 1_700_200_000_000_000_000;
 impl Town {
     /// Nodes that have never run.
     pub fn new(seed: u64, nodes: usize) -> Self {
-        let mut town = Town { net: Net::default(), clock: Clock::manual(BEGAN_NS), nodes: vec![], degraded: Degraded::Accept, next_id: 1 };
+        let shelf = FsStore::new(Arc::new(SimFs::seeded(seed)), "/store", "town");
+        let mut town = Town {
+            net: Net::default(),
+            clock: Clock::manual(BEGAN_NS),
+            nodes: vec![],
+            degraded: Degraded::Accept,
+            weather: Arc::new(Faulty::new(Arc::new(shelf), seed)),
+            next_id: 1,
+        };
         for n in 0..nodes {
             town.add(seed * 10 + n as u64);
         }
@@ -162,7 +170,7 @@ impl Town {
     /// Everything a tenant can read through node `n`, and what the answer says it may lack.
     pub fn ask(&self, n: usize, tenant: &str) -> Result<(toy::Set, Vec<String>)> {
         let missing = Missing::default();
-        let set = toy::read(&Noting { rows: &self.at(n).rows, missing: missing.clone() }, tenant, vec![])?;
+        let set = toy::read(&Noting { rows: self.at(n).cluster.rows(), missing: missing.clone() }, tenant, vec![])?;
         Ok((set, missing.notes().iter().map(ToString::to_string).collect()))
     }
 

@@ -8,7 +8,7 @@ use base::{Error, Kind, Result, Tenant};
 use parking_lot::Mutex;
 
 use super::blocks::Remote;
-use super::{BlockRef, Engine};
+use super::{BlockRef, Commits, Engine};
 use crate::catalog::{Block, Home, PartitionKey};
 use crate::keys::{Keys, META};
 use crate::limits;
@@ -274,6 +274,14 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Takes in what another node says of its commits. If it cannot name them all, the list of blocks is read anew.
+    pub fn learn_commits(&self, commits: &Commits) -> Result<()> {
+        if commits.reset && self.blocks.remote.is_some() {
+            self.refresh(Refresh::All)?;
+        }
+        self.learn(&commits.blocks)
     }
 
     /// Learns blocks that another node has committed. Those that are gone already are superseded: their partition is looked
