@@ -57,7 +57,7 @@ impl Block {
     }
 
     fn data(&self) -> Arc<data::DataFile> {
-        self.file.both(&TENANTS.with(|t| t[0].clone()), &[]).unwrap().unwrap().0
+        self.file.both(&TENANTS.with(|t| t[0].clone()), &[], &crate::missing::Missing::default()).unwrap().unwrap().0
     }
 
     fn query(&self, predicate: Predicate, range: TimeRange) -> (Vec<Found>, Vec<Found>) {
