@@ -44,7 +44,7 @@ def run():
             server.kill()
             took = server.start()
             slowest = max(slowest, took)
-            say(f"kill {n + 1}: serving again after {took:.2f} s")
+            say(f"kill {n + 1}: serving again after {took:.2f} s, {server.cpu():.2f} CPU s of its own")
         check(all(load.process.alive() for load in loads), "the load ended before the last kill: it did not test it")
         for load in loads:
             say(load.name, figures(load.wait()))
