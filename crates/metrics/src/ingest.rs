@@ -6,8 +6,8 @@
 
 mod series;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use arrow_array::builder::BinaryViewBuilder;
 use arrow_array::{ArrayRef, BinaryViewArray, Float64Array, Int64Array, RecordBatch, UInt32Array};
@@ -33,6 +33,9 @@ pub const REMOTE_WRITE_1: u16 = 0x0201;
 const SAMPLE_BYTES: u64 = 16;
 /// A refusal beyond this many of a body carries its reason without a text: nobody reads the thousandth.
 const REFUSALS_WITH_TEXT: usize = 16;
+
+/// Rows of the array of no histograms that bodies share: Prometheus sends 2,000 at once, its largest setting is 10,000.
+const SHARED_NULLS: usize = 16_384;
 
 /// What was received and is not kept yet, since the start of the process (bodies decoded again after a crash count
 /// again).
@@ -91,15 +94,16 @@ impl Codec for RemoteWrite {
 
     fn decode(&self, header: &FrameHeader, body: &Bytes, sink: &mut dyn Sink) -> Result<()> {
         let options = Options::from_bytes(&header.options)?;
-        let body = wire::encoding::decode(options.encoding, body, base::limits::BODY_DECOMPRESSED_BYTES)?;
-        let metadata = count_metadata(&body)?;
-        let mut samples = Samples::new(header, options, &body, sink)?;
-        for series in SeriesList::new(&body) {
-            samples.series(&series?)?;
-        }
-        NOT_KEPT.exemplars.fetch_add(samples.exemplars, Ordering::Relaxed);
-        NOT_KEPT.metadata.fetch_add(metadata as u64, Ordering::Relaxed);
-        samples.finish()
+        wire::encoding::decode_then(options.encoding, body, base::limits::BODY_DECOMPRESSED_BYTES, |body| {
+            let metadata = count_metadata(body)?;
+            let mut samples = Samples::new(header, options, body, sink)?;
+            for series in SeriesList::new(body) {
+                samples.series(&series?)?;
+            }
+            NOT_KEPT.exemplars.fetch_add(samples.exemplars, Ordering::Relaxed);
+            NOT_KEPT.metadata.fetch_add(metadata as u64, Ordering::Relaxed);
+            samples.finish()
+        })
     }
 }
 
@@ -247,9 +251,15 @@ impl<'s> Samples<'s> {
     }
 }
 
+/// Most bodies have none: they share one array, where sixteen bytes a row were as much as time and value.
+fn no_histograms(rows: usize) -> BinaryViewArray {
+    static NONE: LazyLock<BinaryViewArray> = LazyLock::new(|| BinaryViewArray::new_null(SHARED_NULLS));
+    if rows <= SHARED_NULLS { NONE.slice(0, rows) } else { BinaryViewArray::new_null(rows) }
+}
+
 fn histogram_column(body: &Bytes, rows: usize, histograms: &[(usize, u32, u32)]) -> Result<BinaryViewArray> {
     if histograms.is_empty() {
-        return Ok(BinaryViewArray::new_null(rows));
+        return Ok(no_histograms(rows));
     }
     let mut column = BinaryViewBuilder::with_capacity(rows);
     column.append_block(Buffer::from(body.clone()));

@@ -97,6 +97,19 @@ impl<'a> Fields<'a> {
     pub fn message(&self) -> &'a [u8] {
         self.message
     }
+    /// Steps over length-delimited fields of a number below 16, as long as they follow one another and are shorter than
+    /// 128 bytes. What is not of this form is left to [`Fields::next`], errors included.
+    #[inline]
+    pub fn skip_short(&mut self, number: u8) {
+        let tag = number << 3 | 2;
+        while let Some(&[t, len]) = self.message.get(self.pos..self.pos + 2).and_then(|b| b.first_chunk()) {
+            let end = self.pos + 2 + len as usize;
+            if t != tag || len >= 0x80 || end > self.message.len() {
+                return;
+            }
+            self.pos = end;
+        }
+    }
 
     #[inline]
     fn varint(&mut self) -> Result<u64> {
@@ -105,7 +118,14 @@ impl<'a> Fields<'a> {
                 self.pos += 1;
                 Ok(u64::from(b))
             }
-            Some(_) => self.long_varint(),
+            // Two bytes: the length of nearly every line.
+            Some(&b) => match self.message.get(self.pos + 1) {
+                Some(&c) if c < 0x80 => {
+                    self.pos += 2;
+                    Ok(u64::from(b & 0x7f) | u64::from(c) << 7)
+                }
+                _ => self.long_varint(),
+            },
             None => Err(Malformed::Truncated),
         }
     }
@@ -225,7 +245,7 @@ impl Default for Region<'_> {
 }
 
 impl<'a> Region<'a> {
-    /// Adds the field at `start..end` of `message`; all calls are about the same message, in its order.
+    /// Adds the field (or fields) at `start..end` of `message`; all calls are about the same message, in its order.
     pub fn add(&mut self, message: &'a [u8], start: usize, end: usize) {
         let field = &message[start..end];
         match self {

@@ -3,11 +3,16 @@
 //! `WriteRequest { 1: TimeSeries*, 3: MetricMetadata* }`, `TimeSeries { 1: Label { 1: name, 2: value }*, 2: Sample
 //! { 1: value double, 2: timestamp ms }*, 3: Exemplar*, 4: Histogram { .., 15: timestamp ms }* }`.
 
+use base::attrs::read_varint;
+
 use crate::loki::Pairs;
 use crate::proto::{Fields, Region, Repeated, Result, Writer, repeated};
 
 /// The media type of a body, and of `proto=` in the content type of version 1.
 pub const MEDIA_TYPE: &str = "application/x-protobuf";
+
+/// Bytes of a varint that may be out of range.
+const MAX_VARINT: usize = 10;
 
 /// The series of a request. After an error it ends.
 pub struct SeriesList<'a>(Repeated<'a>);
@@ -36,7 +41,8 @@ pub fn count_metadata(body: &[u8]) -> Result<usize> {
 pub struct Series<'a> {
     /// The label fields as received, tags included: what to hash. The same labels in another order are other bytes.
     pub labels: Region<'a>,
-    message: &'a [u8],
+    // From the first field that is no label on.
+    rest: &'a [u8],
 }
 
 /// Something a series has.
@@ -64,6 +70,12 @@ impl<'a> Series<'a> {
     fn new(message: &'a [u8]) -> Result<Self> {
         let mut labels = Region::default();
         let mut fields = Fields::new(message);
+        // Labels are most of a body, and nearly every sender writes them first.
+        fields.skip_short(1);
+        let first = fields.position();
+        if first > 0 {
+            labels.add(message, 0, first);
+        }
         loop {
             let start = fields.position();
             let Some((n, v)) = fields.next()? else { break };
@@ -72,7 +84,7 @@ impl<'a> Series<'a> {
                 labels.add(message, start, fields.position());
             }
         }
-        Ok(Series { labels, message })
+        Ok(Series { labels, rest: &message[first..] })
     }
     /// Names and values, in the order sent.
     pub fn labels(&self) -> Pairs<'_> {
@@ -80,7 +92,7 @@ impl<'a> Series<'a> {
     }
     /// Samples, histograms and exemplars, in the order sent. After an error it ends.
     pub fn items(&self) -> impl Iterator<Item = Result<Item<'a>>> + use<'a> {
-        let mut fields = Fields::new(self.message);
+        let mut fields = Fields::new(self.rest);
         let mut done = false;
         std::iter::from_fn(move || {
             let item = if done { None } else { next_item(&mut fields).transpose() };
@@ -108,6 +120,13 @@ fn next_item<'a>(fields: &mut Fields<'a>) -> Result<Option<Item<'a>>> {
 }
 
 fn sample(message: &[u8]) -> Result<Item<'_>> {
+    // As nearly every sender writes it: a value, then a time, and nothing else.
+    if let Some((&[0x09, ref value @ .., 0x10], time)) = message.split_first_chunk::<10>()
+        && time.len() < MAX_VARINT
+        && let Some((time, [])) = read_varint(time)
+    {
+        return Ok(Item::Sample { time_ms: time as i64, value: f64::from_le_bytes(*value) });
+    }
     let (mut time_ms, mut value) = (0, 0.0);
     let mut f = Fields::new(message);
     while let Some((n, v)) = f.next()? {

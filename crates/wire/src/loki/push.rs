@@ -3,7 +3,12 @@
 //! `PushRequest { 1: Stream* }`, `Stream { 1: labels string, 2: Entry*, 3: hash }`, `Entry { 1: Timestamp { 1: seconds,
 //! 2: nanos }, 2: line, 3: LabelPair { 1: name, 2: value }*, 4: parsed, not for writers }`.
 
+use base::attrs::read_varint;
+
 use crate::proto::{Fields, Repeated, Result, Value, repeated};
+
+/// Bytes of the varints that cannot be out of range.
+const SHORT_VARINT: usize = 9;
 
 /// The streams of a request. After an error it ends.
 pub struct Streams<'a>(Repeated<'a>);
@@ -64,6 +69,9 @@ pub struct Entry<'a> {
 
 impl<'a> Entry<'a> {
     fn new(message: &'a [u8]) -> Result<Self> {
+        if let Some(entry) = Self::usual(message) {
+            return Ok(entry);
+        }
         let (mut seconds, mut nanos) = (0i64, 0i32);
         let mut entry = Entry { time_ns: 0, line: &[], has_metadata: false, message };
         let mut fields = Fields::new(message);
@@ -89,6 +97,26 @@ impl<'a> Entry<'a> {
         }
         entry.time_ns = seconds.saturating_mul(1_000_000_000).saturating_add(i64::from(nanos));
         Ok(entry)
+    }
+    /// An entry as nearly every sender writes it: a time of seconds and nanoseconds, then a line, and nothing else. `None`
+    /// for any other, which may still be a valid one.
+    fn usual(message: &'a [u8]) -> Option<Self> {
+        let (&[0x0a, time_len @ 0..0x80], rest) = message.split_first_chunk()? else { return None };
+        let (time, rest) = rest.split_at_checked(time_len as usize)?;
+        let (&0x08, time) = time.split_first()? else { return None };
+        let (seconds, time) = read_varint(time).filter(|(_, rest)| time.len() - rest.len() <= SHORT_VARINT)?;
+        let nanos = match time.split_first() {
+            None => 0,
+            Some((&0x10, nanos)) => read_varint(nanos).filter(|(_, rest)| rest.is_empty() && nanos.len() <= SHORT_VARINT)?.0 as i32,
+            _ => return None,
+        };
+        let (&0x12, rest) = rest.split_first()? else { return None };
+        let (len, line) = read_varint(rest).filter(|(_, line)| rest.len() - line.len() <= SHORT_VARINT)?;
+        if len != line.len() as u64 {
+            return None;
+        }
+        let time_ns = (seconds as i64).saturating_mul(1_000_000_000).saturating_add(i64::from(nanos));
+        Some(Entry { time_ns, line, has_metadata: false, message })
     }
     /// Structured metadata: name and value, in the order sent.
     pub fn metadata(&self) -> Pairs<'a> {
