@@ -33,6 +33,28 @@ pub fn translate(pattern: &str) -> Result<String, String> {
     Ok(t.out)
 }
 
+/// Texts that every match of the pattern contains, in their order; none for a pattern that cannot be read. What comes in
+/// alternatives or may be left out is not among them, nor is text in any case.
+pub fn required_texts(pattern: &str) -> Vec<String> {
+    let mut out = vec![];
+    if let Some(hir) = translate(pattern).ok().and_then(|p| regex_syntax::parse(&p).ok()) {
+        collect_texts(&hir, &mut out);
+    }
+    out
+}
+
+/// The parser bounds how deeply expressions nest.
+fn collect_texts(hir: &regex_syntax::hir::Hir, out: &mut Vec<String>) {
+    use regex_syntax::hir::HirKind;
+    match hir.kind() {
+        HirKind::Literal(text) => out.extend(std::str::from_utf8(&text.0).ok().map(str::to_owned)),
+        HirKind::Capture(group) => collect_texts(&group.sub, out),
+        HirKind::Concat(parts) => parts.iter().for_each(|p| collect_texts(p, out)),
+        HirKind::Repetition(r) if r.min > 0 => collect_texts(&r.sub, out),
+        _ => {}
+    }
+}
+
 struct Translator<'a> {
     rest: &'a str,
     out: String,
@@ -355,6 +377,22 @@ mod tests {
     }
 
     #[test]
+    fn texts_that_every_match_contains() {
+        for (pattern, want) in [
+            ("foo.*bar", vec!["foo", "bar"]),
+            ("^a(bc)+(?:d|e)f?$", vec!["a", "bc"]),
+            ("(?i)foo", vec![]),
+            ("a(?i:b)c", vec!["a", "c"]),
+            (r"\Qa.b\E[0-9]{2}x{0,3}", vec!["a.b"]),
+            ("foo|bar", vec![]),
+            ("(", vec![]),
+            ("", vec![]),
+        ] {
+            assert_eq!(required_texts(pattern), want, "{pattern}");
+        }
+    }
+
+    #[test]
     fn what_re2_refuses_is_refused() {
         for bad in [
             "a**",
@@ -388,6 +426,15 @@ mod tests {
         fn no_pattern_makes_it_panic(p in r"[\[\]\\(){}?*+a-c,0-9:^&~|.-]{0,16}") {
             let _ = compile(&p);
         }
+        #[test]
+        fn a_match_contains_what_it_must(p in "[ab.*+?|()^$]{0,10}", text in "[ab]{0,12}") {
+            if let Ok(re) = compile(&p) && re.is_match(&text) {
+                for t in required_texts(&p) {
+                    prop_assert!(text.contains(&t), "{:?} in {:?} of {:?}", t, text, p);
+                }
+            }
+        }
+
         #[test]
         fn quoted_text_matches_itself(s in "\\PC{0,12}") {
             prop_assume!(!s.contains("\\E"));

@@ -65,6 +65,10 @@ impl Predicate {
 fn fold(n: usize, start: bool, ps: &[Predicate], batch: &RecordBatch, op: impl Fn(bool, bool) -> bool) -> Result<BooleanArray> {
     let mut acc = vec![start; n];
     for p in ps {
+        // Where nothing can change any more, the rest is not asked: the dearer conditions come last.
+        if acc.iter().all(|a| *a != start) {
+            break;
+        }
         let one = p.eval(batch)?;
         for (a, i) in acc.iter_mut().zip(0..) {
             *a = op(*a, one.is_valid(i) && one.value(i));

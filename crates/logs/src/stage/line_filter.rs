@@ -10,6 +10,9 @@ use super::{Row, Stage};
 use crate::logql::ast::{LineFilter, LineOp, Operand};
 use crate::spec;
 
+/// A text of a pattern that is looked for by itself has at least this many bytes: skip filters know no shorter ones.
+const PRUNING_BYTES: usize = 8;
+
 enum Test {
     Contains(Box<Finder<'static>>),
     Regex(regex::Regex),
@@ -67,13 +70,24 @@ pub fn predicate(filter: &LineFilter) -> Option<Predicate> {
             (Operand::Text(t), LineOp::Contains | LineOp::NotContains) => Predicate::Contains(column(), t.clone().into_bytes()),
             (Operand::Text(t), LineOp::Regex | LineOp::NotRegex) => match literal_of(t) {
                 Some(needle) => Predicate::Contains(column(), needle.into_bytes()),
-                None => Predicate::Regex(column(), lang::re2::compile_bytes(t).ok()?),
+                None => with_texts(t, Predicate::Regex(column(), lang::re2::compile_bytes(t).ok()?)),
             },
             _ => return None,
         });
     }
     let one = if any.len() == 1 { any.pop()? } else { Predicate::Or(any) };
     Some(if filter.op.is_negative() { Predicate::Not(Box::new(one)) } else { one })
+}
+
+/// A pattern with the texts that its matches contain, by which the scan can leave pages out. Shorter ones would only cost.
+fn with_texts(pattern: &str, regex: Predicate) -> Predicate {
+    let texts = lang::re2::required_texts(pattern).into_iter().filter(|t| t.len() >= PRUNING_BYTES);
+    let mut all: Vec<Predicate> = texts.map(|t| Predicate::Contains(spec::LINE.to_string(), t.into_bytes())).collect();
+    if all.is_empty() {
+        return regex;
+    }
+    all.push(regex);
+    Predicate::And(all)
 }
 
 /// The text a pattern stands for, when it has no operators: those are looked up in the skip filters.
@@ -118,6 +132,8 @@ mod tests {
     fn what_a_scan_can_do_is_left_to_it() {
         assert!(matches!(predicate(&filter(r#"|= "a""#)), Some(Predicate::Contains(..))));
         assert!(matches!(predicate(&filter(r#"|~ "a b""#)), Some(Predicate::Contains(..))));
+        assert!(matches!(predicate(&filter(r#"|~ "deadlock.*[0-9]""#)), Some(Predicate::And(p)) if p.len() == 2));
+        assert!(matches!(predicate(&filter(r#"|~ "dead.*[0-9]""#)), Some(Predicate::Regex(..))));
         assert!(matches!(predicate(&filter(r#"!~ "a|b""#)), Some(Predicate::Not(_))));
         assert!(matches!(predicate(&filter(r#"|= "a" or "b""#)), Some(Predicate::Or(_))));
         assert!(predicate(&filter(r#"|= "a" or ip("::1")"#)).is_none());
