@@ -85,7 +85,7 @@ pub enum SkipFilter {
     None,
     /// Whole values, for equality.
     Value,
-    /// Substrings of text.
+    /// Substrings of text: kept in blocks, for text that every row has.
     Substring,
 }
 

@@ -25,7 +25,7 @@ fn give_memory_back() {
     // the option it fails, and nothing changes.
     unsafe {
         if std::env::var_os("MIMALLOC_PURGE_DELAY").is_none() {
-            libmimalloc_sys::mi_option_set(PURGE_DELAY_MS, 3);
+            libmimalloc_sys::mi_option_set(PURGE_DELAY_MS, 10);
         }
         libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0);
     }

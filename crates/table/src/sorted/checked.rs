@@ -148,25 +148,51 @@ impl Store {
                 }
                 Ok(tail.slice(from..to))
             }
-            Store::Disk { file, sums, covered, .. } => {
-                let block = CHECK_BLOCK as u64;
-                let start = range.start / block * block;
-                let end = range.end.div_ceil(block).saturating_mul(block).min(*covered);
-                if range.end > *covered {
-                    return Err(damaged("beyond the end"));
-                }
-                let mut buf = vec![0; (end - start) as usize];
-                file.read_exact_at(start, &mut buf)?;
-                for (i, chunk) in buf.chunks(CHECK_BLOCK).enumerate() {
-                    let at = (start / block) as usize + i;
-                    let want = sums.get(at * 4..at * 4 + 4).map(|mut s| s.get_u32_le());
-                    if want != Some(crc32c::crc32c(chunk)) {
-                        return Err(damaged(&format!("the checksum of block {at} does not hold")));
-                    }
-                }
+            Store::Disk { .. } => {
+                let mut buf = vec![];
+                let start = self.read_blocks(&range, &mut buf)?;
                 Ok(Bytes::from(buf).slice((range.start - start) as usize..(range.end - start) as usize))
             }
         }
+    }
+
+    /// Checks a range without keeping it; `room` is used for it. Errors as [`Store::read`].
+    pub fn check(&self, range: Range<u64>, room: &mut Vec<u8>) -> Result<()> {
+        let Store::Disk { tail_at, .. } = self else { return Ok(()) };
+        if range.start >= *tail_at {
+            return Ok(());
+        }
+        let step = (WRITE_BUFFER / CHECK_BLOCK * CHECK_BLOCK) as u64;
+        let mut at = range.start;
+        while at < range.end {
+            // Each step but the first begins at a block.
+            let end = (at / step * step + step).min(range.end);
+            self.read_blocks(&(at..end), room)?;
+            at = end;
+        }
+        Ok(())
+    }
+
+    /// Reads the whole blocks that a range of a file on disk touches, and checks them. Returns where they begin.
+    fn read_blocks(&self, range: &Range<u64>, buf: &mut Vec<u8>) -> Result<u64> {
+        let damaged = |what: &str| Error::corrupt(format!("bytes {}..{}: {what}", range.start, range.end));
+        let Store::Disk { file, sums, covered, .. } = self else { return Err(Error::internal("not on disk")) };
+        let block = CHECK_BLOCK as u64;
+        let start = range.start / block * block;
+        let end = range.end.div_ceil(block).saturating_mul(block).min(*covered);
+        if range.end > *covered || start > end {
+            return Err(damaged("beyond the end"));
+        }
+        buf.resize((end - start) as usize, 0);
+        file.read_exact_at(start, buf)?;
+        for (i, chunk) in buf.chunks(CHECK_BLOCK).enumerate() {
+            let at = (start / block) as usize + i;
+            let want = sums.get(at * 4..at * 4 + 4).map(|mut s| s.get_u32_le());
+            if want != Some(crc32c::crc32c(chunk)) {
+                return Err(damaged(&format!("the checksum of block {at} does not hold")));
+            }
+        }
+        Ok(start)
     }
 }
 

@@ -113,10 +113,18 @@ impl DataFile {
         decode_stretches(s.slice, s.rows, &self.store.read(at..at.saturating_add(u64::from(s.stretches.len)))?)
     }
 
-    /// A skip filter of a segment, if it has one for the column and it can be read: a damaged filter excludes nothing.
+    /// A skip filter of a segment, if it has one for the column and it can be read: a damaged filter excludes nothing, and
+    /// is reported as no row lost.
     pub fn filter(&self, s: &Segment, column: usize) -> Option<Bytes> {
         let (_, b) = s.filters.iter().find(|f| f.0 as usize == column)?;
-        self.store.read(b.offset..b.offset.saturating_add(u64::from(b.len))).ok()
+        let read = self.store.read(b.offset..b.offset.saturating_add(u64::from(b.len)));
+        read.map_err(|e| self.report_filter(s, column, &e)).ok()
+    }
+
+    /// Tells that a skip filter is damaged.
+    pub fn report_filter(&self, s: &Segment, column: usize, reason: &Error) {
+        let name = self.layout.rows.field(column).name();
+        self.report(s, Some(format!("skip filter of {name}")), 0, reason);
     }
 
     /// Tells that rows of a segment cannot be read.
@@ -150,7 +158,7 @@ impl DataFile {
             return Ok(kept);
         }
         let (group, total) = (s.row_group as usize, self.group(s.row_group as usize).num_rows() as u32);
-        let mut kept_bytes = 0;
+        let (mut kept_bytes, mut room) = (0, vec![]);
         for leaf in leaves {
             let pages = self.pages(group, *leaf);
             let column = self.group(group).column(*leaf);
@@ -168,13 +176,13 @@ impl DataFile {
                 if !touches(ranges, &rows) {
                     continue;
                 }
-                match self.store.read(bytes.clone()) {
-                    Ok(b) => {
-                        kept_bytes += b.len();
-                        if kept_bytes <= limits::PAGE_CACHE_BYTES {
-                            kept.insert(bytes.start, b);
-                        }
-                    }
+                let keep = kept_bytes + (bytes.end - bytes.start) <= limits::PAGE_CACHE_BYTES as u64;
+                let read = match keep {
+                    true => self.store.read(bytes.clone()).map(|b| _ = kept.insert(bytes.start, b)),
+                    false => self.store.check(bytes.clone(), &mut room),
+                };
+                match read {
+                    Ok(()) => kept_bytes += bytes.end - bytes.start,
                     Err(e) if e.kind() == Kind::Corrupt => {
                         let lost = subtract(ranges, &rows);
                         let name = column.column_path().string();
@@ -187,17 +195,21 @@ impl DataFile {
         Ok(kept)
     }
 
-    /// Opens rows of a segment: `stretches` are rows of the row group, ascending, and none is read in part. Also returns
-    /// what damage left of them.
+    /// Opens rows of a segment: `stretches` are rows of the row group, ascending, of which those outside of `only` are not
+    /// read (where columns cannot be decoded in part, there must be no `only`). Also returns what damage left of them.
     pub fn rows(
         self: &Arc<Self>,
         s: &Segment,
         stretches: &[Range<u32>],
+        only: Option<&[Range<u32>]>,
         wanted: &[usize],
         batch_rows: usize,
     ) -> Result<(RowReader, Vec<Range<u32>>)> {
         let leaves = self.layout.leaves(wanted);
         let mut left = joined(stretches);
+        if let Some(only) = only {
+            left = common(&left, only);
+        }
         let kept = self.check(s, &leaves, &mut left)?;
         if self.layout.needs_whole_stretches(wanted) && left != joined(stretches) {
             left = self.without_beginning(s, stretches, &left);
@@ -271,6 +283,20 @@ pub fn overlap(ranges: &[Range<u32>], with: &Range<u32>) -> u32 {
     let from = ranges.partition_point(|r| r.end <= with.start);
     let mine = ranges[from..].iter().take_while(|r| r.start < with.end);
     mine.map(|r| r.end.min(with.end) - r.start.max(with.start)).sum()
+}
+
+/// Rows that are in both, each ascending.
+pub fn common(a: &[Range<u32>], b: &[Range<u32>]) -> Vec<Range<u32>> {
+    let mut out = vec![];
+    let (mut i, mut k) = (0, 0);
+    while let (Some(x), Some(y)) = (a.get(i), b.get(k)) {
+        let both = x.start.max(y.start)..x.end.min(y.end);
+        if both.start < both.end {
+            out.push(both);
+        }
+        if x.end <= y.end { i += 1 } else { k += 1 }
+    }
+    out
 }
 
 fn touches(ranges: &[Range<u32>], rows: &Range<u32>) -> bool {
@@ -392,5 +418,7 @@ mod tests {
         assert_eq!(r, [0..5, 25..30, 40..50]);
         assert_eq!(subtract(&mut r, &(42..44)), 2);
         assert_eq!(r, [0..5, 25..30, 40..42, 44..50]);
+        assert_eq!(common(&r, &[3..26, 29..41, 49..60]), [3..5, 25..26, 29..30, 40..41, 49..50]);
+        assert_eq!(common(&r, &[]), []);
     }
 }

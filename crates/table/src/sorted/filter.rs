@@ -21,8 +21,8 @@ fn block_of(hash: u64, blocks: usize) -> usize {
 }
 
 /// A filter over distinct hashes.
-pub fn build(hashes: &[u64]) -> Vec<u8> {
-    let blocks = (hashes.len() * BITS_PER_VALUE).div_ceil(BLOCK * 8).max(1);
+pub fn build(hashes: &[u64], bits_per_hash: usize) -> Vec<u8> {
+    let blocks = (hashes.len() * bits_per_hash).div_ceil(BLOCK * 8).max(1);
     let mut words = vec![0u32; blocks * 8];
     for h in hashes {
         let at = block_of(*h, blocks) * 8;
@@ -77,7 +77,7 @@ impl ValueFilter {
 
     pub fn finish(mut self) -> Vec<u8> {
         self.thin();
-        if self.hashes.is_empty() { vec![] } else { build(&self.hashes) }
+        if self.hashes.is_empty() { vec![] } else { build(&self.hashes, BITS_PER_VALUE) }
     }
 }
 
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn what_was_added_is_never_excluded_and_little_else_is_let_through() {
         let hashes: Vec<u64> = (0..10_000u64).map(|i| hash64(&i.to_le_bytes())).collect();
-        let f = build(&hashes);
+        let f = build(&hashes, BITS_PER_VALUE);
         assert!(hashes.iter().all(|h| may_hold(&f, *h)));
         let wrong = (10_000..110_000u64).filter(|i| may_hold(&f, hash64(&i.to_le_bytes()))).count();
         assert!(wrong < 1_500, "{wrong}");

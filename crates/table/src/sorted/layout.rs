@@ -237,6 +237,18 @@ impl Layout {
         }
     }
 
+    /// For a column of the file that is text without nulls: the table's column.
+    pub fn text(&self, leaf: usize) -> Option<usize> {
+        let at = self.places.iter().position(|p| *p == Place::Plain(leaf)).filter(|at| *at >= 2)?;
+        let c = &self.spec.columns[at - 2];
+        (c.ty == ColumnType::Text && !c.nullable).then_some(at)
+    }
+
+    /// Whether text is compressed, and its columns with substring filters have them: what is read once is not.
+    pub fn is_passing(&self) -> bool {
+        self.passing
+    }
+
     /// The key columns of each attribute column that has any, as [`Layout::shredded`] takes them.
     pub fn keys(&self) -> Vec<(String, Vec<KeyColumn>)> {
         let shredded = self.places.iter().zip(self.rows.fields());

@@ -34,3 +34,6 @@ pub const SERIES_FILE_BYTES: u64 = 2 << 30;
 pub const STRETCHES: usize = 1 << 26;
 /// Encoded pages that a reader keeps after checking them, so that a small read touches the disk once.
 pub const PAGE_CACHE_BYTES: usize = 256 << 10;
+/// Grams of one page of text that a skip filter notes: a page of random text would have a quarter of a million, and nobody
+/// looks for those. Twice what a page of ids, hashes and nothing else was seen to have.
+pub const GRAMS_OF_A_PAGE: usize = 1 << 16;

@@ -31,6 +31,7 @@ mod decimal;
 mod file;
 mod filter;
 mod gather;
+mod grams;
 mod index;
 mod inspect;
 mod layout;
@@ -45,6 +46,7 @@ mod resolve;
 mod run;
 mod scan;
 mod shred;
+mod text;
 mod view;
 mod writer;
 

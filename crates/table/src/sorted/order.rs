@@ -8,10 +8,10 @@ use std::ops::Range;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, UInt32Type};
-use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array};
 use arrow_buffer::ScalarBuffer;
-use arrow_schema::DataType;
-use arrow_select::concat::concat_batches;
+use arrow_schema::{DataType, FieldRef};
+use arrow_select::concat::concat;
 use arrow_select::take::take_record_batch;
 use base::{Result, Tenant};
 use std::collections::HashMap;
@@ -101,11 +101,25 @@ impl Ranks {
     }
 }
 
+/// The batches as one. A column without any value is made anew rather than copied.
+fn joined(spec: &'static TableSpec, batches: &[RecordBatch]) -> Result<RecordBatch> {
+    let schema = spec.schema();
+    let rows = batches.iter().map(RecordBatch::num_rows).sum();
+    let column = |(i, f): (usize, &FieldRef)| {
+        let parts: Vec<&dyn Array> = batches.iter().map(|b| b.column(i).as_ref()).collect();
+        let empty = f.is_nullable() && parts.iter().all(|p| p.null_count() == p.len());
+        if empty { Ok(new_null_array(f.data_type(), rows)) } else { concat(&parts).map_err(internal) }
+    };
+    let columns = schema.fields().iter().enumerate().map(column).collect::<Result<Vec<_>>>()?;
+    RecordBatch::try_new(schema, columns).map_err(internal)
+}
+
 /// Orders the rows of `batches`.
 pub fn order(spec: &'static TableSpec, batches: &[RecordBatch], names: &dyn SeriesNames) -> Result<Ordered> {
     let all = match batches {
         [one] => one.clone(),
-        _ => concat_batches(&spec.schema(), batches).map_err(internal)?,
+        [] => RecordBatch::new_empty(spec.schema()),
+        _ => joined(spec, batches)?,
     };
     u32::try_from(all.num_rows()).map_err(|_| internal("too many rows in one part"))?;
     let numbers = all.column(0).as_primitive::<UInt32Type>().values().clone();

@@ -49,8 +49,9 @@ impl Drop for Held {
 
 /// Where a piece's rows come from.
 pub enum Rows {
-    /// A segment of a data file and the rows wanted of it, one range for each stretch.
-    Segment { data: Arc<DataFile>, segment: Segment, ranges: Vec<Range<u32>> },
+    /// A segment of a data file and the rows wanted of it: one range for each stretch, and of these only what lies in
+    /// `only`.
+    Segment { data: Arc<DataFile>, segment: Segment, ranges: Vec<Range<u32>>, only: Option<Vec<Range<u32>>> },
     /// Sorted rows at hand, whole rows in the table's schema, in order; one range for each stretch.
     Memory { batch: RecordBatch, ranges: Vec<Range<u32>> },
 }
@@ -100,9 +101,9 @@ impl Piece {
     pub fn open(&mut self, wanted: &Wanted) -> Result<()> {
         let Reading::Closed(rows) = &mut self.reading else { return Ok(()) };
         self.reading = match rows {
-            Rows::Segment { data, segment, ranges } => {
-                let before = total(ranges);
-                let (reader, left) = match data.rows(segment, ranges, &wanted.columns, wanted.batch_rows) {
+            Rows::Segment { data, segment, ranges, only } => {
+                let before = self.stretches.iter().map(|s| s.rows).sum();
+                let (reader, left) = match data.rows(segment, ranges, only.as_deref(), &wanted.columns, wanted.batch_rows) {
                     Err(e) if e.kind() == Kind::Corrupt => {
                         data.report(segment, None, u64::from(before), &e);
                         (None, vec![])

@@ -8,20 +8,24 @@ use std::ops::Range;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::DataType;
+use base::Error;
 use base::hash::hash64;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 
-use super::data::DataFile;
+use super::data::{DataFile, common};
 use super::filter;
+use super::grams::{Needle, pages_with};
 use super::index::Segment;
 use crate::predicate::Predicate;
-use crate::spec::{Order, SkipFilter, TableSpec};
+use crate::spec::{ColumnType, Order, SkipFilter, TableSpec};
 
 /// Conditions that every row of the answer satisfies.
 #[derive(Default)]
 pub struct Prune {
     // Table column (with `series` and time counted), its value, and whether it is the order's key.
     equal: Vec<(usize, Vec<u8>, bool)>,
+    // Table column with a substring filter, and texts of which it contains at least one.
+    texts: Vec<(usize, Vec<Needle>)>,
 }
 
 impl Prune {
@@ -41,8 +45,28 @@ impl Prune {
                     self.equal.push((i + 2, value.clone(), spec.order == Order::Key(spec.columns[i].name)));
                 }
             }
+            Predicate::Contains(..) | Predicate::Or(_) => {
+                let mut needles = vec![];
+                if let Some(column) = alternatives(spec, predicate, &mut needles) {
+                    self.texts.push((column, needles));
+                }
+            }
             _ => {}
         }
+    }
+
+    /// The rows of a segment's row group in whose pages texts may be that are contained; `None` if nothing is known.
+    pub fn pages(&self, data: &DataFile, s: &Segment) -> Option<Vec<Range<u32>>> {
+        let mut all: Option<Vec<Range<u32>>> = None;
+        for (column, needles) in &self.texts {
+            let Some(blob) = data.filter(s, *column) else { continue };
+            let rows = data.metadata().row_group(s.row_group as usize).num_rows() as u32;
+            match pages_with(&blob, rows, needles) {
+                Some(pages) => all = Some(all.map_or_else(|| pages.clone(), |a| common(&a, &pages))),
+                None => data.report_filter(s, *column, &Error::corrupt("it cannot be understood")),
+            }
+        }
+        all
     }
 
     /// Whether skip filters say that a segment has no such row.
@@ -88,5 +112,34 @@ impl Prune {
                 _ => true,
             }
         })
+    }
+}
+
+/// The column that contains one of several texts if the predicate holds, and the texts; `None` if there is no such column or
+/// its filters cannot tell.
+fn alternatives(spec: &'static TableSpec, predicate: &Predicate, needles: &mut Vec<Needle>) -> Option<usize> {
+    match predicate {
+        Predicate::Contains(column, needle) if spec.identity.contains(&column.as_str()) => {
+            let i = spec.columns.iter().position(|c| c.name == column && c.filter == SkipFilter::Substring)?;
+            // Differences of doubles are decoded from the start of a stretch on: such rows cannot be passed over.
+            if spec.columns.iter().any(|c| c.ty == ColumnType::F64) {
+                return None;
+            }
+            needles.push(Needle::new(needle)?);
+            Some(i + 2)
+        }
+        // One of them that can tell is enough.
+        Predicate::And(all) => all.iter().find_map(|p| {
+            let mut mine = vec![];
+            let column = alternatives(spec, p, &mut mine)?;
+            needles.append(&mut mine);
+            Some(column)
+        }),
+        Predicate::Or(any) => {
+            let mut columns = any.iter().map(|p| alternatives(spec, p, needles));
+            let first = columns.next()??;
+            columns.all(|c| c == Some(first)).then_some(first)
+        }
+        _ => None,
     }
 }

@@ -104,10 +104,10 @@ impl RunWriter<'_> {
                 x.series = self.rank(x.series)?;
                 series.resize(series.len() + x.rows as usize, x.series);
             }
-            self.waiting.push(Waiting { segment: at, filter: None, bytes: encode_stretches(s.slice, &stretches)? });
+            self.waiting.push(Waiting { segments: at..at + 1, filter: None, bytes: encode_stretches(s.slice, &stretches)? });
         } else {
             let all = s.first_row..s.first_row + s.rows;
-            let (mut reader, _) = data.rows(s, std::slice::from_ref(&all), &[0], limits::BATCH_ROWS)?;
+            let (mut reader, _) = data.rows(s, std::slice::from_ref(&all), None, &[0], limits::BATCH_ROWS)?;
             while let Some(b) = reader.next()? {
                 for n in b.column(0).as_primitive::<UInt32Type>().values() {
                     series.push(self.rank(*n)?);
@@ -116,7 +116,7 @@ impl RunWriter<'_> {
         }
         for (column, _) in &s.filters {
             let bytes = data.filter(s, *column as usize).ok_or_else(|| internal("a part's filter is missing"))?;
-            self.waiting.push(Waiting { segment: at, filter: Some(*column), bytes: bytes.to_vec() });
+            self.waiting.push(Waiting { segments: at..at + 1, filter: Some(*column), bytes: bytes.to_vec() });
         }
         let tenant = self.tenant(&data.directory.tenants[s.tenant as usize]);
         self.directory.segments.push(Segment { tenant, row_group: self.groups, filters: vec![], ..s.clone() });

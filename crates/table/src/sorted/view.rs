@@ -14,7 +14,7 @@ use arrow_select::take::take_record_batch;
 use base::{Kind, Labels, Matcher, Result, Tenant};
 
 use super::combine::Sources;
-use super::data::DataFile;
+use super::data::{DataFile, overlap};
 use super::index::{Segment, Stretch};
 use super::layout::internal;
 use super::names::SeriesTable;
@@ -209,7 +209,7 @@ impl Views {
     }
 
     fn segment_piece(&self, source: usize, v: &View, data: &Arc<DataFile>, s: &Segment) -> Result<Option<Piece>> {
-        let (ranges, stretches) = match self.spec.order {
+        let (mut ranges, mut stretches) = match self.spec.order {
             Order::Series(_) => self.select(v, &data.stretches(s)?, s.first_row),
             Order::Key(_) => {
                 let ranges = self.prune.ranges(data, s);
@@ -221,7 +221,14 @@ impl Views {
         if stretches.is_empty() || self.prune.excludes(data, s) {
             return Ok(None);
         }
-        Ok(Some(Piece::new(source, Rows::Segment { data: data.clone(), segment: s.clone(), ranges }, stretches)))
+        let only = self.prune.pages(data, s);
+        if let Some(only) = &only {
+            leave(only, &mut ranges, &mut stretches, self.spec.order);
+            if stretches.is_empty() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Piece::new(source, Rows::Segment { data: data.clone(), segment: s.clone(), ranges, only }, stretches)))
     }
 
     fn memory_piece(&self, source: usize, v: &View, s: &MemorySegment) -> Option<Piece> {
@@ -246,6 +253,19 @@ impl Views {
         }
         (ranges, out)
     }
+}
+
+/// Takes what is not in `only` out of the stretches, and those that are then empty away, with their ranges.
+fn leave(only: &[Range<u32>], ranges: &mut Vec<Range<u32>>, stretches: &mut Vec<Stretch>, order: Order) {
+    match order {
+        // One stretch, however many ranges.
+        Order::Key(_) => stretches.iter_mut().for_each(|s| s.rows = ranges.iter().map(|r| overlap(only, r)).sum()),
+        Order::Series(_) => {
+            stretches.iter_mut().zip(ranges.iter()).for_each(|(s, r)| s.rows = overlap(only, r));
+            ranges.retain(|r| overlap(only, r) > 0);
+        }
+    }
+    stretches.retain(|s| s.rows > 0);
 }
 
 fn matches(asked: &Asked<'_>, names: &dyn SeriesNames, number: u32) -> bool {

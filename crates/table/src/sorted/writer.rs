@@ -1,5 +1,6 @@
 //! Rows in order to a data file: row groups, then the stretches and filters, the checksums, the directory, the footer.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -17,6 +18,7 @@ use super::filter::ValueFilter;
 use super::index::{Blob, Directory, Segment, Stretch, encode_stretches};
 use super::layout::{DecimalState, Layout, internal};
 use super::shred::KeyColumn;
+use super::text::{Press, TextColumn};
 use super::{FORMAT_VERSION, Partition, limits};
 use crate::spec::{Order, SkipFilter};
 
@@ -45,10 +47,18 @@ struct OpenSegment {
 
 /// A blob that is written once its place is known.
 pub struct Waiting {
-    pub segment: usize,
+    /// Whose it is, in the directory.
+    pub segments: Range<usize>,
     /// `None`: the stretches; else the table column of a filter.
     pub filter: Option<u32>,
     pub bytes: Vec<u8>,
+}
+
+/// Writes one column chunk.
+enum ColumnWriter {
+    Any(ArrowColumnWriter),
+    /// With the column of the table, if it has a substring filter.
+    Text(TextColumn, Option<u32>),
 }
 
 /// Writes the rows of one file.
@@ -56,7 +66,11 @@ pub struct RowWriter<W: Sealed> {
     layout: Arc<Layout>,
     file: SerializedFileWriter<W>,
     factory: ArrowRowGroupWriterFactory,
-    group: Vec<ArrowColumnWriter>,
+    group: Vec<ColumnWriter>,
+    // The first segment of the group.
+    group_segment: usize,
+    // What text columns were compressed with, for those of the next group.
+    presses: Vec<Box<Press>>,
     group_rows: usize,
     group_bytes: usize,
     groups: u32,
@@ -89,10 +103,11 @@ pub fn close_file<W: Sealed>(
     for w in waiting {
         let blob = Blob { offset: file.bytes_written() as u64, len: w.bytes.len() as u32 };
         file.write_all(&w.bytes)?;
-        let segment = &mut directory.segments[w.segment];
-        match w.filter {
-            None => segment.stretches = blob,
-            Some(column) => segment.filters.push((column, blob)),
+        for segment in &mut directory.segments[w.segments] {
+            match w.filter {
+                None => segment.stretches = blob,
+                Some(column) => segment.filters.push((column, blob)),
+            }
         }
     }
     file.flush()?;
@@ -121,6 +136,8 @@ impl<W: Sealed> RowWriter<W> {
             file,
             factory,
             group: vec![],
+            group_segment: 0,
+            presses: vec![],
             group_rows: 0,
             group_bytes: 0,
             groups: 0,
@@ -176,7 +193,7 @@ impl<W: Sealed> RowWriter<W> {
             return Ok(());
         }
         if self.group.is_empty() {
-            self.group = self.factory.create_column_writers(self.groups as usize).map_err(internal)?;
+            self.open_group()?;
         }
         let mut open = self.open.take().unwrap_or_else(|| self.open_segment(tenant, slice));
         open.add(&self.layout, batch);
@@ -186,9 +203,35 @@ impl<W: Sealed> RowWriter<W> {
         for ((column, field), writer) in
             self.layout.encode(batch, &mut self.states).iter().zip(self.layout.schema.fields()).zip(&mut self.group)
         {
-            for leaf in compute_leaves(field, column).map_err(internal)? {
-                writer.write(&leaf).map_err(internal)?;
+            match writer {
+                ColumnWriter::Text(text, _) => text.write(column)?,
+                ColumnWriter::Any(writer) => {
+                    for leaf in compute_leaves(field, column).map_err(internal)? {
+                        writer.write(&leaf).map_err(internal)?;
+                    }
+                }
             }
+        }
+        Ok(())
+    }
+
+    fn open_group(&mut self) -> Result<()> {
+        let any = self.factory.create_column_writers(self.groups as usize).map_err(internal)?;
+        self.group_segment = self.directory.segments.len();
+        for (leaf, any) in any.into_iter().enumerate() {
+            let Some(column) = self.layout.text(leaf) else {
+                self.group.push(ColumnWriter::Any(any));
+                continue;
+            };
+            let descr = self.layout.parquet.column(leaf);
+            if self.layout.is_passing() {
+                self.group.push(ColumnWriter::Text(TextColumn::plain(descr), None));
+                continue;
+            }
+            let filtered = self.layout.spec.columns[column - 2].filter == SkipFilter::Substring;
+            // Presses come back in the order of their columns, and the columns are the same in each group.
+            let press = if self.presses.is_empty() { Press::new(filtered)? } else { self.presses.remove(0) };
+            self.group.push(ColumnWriter::Text(TextColumn::compressed(descr, press), filtered.then_some(column as u32)));
         }
         Ok(())
     }
@@ -216,10 +259,10 @@ impl<W: Sealed> RowWriter<W> {
         let at = self.directory.segments.len();
         if matches!(self.layout.spec.order, Order::Series(_)) {
             let bytes = encode_stretches(open.segment.slice, &open.stretches)?;
-            self.waiting.push(Waiting { segment: at, filter: None, bytes });
+            self.waiting.push(Waiting { segments: at..at + 1, filter: None, bytes });
         }
         for (column, values) in open.values {
-            self.waiting.push(Waiting { segment: at, filter: Some(column as u32), bytes: values.finish() });
+            self.waiting.push(Waiting { segments: at..at + 1, filter: Some(column as u32), bytes: values.finish() });
         }
         self.directory.segments.push(open.segment);
         Ok(())
@@ -230,10 +273,22 @@ impl<W: Sealed> RowWriter<W> {
             return Ok(());
         }
         let mut group = self.file.next_row_group().map_err(internal)?;
+        let mut presses = vec![];
+        let mut filters = vec![];
         for column in self.group.drain(..) {
-            column.close().and_then(|c| c.append_to_row_group(&mut group)).map_err(internal)?;
+            match column {
+                ColumnWriter::Any(c) => c.close().and_then(|c| c.append_to_row_group(&mut group)).map_err(internal)?,
+                ColumnWriter::Text(text, filtered) => {
+                    let (filter, press) = text.finish(&mut group)?;
+                    filters.extend(filtered.map(|column| (column, filter)));
+                    presses.extend(press);
+                }
+            }
         }
         group.close().map_err(internal)?;
+        self.presses = presses;
+        let segments = self.group_segment..self.directory.segments.len();
+        self.waiting.extend(filters.into_iter().map(|(c, bytes)| Waiting { segments: segments.clone(), filter: Some(c), bytes }));
         (self.group_rows, self.group_bytes) = (0, 0);
         self.groups += 1;
         Ok(())

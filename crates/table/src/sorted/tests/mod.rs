@@ -5,6 +5,7 @@ mod damage;
 mod golden;
 mod model;
 mod random;
+mod substring;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -47,7 +48,10 @@ fn random_predicate(spec: &'static TableSpec, r: &mut Dice) -> Option<Predicate>
     let p = match (r.below(4), random_cell(c, r)) {
         (0 | 1, _) => return None,
         (_, Cell::Bytes(b)) if r.below(2) == 0 => Predicate::Equals(c.name.into(), b),
-        (_, Cell::Bytes(b)) => Predicate::Contains(c.name.into(), b[..b.len().min(2)].to_vec()),
+        (_, Cell::Bytes(b)) => {
+            let at = r.below(b.len() + 1);
+            Predicate::Contains(c.name.into(), b[at..at + r.below(b.len() - at + 1)].to_vec())
+        }
         (_, Cell::Int(i)) => Predicate::Between(c.name.into(), i as f64 - 1.0, i as f64 + 1.0),
         (_, Cell::Double(d)) => Predicate::Between(c.name.into(), d - 1.0, d + 1.0),
         (_, Cell::Null) => return None,
