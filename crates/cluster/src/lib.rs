@@ -6,6 +6,7 @@
 
 mod bucket;
 mod distributor;
+mod identity;
 mod ledger;
 mod limits;
 pub mod membership;
@@ -16,6 +17,7 @@ mod stats;
 pub mod transport;
 
 pub use distributor::{Distributor, Limits, Rate};
+pub use identity::Identity;
 pub use ledger::{Entry, Ledger, LedgerView};
 pub use node::{Cluster, ClusterStatus, NodeService};
 pub use settings::{Degraded, Settings, Timing};

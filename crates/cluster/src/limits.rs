@@ -1,5 +1,7 @@
 //! Bounds of this crate, each with its reason.
 
+use std::time::Duration;
+
 /// Token buckets kept; the longest unused go first. A forgotten bucket is a full one, so forgetting refuses nothing.
 pub const BUCKETS: usize = 200_000;
 /// Lines of the ledger kept one by one; beyond, the oldest deferral goes first.
@@ -8,3 +10,79 @@ pub const LEDGER_ENTRIES: usize = 4096;
 pub const MEMBERS: usize = 32;
 /// A hello names at most [`MEMBERS`] others, each in some hundred bytes.
 pub const HELLO_BYTES: usize = 64 << 10;
+
+// Between nodes (`transport::http`).
+
+/// A TCP connection to another node is there within this, or not at all: nodes are near each other.
+pub const CONNECT: Duration = Duration::from_millis(400);
+/// TLS and the proof of belonging take at most this together: a few round trips.
+pub const HANDSHAKE: Duration = Duration::from_millis(800);
+/// A connection is asked for a sign of life this often, and is given up when none comes within [`PING_WAIT`].
+pub const PING_EVERY: Duration = Duration::from_millis(400);
+/// See [`PING_EVERY`]. Shorter ones would take a busy machine for a dead one.
+pub const PING_WAIT: Duration = Duration::from_millis(500);
+/// The side that listens asks less often: it only frees what a vanished caller holds.
+pub const LISTENER_PING: Duration = Duration::from_secs(5);
+/// Whoever connects has proved that it belongs within this, or is disconnected.
+pub const STRANGER: Duration = Duration::from_secs(5);
+/// After another node refused us (another cluster, another secret), it is asked again this much later: somebody has to change
+/// a setting first.
+pub const REFUSED_PAUSE: Duration = Duration::from_secs(2);
+/// The same complaint about the same node is logged this often; it comes with every hello.
+pub const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+/// Different complaints remembered, so that a stranger who comes from many addresses fills neither log nor memory.
+pub const COMPLAINTS: usize = 256;
+/// Connections that other nodes and strangers hold open at once: three of each of 32 nodes, their successors, and some.
+pub const NODE_CONNECTIONS: usize = 256;
+/// Calls in flight on one connection; as many answers that nobody reads fit into the connection's window.
+pub const CALLS_PER_CONNECTION: u32 = 128;
+/// Bytes of one call or answer under way before its reader must have taken some.
+pub const CALL_WINDOW: u32 = 256 << 10;
+/// Bytes of a piece of a call: large bodies should not be cut into thousands of pieces.
+pub const PIECE: u32 = 64 << 10;
+/// Bytes of one message of an answer: a batch of rows has a few megabytes, an answer about series some tens.
+pub const MESSAGE_BYTES: usize = 64 << 20;
+/// Bytes of a hello (32 nodes with their states), and of a question.
+pub const QUESTION_BYTES: usize = 1 << 20;
+/// Bytes of headers of one call.
+pub const CALL_HEADERS: u32 = 8 << 10;
+/// Bytes of an answer that refuses.
+pub const REFUSAL_BYTES: usize = 4 << 10;
+/// Messages of a stream that wait for a slow reader, on each side.
+pub const MESSAGES_AHEAD: usize = 2;
+/// Hellos answered at once. They have places of their own, so that nobody looks dead because it is busy.
+pub const HELLOS: usize = 8;
+/// Alone marks set for other nodes at once. They wait for the disk, which hellos must not.
+pub const MARKS: usize = 4;
+/// Copies taken at once; more wait. They share fsyncs, so many of them cost little more than one.
+pub const APPENDS: usize = 64;
+/// Scans and questions about series answered at once for other nodes; more wait.
+pub const READS: usize = 16;
+/// Names looked up at once; a lookup that hangs holds a thread for as long as the system wants.
+pub const LOOKUPS: usize = 4;
+/// A name that is not looked up within this has no addresses for now.
+pub const LOOKUP_WAIT: Duration = Duration::from_secs(2);
+/// Large answers whose proof is computed at once, off the runtime.
+pub const CHECKS: usize = 4;
+/// Answers from this size on have their proof computed off the runtime: hashing a megabyte takes most of a millisecond.
+pub const CHECK_BYTES: usize = 256 << 10;
+/// Addresses that connections are kept for. More than a cluster has nodes: addresses change.
+pub const PEERS: usize = 128;
+/// Addresses of one name that are tried, one after the other.
+pub const ADDRESSES_TRIED: usize = 3;
+/// Addresses taken of one name.
+pub const ADDRESSES_PER_NAME: usize = 64;
+/// Calls whose answers may come out of order: numbers further back than this are not taken any more.
+pub const CALL_NUMBERS_BACK: u64 = 1024;
+/// Calls in flight when a node leaves get so long to end.
+pub const NODE_DRAIN: Duration = Duration::from_secs(5);
+
+const _: () = {
+    // A dead peer is noticed within a second, and a connection that is not made by then is no connection.
+    assert!(PING_EVERY.as_millis() + PING_WAIT.as_millis() <= 1_000);
+    assert!(CONNECT.as_millis() < 500);
+    assert!(CONNECT.as_millis() + HANDSHAKE.as_millis() <= 1_500);
+    // A stalled reader must not stop the calls beside it.
+    assert!(CALLS_PER_CONNECTION as u64 * CALL_WINDOW as u64 <= 32 << 20);
+    assert!((CALLS_PER_CONNECTION as u64) < CALL_NUMBERS_BACK);
+};

@@ -35,10 +35,28 @@ pub struct ClusterStatus {
     pub members: Vec<MemberStatus>,
     /// Why an answer may miss something now, or nothing if it is whole.
     pub incomplete: Option<String>,
+    /// The last node that was turned away, or turned this one away, and why.
+    pub refusal: Option<String>,
     /// Requests acknowledged since the start while fewer nodes than promised held them.
     pub degraded_requests: u64,
     /// Bytes of them, as received.
     pub degraded_bytes: u64,
+}
+
+impl ClusterStatus {
+    /// As a node sees it that has not taken anything yet.
+    pub fn of(membership: &Membership) -> Self {
+        let settings = membership.settings();
+        ClusterStatus {
+            cluster: settings.name.clone(),
+            replication: settings.replication,
+            incomplete: membership.judge(&membership.silent()),
+            members: membership.status(),
+            refusal: membership.refusal(),
+            degraded_requests: 0,
+            degraded_bytes: 0,
+        }
+    }
 }
 
 impl Cluster {
@@ -115,14 +133,10 @@ impl Cluster {
 
     /// For people.
     pub fn status(&self) -> ClusterStatus {
-        let settings = self.membership.settings();
         ClusterStatus {
-            cluster: settings.name.clone(),
-            replication: settings.replication,
-            incomplete: self.membership.judge(&self.membership.silent()),
-            members: self.membership.status(),
             degraded_requests: self.counters.degraded.load(Ordering::Relaxed),
             degraded_bytes: self.counters.degraded_bytes.load(Ordering::Relaxed),
+            ..ClusterStatus::of(&self.membership)
         }
     }
 

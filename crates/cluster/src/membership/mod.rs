@@ -39,6 +39,8 @@ struct Inner {
     last_round_ns: Option<i64>,
     /// The last refusal by another cluster or version, told once.
     refused: Option<String>,
+    /// Where somebody may answer who is no member yet.
+    seeds: Vec<String>,
 }
 
 /// The members of a cluster as one node sees them.
@@ -77,8 +79,14 @@ impl Membership {
             revision: 0,
         };
         let members = remembered.members.into_iter().filter(|r| r.life.id != id).map(|r| (r.life.id, Member::unheard(r))).collect();
-        let inner = Inner { me, members, forgotten: remembered.forgotten, last_round_ns: None, refused: None };
+        let inner =
+            Inner { me, members, forgotten: remembered.forgotten, last_round_ns: None, refused: None, seeds: settings.seeds.clone() };
         Ok(Arc::new(Membership { settings, clock, transport, memory, inner: Mutex::new(inner), saving: Mutex::default() }))
+    }
+
+    /// From the next round on, looks for nodes at these addresses: names may have got others.
+    pub fn set_seeds(&self, seeds: Vec<String>) {
+        self.inner.lock().seeds = seeds;
     }
 
     /// This node's name.
@@ -153,7 +161,7 @@ impl Membership {
         let inner = self.inner.lock();
         let mut to: Vec<String> = inner.members.values().map(|m| m.record.address.clone()).collect();
         if seeds {
-            to.extend(self.settings.seeds.iter().cloned());
+            to.extend(inner.seeds.iter().cloned());
         }
         to.sort();
         to.dedup();

@@ -4,6 +4,7 @@
 //! nothing of what the bytes mean. [`local::Local`] connects nodes of one process and can cut, freeze and lose; the real one
 //! speaks HTTP/2.
 
+pub mod http;
 pub mod local;
 
 use std::fmt;
@@ -127,7 +128,8 @@ impl Answer {
 pub type Messages = Box<dyn Iterator<Item = Result<Bytes>> + Send>;
 
 /// Carries calls to other nodes. The other side's errors come with their kind, message and retry hint. The transport's own are
-/// [`unreachable`] (nobody there, connection lost; no retry hint) and of kind `Timeout` (too late).
+/// [`unreachable`] (nobody there, connection lost; no retry hint), of kind `Timeout` (too late), and of kind `Forbidden` (somebody is
+/// there, and one of both does not belong to the other's cluster).
 pub trait Transport: Send + Sync + 'static {
     /// Sends a request to the node at `address` and gives what came of it to `answer`, at the latest after `deadline`. Does not
     /// block.
