@@ -36,6 +36,29 @@ pub(crate) async fn ledger(mut call: Call) -> Answer {
     Ok(json(value.to_string()))
 }
 
+/// `GET /api/v1/cluster`: the members as this node sees them. 404 when it is in no cluster, as the next two.
+pub(crate) async fn cluster(call: Call) -> Answer {
+    let backend = call.app.backend.clone();
+    let value = call.app.queries.run(move || backend.cluster()).await?;
+    Ok(json(value.to_string()))
+}
+
+/// `POST /api/v1/cluster/forget?node=`: that node will never come back, an operator says.
+pub(crate) async fn forget(mut call: Call) -> Answer {
+    let params = call.params().await?;
+    let node =
+        params.get("node").ok_or_else(|| Error::invalid("the parameter node is missing: the name of the node to forget"))?.to_owned();
+    let backend = call.app.backend.clone();
+    call.app.queries.run(move || backend.forget(&node)).await?;
+    Ok(no_content())
+}
+
+/// `POST /api/v1/cluster/leave`: this node begins to leave, and ends when everything it holds is in the object store.
+pub(crate) async fn leave(call: Call) -> Answer {
+    call.app.backend.leave()?;
+    Ok(no_content())
+}
+
 /// Which version this is, in the fields that clients know.
 pub(crate) fn build() -> serde_json::Value {
     serde_json::json!({"version": env!("CARGO_PKG_VERSION"), "revision": "", "branch": "", "buildUser": "", "buildDate": "", "goVersion": ""})

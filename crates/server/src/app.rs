@@ -28,6 +28,7 @@ pub struct App {
     pub(crate) pushes: Pool,
     pub(crate) queries: Pool,
     bodies: Budget,
+    no_pushes: AtomicBool,
     stopping: AtomicBool,
 }
 
@@ -51,9 +52,19 @@ impl App {
             pushes: Pool::new("pushes", settings.ingest_concurrency, limits::INGEST_WAIT),
             queries: Pool::new("queries", settings.query_concurrency, limits::QUERY_WAIT),
             bodies: Budget::new(settings.body_memory_bytes.max(settings.body_bytes)),
+            no_pushes: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             settings,
         })
+    }
+
+    /// Pushes are asked to come again from now on, to another node; returns when those under way have ended (at most
+    /// [`limits::DRAIN`]). Queries are still answered.
+    pub async fn stop_pushes(&self) {
+        self.no_pushes.store(true, Ordering::SeqCst);
+        if !self.pushes.drained(limits::DRAIN).await {
+            tracing::warn!(seconds = limits::DRAIN.as_secs(), "pushes under way did not end in time");
+        }
     }
 
     /// First phase of shutdown: what comes from now on is asked to come again, and `/ready` says no.
@@ -126,8 +137,12 @@ impl Call {
             origin: None,
             refused: vec![],
         };
-        let backend = self.app.backend.clone();
+        let (app, backend) = (self.app.clone(), self.app.backend.clone());
         let done = self.app.pushes.run(move || {
+            // Asked with a place in hand: whoever waits for all places to be free has seen the last push.
+            if app.no_pushes.load(Ordering::SeqCst) {
+                return Err(Error::unavailable("this node is leaving its cluster: push to another one"));
+            }
             let result = backend.ingest(header, received.bytes.clone());
             drop(received);
             result

@@ -1,7 +1,7 @@
 //! What the edge needs of the store: one way in, one way out, and a few words about its state.
 
-use base::Result;
 use base::stats::Exposition;
+use base::{Error, Kind, Result};
 use bytes::Bytes;
 use table::{FrameHeader, Ingested, Rows};
 
@@ -22,4 +22,21 @@ pub trait Backend: Send + Sync + 'static {
     fn metrics(&self, out: &mut Exposition);
     /// The clock that says when a body was received.
     fn clock(&self) -> base::Clock;
+    /// The cluster as this node sees it. `NotFound` when it is in none, as the next two.
+    fn cluster(&self) -> Result<serde_json::Value> {
+        Err(no_cluster())
+    }
+    /// An operator's word that a node will never come back.
+    fn forget(&self, _node: &str) -> Result<()> {
+        Err(no_cluster())
+    }
+    /// Asks this node to leave: it begins to, and ends by itself.
+    fn leave(&self) -> Result<()> {
+        Err(no_cluster())
+    }
+}
+
+/// What a server answers that stands alone.
+pub(crate) fn no_cluster() -> Error {
+    Error::new(Kind::NotFound, "this server is no node of a cluster: it has no cluster.name (flag --cluster)")
 }

@@ -49,6 +49,12 @@ impl Pool {
         }
     }
 
+    /// Whether all jobs under way have ended, within `wait`.
+    pub async fn drained(&self, wait: Duration) -> bool {
+        let all = u32::try_from(self.size).unwrap_or(u32::MAX);
+        tokio::time::timeout(wait, self.places.acquire_many(all)).await.is_ok()
+    }
+
     /// What the jobs are called.
     pub fn what(&self) -> &'static str {
         self.what
@@ -90,10 +96,12 @@ mod tests {
         is_started.await.unwrap();
         assert_eq!(pool.run(|| Ok(())).await.unwrap_err().kind(), Kind::Unavailable);
         assert_eq!((pool.turned_away(), pool.running()), (1, 1));
+        assert!(!pool.drained(Duration::from_millis(1)).await);
         tell.send(()).unwrap();
         busy.await.unwrap().unwrap();
         assert_eq!(pool.run::<()>(|| panic!("on purpose")).await.unwrap_err().kind(), Kind::Internal);
         assert_eq!(pool.panics(), 1);
+        assert!(pool.drained(Duration::from_secs(60)).await);
         assert_eq!(pool.run(|| Ok(7)).await.unwrap(), 7);
     }
 }

@@ -5,11 +5,13 @@ use std::sync::{Arc, OnceLock};
 use base::stats::Exposition;
 use base::{Clock, Error, Result};
 use bytes::Bytes;
-use cluster::Distributor;
+use cluster::membership::Membership;
+use cluster::{ClusterStatus, Distributor};
 use parking_lot::Mutex;
 use table::{FrameHeader, Ingested, Rows};
+use tokio::sync::Notify;
 
-use crate::backend::Backend;
+use crate::backend::{Backend, no_cluster};
 
 /// Writes figures of what runs beside the store.
 pub type Figures = Box<dyn Fn(&mut Exposition) + Send + Sync>;
@@ -20,18 +22,36 @@ pub struct Node {
     opened: OnceLock<Arc<Distributor>>,
     state: Mutex<String>,
     figures: Mutex<Vec<Figures>>,
+    cluster: OnceLock<Arc<Membership>>,
+    leave: Notify,
 }
 
 impl Node {
     /// A node that is not open yet; `state` says what is being done.
     pub fn new(clock: Clock, state: &str) -> Arc<Self> {
-        Arc::new(Node { clock, opened: OnceLock::new(), state: Mutex::new(state.to_owned()), figures: Mutex::new(vec![]) })
+        Arc::new(Node {
+            clock,
+            opened: OnceLock::new(),
+            state: Mutex::new(state.to_owned()),
+            figures: Mutex::new(vec![]),
+            cluster: OnceLock::new(),
+            leave: Notify::new(),
+        })
     }
     /// The store is whole: from now on it takes rows and answers.
     pub fn open(&self, store: Arc<Distributor>) {
         // Opened once, by the one who starts the server; a second store would be a bug and is ignored.
         let _ = self.opened.set(store);
         self.state.lock().clear();
+    }
+    /// It is a node of a cluster, which may be asked about from now on, also while the store is being opened.
+    pub fn join(&self, membership: Arc<Membership>) {
+        // Once, as the store.
+        let _ = self.cluster.set(membership);
+    }
+    /// Returns when somebody asks this node to leave its cluster.
+    pub async fn asked_to_leave(&self) {
+        self.leave.notified().await;
     }
     /// Says from now on that it is not ready, and why.
     pub fn not_ready(&self, state: &str) {
@@ -80,5 +100,24 @@ impl Backend for Node {
     }
     fn clock(&self) -> Clock {
         self.clock.clone()
+    }
+    fn cluster(&self) -> Result<serde_json::Value> {
+        let membership = self.cluster.get().ok_or_else(no_cluster)?;
+        let cluster = self.opened.get().and_then(|s| s.cluster());
+        let status = cluster.map_or_else(|| ClusterStatus::of(membership), |c| c.status());
+        serde_json::to_value(status).map_err(|e| Error::internal(e.to_string()))
+    }
+    fn forget(&self, node: &str) -> Result<()> {
+        self.cluster.get().ok_or_else(no_cluster)?;
+        let id = node.parse().map_err(Error::invalid)?;
+        match self.store()?.cluster() {
+            Some(c) => c.forget(id),
+            None => Err(no_cluster()),
+        }
+    }
+    fn leave(&self) -> Result<()> {
+        self.cluster.get().ok_or_else(no_cluster)?;
+        self.leave.notify_one();
+        Ok(())
     }
 }

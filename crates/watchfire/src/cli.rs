@@ -44,6 +44,9 @@ pub enum Command {
     /// Look into files of a data directory without changing them
     #[command(subcommand)]
     Inspect(InspectCommand),
+    /// Look at a cluster, and tell it what it cannot know
+    #[command(subcommand)]
+    Cluster(ClusterCommand),
     /// Put load on a server and verify that it kept every acknowledged row
     Load(crate::load::Args),
 }
@@ -87,6 +90,15 @@ pub struct ServeArgs {
     /// Allow listening on an address that others reach without asking them for a token
     #[arg(long)]
     pub insecure: bool,
+    /// Be a node of the cluster of this name
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// Nodes of the cluster to meet first (host:port, or a name that has many addresses); may be given more than once
+    #[arg(long, value_name = "ADDR", value_delimiter = ',')]
+    pub join: Vec<String>,
+    /// Address to listen on for other nodes [default: 127.0.0.1:3101]
+    #[arg(long, value_name = "ADDR")]
+    pub cluster_listen: Option<String>,
 }
 
 const LOGS_HELP: &str = "\
@@ -167,4 +179,53 @@ pub enum InspectCommand {
 pub struct PathArgs {
     /// File or directory
     pub path: PathBuf,
+}
+
+/// `watchfire cluster`
+#[derive(Subcommand, Debug)]
+pub enum ClusterCommand {
+    /// Who is there, and whether anything is missing, as one node sees it
+    Status(ClusterStatusArgs),
+    /// Tell the cluster that a node will never come back
+    ///
+    /// Only for a silent node that may hold rows which nobody else has: the others are forgotten by themselves. Rows that it alone
+    /// held are lost then, unless it comes back after all.
+    Forget(ClusterForgetArgs),
+    /// Make a node give everything to the object store, say goodbye, and end
+    Leave(ClusterLeaveArgs),
+}
+
+/// `watchfire cluster status`
+#[derive(Args, Debug)]
+pub struct ClusterStatusArgs {
+    /// text: for people; json: as the node gives it
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    pub output: Form,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `watchfire cluster forget`
+#[derive(Args, Debug)]
+pub struct ClusterForgetArgs {
+    /// The node's name, as `watchfire cluster status` shows it
+    pub node: String,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// `watchfire cluster leave`
+#[derive(Args, Debug)]
+pub struct ClusterLeaveArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// For people or for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// For people
+    Text,
+    /// For programs
+    Json,
 }

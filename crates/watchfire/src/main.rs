@@ -1,7 +1,9 @@
 //! The `watchfire` binary: the command line, the settings, and the one place where the tables meet the engine.
 
+mod ask;
 mod check;
 mod cli;
+mod cluster_command;
 mod exit;
 mod inspect;
 mod load;
@@ -49,6 +51,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         cli::Command::Logs(args) => query::run(&args),
         cli::Command::Check(args) => check::run(&args),
         cli::Command::Inspect(command) => inspect::run(command),
+        cli::Command::Cluster(command) => cluster_command::run(&command),
         cli::Command::Load(args) => load::run(args),
     }
 }

@@ -3,15 +3,13 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use base::{Clock, units};
 use serde::Deserialize;
 
-use crate::cli::{LogsArgs, Output, ServerArgs};
+use crate::ask;
+use crate::cli::{LogsArgs, Output};
 use crate::exit::{Exit, Failure};
-
-/// An answer larger than this is not asked for by a person.
-const ANSWER_BYTES: u64 = 512 << 20;
 
 #[derive(Deserialize)]
 struct Answer {
@@ -45,7 +43,7 @@ pub fn run(args: &LogsArgs) -> Result<ExitCode> {
         .query("end", (end_ns + 1).to_string())
         .query("limit", args.limit.to_string())
         .query("direction", "backward");
-    let text = answer(&args.server, request)?;
+    let text = ask::answer(&args.server, request)?;
     let answer: Answer = serde_json::from_str(&text).context("the server's answer is not what Loki's API gives")?;
     for w in &answer.warnings {
         eprintln!("warning: {w}");
@@ -59,38 +57,6 @@ pub fn run(args: &LogsArgs) -> Result<ExitCode> {
         // Whoever reads our lines has seen enough.
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(Exit::Ok.into()),
         other => other.map(|()| Exit::Ok.into()).context("writing the lines"),
-    }
-}
-
-/// Sends a request with tenant and token, and gives the body of a success.
-fn answer(server: &ServerArgs, mut request: ureq::RequestBuilder<ureq::typestate::WithoutBody>) -> Result<String> {
-    if let Some(tenant) = &server.tenant {
-        request = request.header("X-Scope-OrgID", tenant);
-    }
-    if let Some(token) = token(server)? {
-        request = request.header("Authorization", format!("Bearer {token}"));
-    }
-    let unreachable = |e: ureq::Error| Failure::error(Exit::Unreachable, format!("no answer from {}: {e}", server.addr));
-    let mut response = request.config().http_status_as_error(false).build().call().map_err(unreachable)?;
-    let status = response.status();
-    let text = response.body_mut().with_config().limit(ANSWER_BYTES).read_to_string().map_err(unreachable)?;
-    if !status.is_success() {
-        return Err(Failure::error(Exit::Refused, format!("{} answered {}: {}", server.addr, status.as_u16(), text.trim_end())));
-    }
-    Ok(text)
-}
-
-/// The token: of the file, or of the environment, which is where a shell keeps a secret out of the list of processes.
-#[allow(clippy::disallowed_methods)]
-pub fn token(server: &ServerArgs) -> Result<Option<String>> {
-    let text = match &server.token_file {
-        Some(path) => Some(std::fs::read_to_string(path).with_context(|| path.display().to_string())?),
-        None => std::env::var("WATCHFIRE_TOKEN").ok(),
-    };
-    let text = text.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
-    match text {
-        Some(t) if !t.bytes().all(|b| b.is_ascii_graphic()) => Err(anyhow!("the token has characters that no header can carry")),
-        t => Ok(t),
     }
 }
 

@@ -7,8 +7,8 @@ use anyhow::{Context, bail};
 use super::limits::ANSWER_BYTES;
 use super::rows::Batch;
 use super::{Args, Signal};
+use crate::ask;
 use crate::cli::ServerArgs;
-use crate::query;
 
 /// An answer to a push.
 pub enum Answer {
@@ -37,7 +37,7 @@ impl Client {
         Ok(Client {
             agent: config.build().into(),
             addr: args.addr.trim_end_matches('/').to_owned(),
-            authorization: query::token(&server)?.map(|t| format!("Bearer {t}")),
+            authorization: ask::token(&server)?.map(|t| format!("Bearer {t}")),
             signal: args.signal,
             retry_for: args.retry_for,
         })

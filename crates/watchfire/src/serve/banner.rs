@@ -8,20 +8,23 @@ use base::units::{format_duration_ns, format_size};
 use crate::settings::Settings;
 
 /// Prints it to standard output.
-pub fn print(settings: &Settings, address: SocketAddr, collected: &[String]) {
+pub fn print(settings: &Settings, address: SocketAddr, node: Option<&str>, collected: &[String]) {
     // Nobody may be there to read it; that is no reason not to serve.
-    let _ = writeln!(std::io::stdout(), "{}", text(settings, address, collected));
+    let _ = writeln!(std::io::stdout(), "{}", text(settings, address, node, collected));
 }
 
-fn text(settings: &Settings, address: SocketAddr, collected: &[String]) -> String {
+fn text(settings: &Settings, address: SocketAddr, node: Option<&str>, collected: &[String]) -> String {
     let at = format!("http://{address}");
     let keep = |k: Option<i64>| k.map_or("for good".to_owned(), format_duration_ns);
     let collected = if collected.is_empty() { "nothing".to_owned() } else { collected.join(", ") };
     let token = if settings.server.token.is_some() { " -H 'Authorization: Bearer TOKEN'" } else { "" };
+    let cluster = settings.cluster.as_ref().zip(node).map_or(String::new(), |(c, node)| {
+        format!("\n  cluster  {}, this node at {node}, {} copies; watchfire cluster status --addr {at}", c.name, c.replication)
+    });
     format!(
         "watchfire {} at {at}, data in {}, memory {}
   keeps    logs {}, metrics {}, traces {}
-  collects {collected}
+  collects {collected}{cluster}
   push     Loki       {at}/loki/api/v1/push
            Prometheus {at}/api/v1/write
            OTLP/HTTP  {at}/v1/logs, {at}/v1/traces

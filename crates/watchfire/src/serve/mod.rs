@@ -1,10 +1,12 @@
 //! `watchfire serve`: the phases of a server's life.
 //!
-//! Start: settings, log, lock of the data directory, listener (which says "not ready" from the first moment), store,
-//! collectors. Stop, on SIGTERM or SIGINT: admit nothing more, let what is in flight end, stop the collectors, flush,
-//! close. A second signal ends the process at once; nothing that was acknowledged is lost by it.
+//! Start: settings, log, lock of the data directory, listener (which says "not ready" from the first moment), the cluster (whose
+//! other nodes see this one joining), store, collectors. Stop, on SIGTERM or SIGINT: a node of a cluster takes no more rows, gives
+//! what it holds to the object store while it still answers queries, and says goodbye; then admit nothing more, let what is in
+//! flight end, stop the collectors, flush, close. A second signal ends the process at once; nothing that was acknowledged is lost by it.
 
 mod banner;
+mod cluster;
 mod collect;
 mod lock;
 mod logging;
@@ -14,10 +16,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use base::Clock;
+use base::{Clock, Kind};
 use server::{App, Node};
 use tokio::signal::unix::{SignalKind, signal};
 
+use self::collect::Collectors;
+use self::open::Opened;
 use crate::cli::ServeArgs;
 use crate::exit::{Exit, Failure};
 use crate::settings::{self, Layer, Settings, given};
@@ -46,17 +50,30 @@ fn compose(args: &ServeArgs) -> Result<Settings> {
     let wrong = |e: String| Failure::error(Exit::Settings, e);
     let file = args.config.as_deref().map(settings::read).transpose().map_err(|e| wrong(e.to_string()))?.unwrap_or_default();
     let text = |s: String| given(settings::Text(s));
+    let join: Vec<_> = args.join.iter().map(|a| of_flag("--join", a)).collect::<Result<_>>()?;
+    let cluster = settings::ClusterLayer {
+        name: args.cluster.as_deref().map(|n| of_flag("--cluster", n)).transpose()?,
+        join: (!join.is_empty()).then_some(join),
+        listen: args.cluster_listen.clone().map(text),
+        ..settings::ClusterLayer::default()
+    };
     let flags = Layer {
         profile: args.profile.map(|p| given(p.into())),
         data_dir: args.data_dir.as_ref().map(|d| text(d.to_string_lossy().into_owned())),
         listen: args.listen.clone().map(text),
         insecure: args.insecure.then(|| given(settings::Switch(true))),
+        cluster,
         ..Layer::default()
     };
     Settings::compose(file, flags).map(|(s, _)| s).map_err(|e| match &args.config {
         Some(path) => wrong(format!("{}: {e}", path.display())),
         None => wrong(e),
     })
+}
+
+/// The value of a flag, with the rules of its setting.
+fn of_flag<T: settings::FromText>(flag: &str, text: &str) -> Result<settings::Given<T>> {
+    T::from_text(text).map(given).map_err(|e| Failure::error(Exit::Usage, format!("{flag}: {e}")))
 }
 
 async fn serve(settings: Settings) -> Result<()> {
@@ -73,7 +90,7 @@ async fn serve(settings: Settings) -> Result<()> {
     let settings = Arc::new(settings);
     let opening = tokio::task::spawn_blocking({
         let (node, settings) = (node.clone(), settings.clone());
-        move || open::open(&node, &settings)
+        move || open_all(&node, &settings)
     });
     let opened = tokio::select! {
         o = opening => o.context("opening the store")?,
@@ -81,16 +98,16 @@ async fn serve(settings: Settings) -> Result<()> {
         _ = interrupt.recv() => return Ok(()),
     };
     // Exits without a flush: what was acknowledged is in the log.
-    let opened = opened.map_err(|e| anyhow!("{}: {e}", settings.data_dir.display()))?;
+    let opened = opened?;
     let collectors = collect::start(&node, &app, &settings, address)?;
-    banner::print(&settings, address, &collectors.what());
+    banner::print(&settings, address, opened.address(), &collectors.what());
     tracing::info!(%address, data_dir = %settings.data_dir.display(), memory_bytes = settings.memory_bytes, "serving");
 
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("stopping: no more requests are admitted");
+    let asked = tokio::select! {
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+        () = node.asked_to_leave() => true,
+    };
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -98,13 +115,23 @@ async fn serve(settings: Settings) -> Result<()> {
         }
         at_once();
     });
+    let mut collectors = Some(collectors);
+    if let Some(c) = opened.cluster() {
+        tracing::info!("leaving the cluster: no more rows are taken, and what is held goes to the object store");
+        node.not_ready("leaving the cluster");
+        app.stop_pushes().await;
+        let stopped = collectors.take();
+        tokio::task::spawn_blocking(move || stopped.into_iter().for_each(Collectors::stop)).await.context("stopping the collectors")?;
+        cluster::leave(c, asked).await;
+    }
+    tracing::info!("stopping: no more requests are admitted");
     app.stop_admitting();
     node.not_ready("shutting down");
     let _ = stop.send(());
     serving.await.context("the listener")?.map_err(|e| anyhow!("{e}"))?;
     tracing::info!("stopping: flushing");
     tokio::task::spawn_blocking(move || {
-        collectors.stop();
+        collectors.into_iter().for_each(Collectors::stop);
         opened.close()
     })
     .await
@@ -112,6 +139,16 @@ async fn serve(settings: Settings) -> Result<()> {
     .map_err(|e| anyhow!("closing the store: {e}; what was acknowledged is in the log"))?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Joins the cluster, if there is one, and opens the store.
+fn open_all(node: &Node, settings: &Settings) -> Result<Opened> {
+    let said = |e: base::Error| match e.kind() {
+        Kind::Invalid => Failure::error(Exit::Settings, e.to_string()),
+        _ => anyhow!("{}: {e}", settings.data_dir.display()),
+    };
+    let joined = cluster::join(settings, node).map_err(said)?;
+    open::open(node, settings, joined).map_err(|e| anyhow!("{}: {e}", settings.data_dir.display()))
 }
 
 /// The second signal: whoever sends it does not want to wait, and nothing acknowledged depends on waiting.

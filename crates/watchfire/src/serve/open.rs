@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use agent::{Pause, Runner};
 use base::{Clock, Result};
-use cluster::{Distributor, Ledger, Limits, Rate};
+use cluster::{Cluster, Distributor, Ledger, Limits, Rate};
 use disk::{Fs, RealFs};
 use server::Node;
 use table::{Engine, EngineOptions, Retention};
 
+use super::cluster::Joined;
 use crate::settings::{Caps, Keep, Settings};
 
 /// How often the ledger is written to disk, if it has changed.
@@ -20,10 +21,11 @@ const LEDGER_EVERY: Duration = Duration::from_secs(10);
 pub struct Opened {
     store: Arc<Distributor>,
     ledger: Runner,
+    joined: Option<Joined>,
 }
 
 /// Opens the data directory and gives the store to `node`.
-pub fn open(node: &Node, settings: &Settings) -> Result<Opened> {
+pub fn open(node: &Node, settings: &Settings, mut joined: Option<Joined>) -> Result<Opened> {
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
     let dir = std::path::absolute(&settings.data_dir)?;
     let engine = Engine::open(EngineOptions {
@@ -36,7 +38,11 @@ pub fn open(node: &Node, settings: &Settings) -> Result<Opened> {
             .with_memory_limit(settings.memory_bytes as usize),
     })?;
     let ledger = Arc::new(Ledger::open(fs, dir.join("ledger.json"))?);
-    let store = Arc::new(Distributor::new(engine, limits(&settings.limits), ledger));
+    let mut store = Distributor::new(engine.clone(), limits(&settings.limits), ledger);
+    if let Some(j) = &mut joined {
+        store = store.in_cluster(j.open(engine, node)?);
+    }
+    let store = Arc::new(store);
     let kept = store.clone();
     let ledger = Runner::start("ledger", move || {
         if let Err(e) = kept.ledger().save(&kept.engine().losses()) {
@@ -45,13 +51,23 @@ pub fn open(node: &Node, settings: &Settings) -> Result<Opened> {
         Pause::Rest(LEDGER_EVERY)
     })?;
     node.open(store.clone());
-    Ok(Opened { store, ledger })
+    store.cluster().into_iter().for_each(|c| c.activate());
+    Ok(Opened { store, ledger, joined })
 }
 
 impl Opened {
+    /// The cluster it is in.
+    pub fn cluster(&self) -> Option<Arc<Cluster>> {
+        self.store.cluster().cloned()
+    }
+    /// Where other nodes reach this one.
+    pub fn address(&self) -> Option<&str> {
+        self.joined.as_ref().map(Joined::address)
+    }
     /// Last phase of shutdown: memory to runs, log closed, ledger written.
     pub fn close(self) -> Result<()> {
         self.ledger.stop()?;
+        self.joined.map_or(Ok(()), Joined::close)?;
         let saved = self.store.ledger().save(&self.store.engine().losses());
         self.store.engine().shutdown()?;
         saved

@@ -82,6 +82,59 @@ pub const KEYS: &[Key] = &[
     ),
     key!("server.queries", "number", "Queries running at once; more wait, then are asked to come again (503).", |l| one(&l.server.queries)),
     key!("server.query_timeout", "duration", "A query that runs longer is stopped.", |l| one(&l.server.query_timeout)),
+    key!(
+        "cluster.name",
+        "name",
+        "Makes this a node of a cluster (flag `--cluster`). Nodes of another name are refused. All nodes share one object store.",
+        |l| one(&l.cluster.name)
+    ),
+    key!(
+        "cluster.join",
+        "list of host:port",
+        "Nodes to meet first (flag `--join`): addresses, or names that may have many. One that answers is enough; this node itself may be among them.",
+        |l| list(&l.cluster.join)
+    ),
+    key!(
+        "cluster.listen",
+        "address:port",
+        "Where other nodes reach this one. An address that other machines reach needs `cluster.secret`.",
+        |l| one(&l.cluster.listen)
+    ),
+    key!(
+        "cluster.advertise",
+        "host:port",
+        "The address that others are told; `cluster.listen` when left out, which is none if that is `0.0.0.0` or `[::]`.",
+        |l| one(&l.cluster.advertise)
+    ),
+    key!(
+        "cluster.secret",
+        "secret",
+        "The same on all nodes, 16 or more characters. It is proved, never sent. Write `${NAME}` or `file:PATH`.",
+        |l| one(&l.cluster.secret)
+    ),
+    key!("cluster.zone", "name", "Where this node stands; copies go to another zone first.", |l| one(&l.cluster.zone)),
+    key!("cluster.replication", "number", "Nodes on whose disks a row is before it is acknowledged.", |l| one(&l.cluster.replication)),
+    key!(
+        "cluster.degraded",
+        "`accept`, `refuse`",
+        "What to do with rows while fewer nodes than `cluster.replication` can take them: keep them on those that can and upload them \
+         within seconds, or ask their senders to come again (503).",
+        |l| one(&l.cluster.degraded)
+    ),
+    key!(
+        "cluster.tls.cert",
+        "path",
+        "Certificate of this node (PEM). With it nodes talk over TLS and ask each other for certificates.",
+        |l| { one(&l.cluster.tls.cert) }
+    ),
+    key!("cluster.tls.key", "path", "Its key (PEM).", |l| one(&l.cluster.tls.key)),
+    key!("cluster.tls.ca", "path", "The authority that signed the certificates of all nodes (PEM).", |l| one(&l.cluster.tls.ca)),
+    key!(
+        "cluster.tls.name",
+        "name",
+        "The name that the certificates of all nodes bear; the host of a node's address when left out.",
+        |l| one(&l.cluster.tls.name)
+    ),
     key!("collect.files", "list of patterns", "Log files of this host to follow. `[]` follows none.", |l| list(&l.collect.files)),
     key!("collect.host", "`true`, `false`", "Collects metrics of this host.", |l| one(&l.collect.host)),
     key!("collect.itself", "`true`, `false`", "Scrapes its own `/metrics`.", |l| one(&l.collect.itself)),

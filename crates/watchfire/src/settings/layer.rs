@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::value::{Age, Cap, Count, Format, Given, Level, Memory, ProfileName, Secret, Size, Span, Switch, Text};
+use super::value::{
+    Age, Cap, ClusterName, Copies, Count, Format, Given, Level, Memory, NodeAddress, ProfileName, Secret, Size, Span, Switch, Text,
+    WhenDegraded,
+};
 
 /// Puts one layer on top of another.
 pub trait Over {
@@ -69,6 +72,8 @@ section!(
         tenants: BTreeMap<String, OfTenant>,
         /// `server`
         server: Server,
+        /// `cluster`
+        cluster: Cluster,
         /// `collect`
         collect: Collect,
         /// `log`
@@ -126,6 +131,42 @@ section!(
         queries: Option<Given<Count>>,
         /// `server.query_timeout`
         query_timeout: Option<Given<Span>>,
+    }
+);
+section!(
+    /// The other nodes.
+    Cluster {
+        /// `cluster.name`
+        name: Option<Given<ClusterName>>,
+        /// `cluster.join`
+        join: Option<Vec<Given<NodeAddress>>>,
+        /// `cluster.listen`
+        listen: Option<Given<Text>>,
+        /// `cluster.advertise`
+        advertise: Option<Given<NodeAddress>>,
+        /// `cluster.secret`
+        secret: Option<Given<Secret>>,
+        /// `cluster.zone`
+        zone: Option<Given<Text>>,
+        /// `cluster.replication`
+        replication: Option<Given<Copies>>,
+        /// `cluster.degraded`
+        degraded: Option<Given<WhenDegraded>>,
+        /// `cluster.tls`
+        tls: ClusterTls,
+    }
+);
+section!(
+    /// Certificates between nodes.
+    ClusterTls {
+        /// `cluster.tls.cert`
+        cert: Option<Given<Text>>,
+        /// `cluster.tls.key`
+        key: Option<Given<Text>>,
+        /// `cluster.tls.ca`
+        ca: Option<Given<Text>>,
+        /// `cluster.tls.name`
+        name: Option<Given<Text>>,
     }
 );
 section!(

@@ -9,6 +9,7 @@
 //! too, so there is one reader. [`Settings`] is what the stack comes to, with every value checked. The table [`keys::KEYS`]
 //! describes each key once, for `watchfire check` and for the reference page; a test holds it against the reader.
 
+mod cluster;
 mod keys;
 mod layer;
 mod load;
@@ -20,13 +21,14 @@ mod resolve;
 mod tests;
 mod value;
 
+pub use cluster::Cluster;
 pub use keys::show;
-pub use layer::Layer;
+pub use layer::{Cluster as ClusterLayer, Layer};
 pub use load::read;
 #[cfg(test)]
 pub use load::{defaults, profile};
 pub use resolve::{Caps, Keep, LogFormat, Settings};
-pub use value::{Given, ProfileName, Switch, Text};
+pub use value::{FromText, Given, ProfileName, Switch, Text};
 
 /// A value as a flag gives it.
 pub fn given<T>(value: T) -> Given<T> {

@@ -72,12 +72,21 @@ fn write_command(out: &mut String, command: &mut clap::Command, above: &str) {
     }
 }
 
+/// All figures there are.
+const FIGURES: [(&str, &[&Desc]); 5] = [
+    ("The edge", server::stats::ALL),
+    ("The engine", table::STATS),
+    ("The cluster", cluster::STATS),
+    ("Between nodes", cluster::transport::http::stats::ALL),
+    ("The collectors", agent::stats::ALL),
+];
+
 #[test]
 fn metrics_page() {
     let mut out = String::from(
         "# Metrics\n\n<!-- written by a test of the binary -->\n\nWhat `/metrics` tells. Names end in their unit; counters end in `_total`.\n",
     );
-    for (title, figures) in [("The edge", server::stats::ALL), ("The engine", table::STATS), ("The collectors", agent::stats::ALL)] {
+    for (title, figures) in FIGURES {
         writeln!(out, "\n## {title}\n\n| name | kind | unit | labels | meaning |\n|---|---|---|---|---|").unwrap();
         for d in figures {
             let Desc { name, help, unit, kind, labels } = d;

@@ -5,10 +5,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::cluster::{self, Cluster};
 use super::layer::{Layer, Limits, Over, Retention};
 use super::load;
 use super::memory;
-use super::value::{Format, Given, Level, Memory};
+use super::value::{Format, Given, Level, Memory, Secret};
 
 /// Bytes a second and at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -73,6 +74,8 @@ pub struct Settings {
     pub tenants: BTreeMap<base::Tenant, Keep>,
     /// The listener.
     pub server: server::Settings,
+    /// Its place in a cluster, if it has one.
+    pub cluster: Option<Cluster>,
     /// What it collects.
     pub collect: Collect,
     /// `error`, `warn`, `info` or `debug`.
@@ -97,7 +100,7 @@ impl Settings {
 fn resolve(l: &Layer) -> Result<Settings, String> {
     let listen = must(&l.listen, "listen")?.0.clone();
     let token = token(l)?;
-    if !is_loopback(&listen)? && token.is_none() && !l.insecure.as_ref().is_some_and(|s| s.0.0) {
+    if !is_loopback(&listen, "listen", 3100)? && token.is_none() && !l.insecure.as_ref().is_some_and(|s| s.0.0) {
         return Err(format!(
             "listen: {listen} can be reached by others: set auth.token, or allow it without one by `insecure: true` (flag --insecure)"
         ));
@@ -119,6 +122,7 @@ fn resolve(l: &Layer) -> Result<Settings, String> {
         retention: keep(&l.retention),
         tenants,
         server: server_settings(l, token, memory_bytes)?,
+        cluster: cluster::resolve(&l.cluster)?,
         collect: Collect {
             files: l.collect.files.iter().flatten().map(|g| g.0.0.clone()).collect(),
             host: must(&l.collect.host, "collect.host")?.0,
@@ -153,7 +157,7 @@ fn server_settings(l: &Layer, token: Option<server::Token>, memory_bytes: u64) -
     })
 }
 
-fn must<'a, T>(v: &'a Option<Given<T>>, path: &str) -> Result<&'a T, String> {
+pub(super) fn must<'a, T>(v: &'a Option<Given<T>>, path: &str) -> Result<&'a T, String> {
     v.as_ref().map(|g| &g.0).ok_or_else(|| format!("{path}: has no value"))
 }
 
@@ -177,19 +181,22 @@ fn keep(l: &Retention) -> Keep {
     Keep { logs: age(&l.logs), metrics: age(&l.metrics), traces: age(&l.traces) }
 }
 
-/// The token, from the file that holds it if the setting names one. The secret is in no message.
 fn token(l: &Layer) -> Result<Option<server::Token>, String> {
     let Some(Given(secret)) = &l.auth.token else { return Ok(None) };
-    let text = match secret.0.strip_prefix("file:") {
-        Some(path) => std::fs::read_to_string(path).map_err(|e| format!("auth.token: {path}: {e}"))?,
-        None => secret.0.clone(),
-    };
-    server::Token::new(&text).map(Some).map_err(|e| format!("auth.token: {e}"))
+    server::Token::new(&revealed(secret, "auth.token")?).map(Some).map_err(|e| format!("auth.token: {e}"))
 }
 
-/// Whether only this machine reaches the address. A name other than `localhost` may resolve to anything.
-fn is_loopback(listen: &str) -> Result<bool, String> {
-    let wrong = || format!("listen: {listen:?} is not an address with a port, as in 127.0.0.1:3100 or [::1]:3100");
+/// A secret's text, from the file that holds it if the setting names one. It is in no message.
+pub(super) fn revealed(secret: &Secret, path: &str) -> Result<String, String> {
+    match secret.0.strip_prefix("file:") {
+        Some(file) => std::fs::read_to_string(file).map_err(|e| format!("{path}: {file}: {e}")),
+        None => Ok(secret.0.clone()),
+    }
+}
+
+/// Whether only this machine reaches the address of a setting. A name other than `localhost` may resolve to anything.
+pub(super) fn is_loopback(listen: &str, path: &str, port: u16) -> Result<bool, String> {
+    let wrong = || format!("{path}: {listen:?} is not an address with a port, as in 127.0.0.1:{port} or [::1]:{port}");
     if let Ok(a) = listen.parse::<SocketAddr>() {
         return Ok(match a.ip() {
             IpAddr::V4(ip) => ip.is_loopback(),

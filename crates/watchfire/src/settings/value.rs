@@ -259,6 +259,63 @@ impl FromText for Count {
     }
 }
 
+/// Name of a cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterName(pub String);
+
+impl FromText for ClusterName {
+    fn from_text(t: &str) -> Result<Self, String> {
+        let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+        if (1..=64).contains(&t.len()) && t.bytes().all(fits) {
+            Ok(ClusterName(t.into()))
+        } else {
+            Err(format!("{t:?} is not a cluster's name: letters, digits, '-', '_' and '.', at most 64 of them"))
+        }
+    }
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// Where a node is: a host and a port, which is 3101 when left out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeAddress(pub String);
+
+impl FromText for NodeAddress {
+    fn from_text(t: &str) -> Result<Self, String> {
+        let wrong = || format!("{t:?} is not a node's address: write host:port, as in 10.0.0.2:3101, node-b:3101 or [::1]:3101");
+        let (host, port) = match t.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| wrong())?),
+            _ => (t, 3101u16),
+        };
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let good = match bare {
+            Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)),
+        };
+        if good && port > 0 { Ok(NodeAddress(format!("{host}:{port}"))) } else { Err(wrong()) }
+    }
+    fn show(&self) -> String {
+        self.0.clone()
+    }
+}
+
+/// Nodes that hold a row before it is acknowledged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Copies(pub usize);
+
+impl FromText for Copies {
+    fn from_text(t: &str) -> Result<Self, String> {
+        match t.parse() {
+            Ok(n @ 1..=8) => Ok(Copies(n)),
+            _ => Err(format!("{t:?} is not a number of nodes from 1 to 8; 2 survives the loss of one")),
+        }
+    }
+    fn show(&self) -> String {
+        self.0.to_string()
+    }
+}
+
 /// One of a few words.
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $word:literal,)+ }) => {
@@ -288,6 +345,15 @@ words!(
         Staging = "staging",
         /// Production.
         Prod = "prod",
+    }
+);
+words!(
+    /// What to do while there are too few nodes for all copies.
+    WhenDegraded {
+        /// Go on with those there are.
+        Accept = "accept",
+        /// Ask to come again.
+        Refuse = "refuse",
     }
 );
 words!(
@@ -340,5 +406,11 @@ mod tests {
         check::<Age>(&["none", "30d", "36h"]);
         check::<Memory>(&["25%", "512MiB"]);
         check::<Level>(&["error", "debug"]);
+        check::<NodeAddress>(&["node-b", "node-b:3101", "10.0.0.2:1", "[::1]", "[::1]:9"]);
+        check::<ClusterName>(&["prod-eu.1"]);
+        check::<Copies>(&["1", "8"]);
+        for bad in ["", ":1", "a:0", "a:b", "a:1:2", "::1", "[::1", "a/b:1", "a:65536"] {
+            assert!(NodeAddress::from_text(bad).is_err(), "{bad}");
+        }
     }
 }
