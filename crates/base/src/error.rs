@@ -96,10 +96,25 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Disk errors: a full or failing disk is a matter of time, anything else is ours.
+/// Disk errors: a full or failing disk is a matter of time, anything else is ours. An error of ours that travelled as one of the
+/// disk comes out as it was.
+impl From<Error> for std::io::Error {
+    fn from(e: Error) -> Self {
+        let kind = match e.kind {
+            Kind::NotFound => std::io::ErrorKind::NotFound,
+            Kind::Corrupt => std::io::ErrorKind::InvalidData,
+            _ => std::io::ErrorKind::Other,
+        };
+        std::io::Error::new(kind, e)
+    }
+}
+
 impl From<std::io::Error> for Error {
     fn from(e: std::io::Error) -> Self {
         use std::io::ErrorKind as K;
+        if let Some(inner) = e.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+            return inner.clone();
+        }
         match e.kind() {
             K::StorageFull | K::QuotaExceeded | K::ReadOnlyFilesystem | K::Interrupted => Error::unavailable(e.to_string()),
             K::NotFound => Error::new(Kind::NotFound, e.to_string()),

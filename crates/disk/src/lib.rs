@@ -32,6 +32,9 @@ pub trait Fs: Send + Sync + 'static {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
     /// Replaces `to` by `from` at once. Durable after [`Fs::sync_dir`] of the parent.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives `from` the name `to` unless something has it, which is [`io::ErrorKind::AlreadyExists`]: of several that try at
+    /// once, one succeeds. Durable after [`Fs::sync_dir`] of the parent; a crash may leave both names.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes a directory and what is missing above it, and syncs the parent of each one it made.

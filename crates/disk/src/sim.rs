@@ -120,6 +120,23 @@ impl SimFs {
         s.file(ino)?.handles += 1;
         Ok(SimFile { fs: self.clone(), ino, life: s.life })
     }
+    fn move_file(&self, from: &Path, to: &Path, replace: bool) -> io::Result<()> {
+        let mut s = self.0.lock();
+        s.begin_change()?;
+        let ((from_dir, from), (to_dir, to)) = (split(from)?, split(to)?);
+        let (from_dir, to_dir) = (s.find_dir(&from_dir)?, s.find_dir(&to_dir)?);
+        let ino = s.dir(from_dir)?.now.get(&from).copied().ok_or(io::ErrorKind::NotFound)?;
+        if let Some(&there) = s.dir(to_dir)?.now.get(&to) {
+            if !replace {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            if s.is_dir(there) {
+                return Err(io::ErrorKind::IsADirectory.into());
+            }
+        }
+        s.change(Change::Rename { from_dir, from, to_dir, to, ino })
+    }
+
     /// All files, in order.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.0.lock().paths()
@@ -180,19 +197,12 @@ impl Fs for SimFs {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut s = self.0.lock();
-        s.begin_change()?;
-        let ((from_dir, from), (to_dir, to)) = (split(from)?, split(to)?);
-        let (from_dir, to_dir) = (s.find_dir(&from_dir)?, s.find_dir(&to_dir)?);
-        let ino = s.dir(from_dir)?.now.get(&from).copied().ok_or(io::ErrorKind::NotFound)?;
-        if let Some(&there) = s.dir(to_dir)?.now.get(&to)
-            && s.is_dir(there)
-        {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        s.change(Change::Rename { from_dir, from, to_dir, to, ino })
+        self.move_file(from, to, true)
     }
 
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.move_file(from, to, false)
+    }
     fn remove(&self, path: &Path) -> io::Result<()> {
         let mut s = self.0.lock();
         s.begin_change()?;

@@ -70,6 +70,13 @@ fn renames(fs: &dyn Fs, root: &Path) {
     assert_eq!(fs.list(&root.join("sub")).unwrap().len(), 1, "nothing is left aside");
     fs.rename(&b, &b).unwrap();
     assert_eq!(read(fs, &b).unwrap(), b"from");
+    write_durably(fs, &a, b"second").unwrap();
+    assert_eq!(fs.rename_new(&a, &b).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    assert_eq!((read(fs, &a).unwrap(), read(fs, &b).unwrap()), (b"second".to_vec(), b"from".to_vec()));
+    fs.remove(&b).unwrap();
+    fs.rename_new(&a, &b).unwrap();
+    assert_eq!(fs.open(&a).err().unwrap().kind(), ErrorKind::NotFound);
+    assert_eq!(read(fs, &b).unwrap(), b"second");
 }
 
 fn space(fs: &dyn Fs, root: &Path) {

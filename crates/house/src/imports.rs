@@ -6,8 +6,9 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("base", &[]),
     ("disk", &["base"]),
     ("wal", &["base", "disk"]),
-    ("table", &["base", "disk", "wal"]),
-    ("cluster", &["base", "disk", "wal", "table"]),
+    ("store", &["base", "disk"]),
+    ("table", &["base", "disk", "wal", "store"]),
+    ("cluster", &["base", "disk", "wal", "store", "table"]),
     ("wire", &["base"]),
     ("lang", &["base"]),
     ("logs", &["base", "table", "wire", "lang"]),
@@ -15,7 +16,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("traces", &["base", "table", "wire", "lang"]),
     ("agent", &["base", "disk", "wal", "wire"]),
     ("server", &["base", "table", "cluster", "wire", "lang", "logs", "metrics", "traces", "agent"]),
-    ("watchfire", &["base", "disk", "wal", "table", "cluster", "wire", "lang", "logs", "metrics", "traces", "agent", "server"]),
+    ("watchfire", &["base", "disk", "wal", "store", "table", "cluster", "wire", "lang", "logs", "metrics", "traces", "agent", "server"]),
     ("house", &[]),
 ];
 

@@ -3,7 +3,7 @@
 use crate::source::Source;
 
 /// The crates below the waist.
-pub const BELOW: &[&str] = &["disk", "wal", "table", "cluster"];
+pub const BELOW: &[&str] = &["disk", "wal", "store", "table", "cluster"];
 
 /// Words that no identifier and no string there may contain. `Metric` is not among them: the engine counts itself.
 /// Neither is `log`, which is what `tracing` writes, nor the bare `trace`, which is one of its levels, nor `span`, which is

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use base::{Clock, Error, Kind, Result, Tenant};
 use disk::Fs;
 
-use crate::keys::{Keys, META};
+use crate::keys::{Keys, LOCAL, META};
 use crate::loss::{Loss, Losses};
 use crate::meta::{self, BlockMeta, RunMeta};
 use crate::sorted::{self, IndexCache, SortedFile, SortedMeta, Source};
@@ -32,35 +32,71 @@ pub struct PartitionKey {
 pub struct Run {
     /// Its meta.
     pub meta: RunMeta,
+    /// What blocks call it that supersede it: its id, and the node's name before it where stores are shared, because
+    /// each node counts its own runs.
+    pub name: String,
     /// Its files by table id.
     pub files: BTreeMap<usize, Arc<SortedFile>>,
     /// What it holds.
     pub partitions: BTreeSet<PartitionKey>,
 }
 
+/// Where a block's files are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// In the data directory.
+    Here,
+    /// In the store.
+    Store,
+}
+
 /// A committed block.
 pub struct Block {
     /// Its meta.
     pub meta: BlockMeta,
+    /// Where it is.
+    pub home: Home,
     /// Its files.
     pub file: Arc<SortedFile>,
 }
 
 impl Block {
-    /// Bytes on disk.
+    /// Bytes of its files.
     pub fn bytes(&self) -> u64 {
         self.meta.sorted.data_bytes + self.meta.sorted.series_bytes
     }
 }
 
-/// Removed from the catalog, still on disk.
-pub struct Dead {
+/// Not read any more, and still there.
+#[derive(Clone)]
+pub enum Dead {
+    /// A run of this node.
+    Run(Arc<Run>),
+    /// A block.
+    Block(PartitionKey, Arc<Block>),
+}
+
+impl Dead {
     /// Run or block id.
-    pub id: String,
-    /// Its directory.
-    pub dir: PathBuf,
-    /// Its files; in use while a scan holds them too.
-    pub files: Vec<Arc<SortedFile>>,
+    pub fn id(&self) -> &str {
+        match self {
+            Dead::Run(r) => &r.meta.id,
+            Dead::Block(_, b) => &b.meta.id,
+        }
+    }
+
+    /// Whether a scan holds one of its files.
+    fn in_use(&self) -> bool {
+        match self {
+            Dead::Run(r) => r.files.values().any(|f| Arc::strong_count(f) > 1),
+            Dead::Block(_, b) => Arc::strong_count(&b.file) > 1,
+        }
+    }
+}
+
+struct Grave {
+    dead: Dead,
+    since_ns: i64,
 }
 
 #[derive(Default)]
@@ -74,73 +110,92 @@ struct Partition {
 pub struct Catalog {
     runs: BTreeMap<String, Arc<Run>>,
     partitions: BTreeMap<PartitionKey, Partition>,
-    dead: Vec<Dead>,
+    graves: Vec<Grave>,
 }
 
 impl Catalog {
     /// Adds a committed run.
-    pub fn add_run(&mut self, run: Arc<Run>, keys: &Keys) {
+    pub fn add_run(&mut self, run: Arc<Run>, now_ns: i64) {
         self.runs.insert(run.meta.id.clone(), run);
-        self.bury_runs(keys);
+        self.bury_runs(now_ns);
     }
 
     /// Adds a committed block; what it supersedes is not read from now on.
-    pub fn add_block(&mut self, key: PartitionKey, block: Arc<Block>, keys: &Keys, table: &str) {
+    pub fn add_block(&mut self, key: PartitionKey, block: Arc<Block>, now_ns: i64) {
         let p = self.partitions.entry(key.clone()).or_default();
         p.superseded.extend(block.meta.ancestors.iter().cloned());
         if !p.blocks.iter().any(|b| b.meta.id == block.meta.id) {
             p.blocks.push(block);
         }
-        let (dead, alive) = std::mem::take(&mut p.blocks).into_iter().partition(|b| p.superseded.contains(&b.meta.id));
+        let (dead, alive) = std::mem::take(&mut p.blocks).into_iter().partition(|b: &Arc<Block>| p.superseded.contains(&b.meta.id));
         p.blocks = alive;
-        let dir = keys.partition(table, &key.tenant, key.day);
-        self.dead.extend(dead.into_iter().map(|b: Arc<Block>| Dead {
-            dir: dir.join(&b.meta.id),
-            id: b.meta.id.clone(),
-            files: vec![b.file.clone()],
-        }));
-        self.bury_runs(keys);
+        for b in dead {
+            self.bury(Dead::Block(key.clone(), b), now_ns);
+        }
+        self.bury_runs(now_ns);
+    }
+
+    /// The same block at another place; the one that was read until now dies.
+    pub fn rehome(&mut self, key: &PartitionKey, old: &Arc<Block>, new: Arc<Block>, now_ns: i64) {
+        let blocks = self.partitions.get_mut(key).map(|p| &mut p.blocks);
+        match blocks.and_then(|b| b.iter_mut().find(|b| Arc::ptr_eq(b, old))) {
+            Some(place) => {
+                *place = new;
+                self.bury(Dead::Block(key.clone(), old.clone()), now_ns);
+            }
+            // Superseded meanwhile: so is its copy.
+            None => self.bury(Dead::Block(key.clone(), new), now_ns),
+        }
     }
 
     /// Drops partitions that are past their retention; their blocks die.
-    pub fn expire(&mut self, expired: &dyn Fn(&PartitionKey) -> bool, keys: &Keys, tables: &[&'static TableSpec]) -> usize {
+    pub fn expire(&mut self, expired: &dyn Fn(&PartitionKey) -> bool, now_ns: i64) -> usize {
         let old: Vec<PartitionKey> = self.partitions.keys().filter(|k| expired(k)).cloned().collect();
         let mut n = 0;
         for k in old {
             let Some(p) = self.partitions.remove(&k) else { continue };
-            let dir = keys.partition(tables[k.table].name, &k.tenant, k.day);
             n += p.blocks.len();
-            self.dead.extend(p.blocks.into_iter().map(|b| Dead {
-                dir: dir.join(&b.meta.id),
-                id: b.meta.id.clone(),
-                files: vec![b.file.clone()],
-            }));
+            p.blocks.into_iter().for_each(|b| self.bury(Dead::Block(k.clone(), b), now_ns));
         }
         // A run whose every partition has expired goes as well.
         let gone: Vec<String> = self
             .runs
             .iter()
-            .filter(|(_, r)| r.partitions.iter().all(|k| expired(k) || self.hides(k, &r.meta.id)))
+            .filter(|(_, r)| r.partitions.iter().all(|k| expired(k) || self.hides(k, &r.name)))
             .map(|(id, _)| id.clone())
             .collect();
         n += gone.len();
-        gone.iter().for_each(|id| self.bury_run(id, keys));
+        gone.iter().for_each(|id| self.bury_run(id, now_ns));
         n
     }
 
-    fn hides(&self, key: &PartitionKey, run: &str) -> bool {
-        self.partitions.get(key).is_some_and(|p| p.superseded.contains(run))
+    /// Forgets a block that its store does not have any more. False if it was being read and nothing supersedes it.
+    pub fn vanished(&mut self, key: &PartitionKey, id: &str) -> bool {
+        let before = self.graves.len();
+        self.graves.retain(|g| !matches!(&g.dead, Dead::Block(k, b) if k == key && b.meta.id == id));
+        let Some(p) = self.partitions.get_mut(key) else { return true };
+        let alive = p.blocks.len();
+        p.blocks.retain(|b| b.meta.id != id);
+        before > self.graves.len() || p.blocks.len() == alive
     }
 
-    fn bury_runs(&mut self, keys: &Keys) {
-        let done: Vec<String> =
-            self.runs.iter().filter(|(id, r)| r.partitions.iter().all(|k| self.hides(k, id))).map(|(id, _)| id.clone()).collect();
-        done.iter().for_each(|id| self.bury_run(id, keys));
+    fn hides(&self, key: &PartitionKey, name: &str) -> bool {
+        self.partitions.get(key).is_some_and(|p| p.superseded.contains(name))
     }
 
-    fn bury_run(&mut self, id: &str, keys: &Keys) {
+    fn bury(&mut self, dead: Dead, since_ns: i64) {
+        self.graves.push(Grave { dead, since_ns });
+    }
+
+    fn bury_runs(&mut self, now_ns: i64) {
+        let all_hidden = |r: &Run| r.partitions.iter().all(|k| self.hides(k, &r.name));
+        let done: Vec<String> = self.runs.iter().filter(|(_, r)| all_hidden(r)).map(|(id, _)| id.clone()).collect();
+        done.iter().for_each(|id| self.bury_run(id, now_ns));
+    }
+
+    fn bury_run(&mut self, id: &str, now_ns: i64) {
         if let Some(r) = self.runs.remove(id) {
-            self.dead.push(Dead { id: id.into(), dir: keys.run(id), files: r.files.values().cloned().collect() });
+            self.bury(Dead::Run(r), now_ns);
         }
     }
 
@@ -151,11 +206,11 @@ impl Catalog {
             debug_assert!(k.table == table);
             out.extend(p.blocks.iter().map(|b| Source::File { file: b.file.clone(), hidden_days: vec![] }));
         }
-        for (id, r) in &self.runs {
+        for r in self.runs.values() {
             let Some(file) = r.files.get(&table) else { continue };
             let mine = || r.partitions.range(key(*days.start())..=key(*days.end()));
-            if mine().any(|k| !self.hides(k, id)) {
-                let hidden_days = mine().filter(|k| self.hides(k, id)).map(|k| k.day).collect();
+            if mine().any(|k| !self.hides(k, &r.name)) {
+                let hidden_days = mine().filter(|k| self.hides(k, &r.name)).map(|k| k.day).collect();
                 out.push(Source::File { file: file.clone(), hidden_days });
             }
         }
@@ -163,12 +218,12 @@ impl Catalog {
 
     /// Partitions that have rows in runs.
     pub fn unmerged(&self) -> BTreeSet<PartitionKey> {
-        self.runs.iter().flat_map(|(id, r)| r.partitions.iter().filter(|k| !self.hides(k, id)).cloned()).collect()
+        self.runs.values().flat_map(|r| r.partitions.iter().filter(|k| !self.hides(k, &r.name)).cloned()).collect()
     }
 
     /// Runs with rows of a partition that no block holds yet, oldest first.
     pub fn runs_of(&self, key: &PartitionKey) -> Vec<Arc<Run>> {
-        self.runs.iter().filter(|(id, r)| r.partitions.contains(key) && !self.hides(key, id)).map(|(_, r)| r.clone()).collect()
+        self.runs.values().filter(|r| r.partitions.contains(key) && !self.hides(key, &r.name)).cloned().collect()
     }
 
     /// Blocks of a partition.
@@ -176,9 +231,27 @@ impl Catalog {
         self.partitions.get(key).map_or(&[], |p| &p.blocks)
     }
 
+    /// A block that is read, or a dead one that is still there.
+    pub fn block(&self, key: &PartitionKey, id: &str) -> Option<Arc<Block>> {
+        let dead = self.graves.iter().filter_map(|g| match &g.dead {
+            Dead::Block(k, b) if k == key => Some(b),
+            _ => None,
+        });
+        self.blocks_of(key).iter().chain(dead).find(|b| b.meta.id == id).cloned()
+    }
+
     /// All partitions with blocks.
     pub fn partitions(&self) -> impl Iterator<Item = (&PartitionKey, &[Arc<Block>])> {
         self.partitions.iter().map(|(k, p)| (k, p.blocks.as_slice()))
+    }
+
+    /// Every block that is there: those that are read, and the dead.
+    pub fn all_blocks(&self) -> impl Iterator<Item = (&PartitionKey, &Arc<Block>)> {
+        let dead = self.graves.iter().filter_map(|g| match &g.dead {
+            Dead::Block(k, b) => Some((k, b)),
+            Dead::Run(_) => None,
+        });
+        self.partitions.iter().flat_map(|(k, p)| p.blocks.iter().map(move |b| (k, b))).chain(dead)
     }
 
     /// All runs, oldest first.
@@ -192,27 +265,34 @@ impl Catalog {
         self.runs.values().map(|r| r.meta.created_ns).chain(blocks).max()
     }
 
-    /// Whether a run or block may still be on disk, and so must be named by whoever supersedes it.
-    pub fn exists(&self, id: &str) -> bool {
-        self.runs.contains_key(id)
-            || self.dead.iter().any(|d| d.id == id)
-            || self.partitions.values().any(|p| p.blocks.iter().any(|b| b.meta.id == id))
+    /// Whether a run or block may still be there, and so must be named by whoever supersedes it.
+    pub fn exists(&self, name: &str) -> bool {
+        let dead = |d: &Dead| match d {
+            Dead::Run(r) => r.name == name,
+            Dead::Block(_, b) => b.meta.id == name,
+        };
+        self.runs.values().any(|r| r.name == name)
+            || self.graves.iter().any(|g| dead(&g.dead))
+            || self.partitions.values().any(|p| p.blocks.iter().any(|b| b.meta.id == name))
     }
 
-    /// Dead files that no scan holds, oldest first, with their ids; they stay dead until [`Catalog::buried`].
-    pub fn removable(&self) -> Vec<(String, PathBuf)> {
-        let unused = |d: &&Dead| d.files.iter().all(|f| Arc::strong_count(f) == 1);
-        self.dead.iter().filter(unused).map(|d| (d.id.clone(), d.dir.clone())).collect()
+    /// The dead that no scan holds, oldest first, and since when they are; they stay until [`Catalog::buried`].
+    pub fn removable(&self) -> Vec<(Dead, i64)> {
+        self.graves.iter().filter(|g| !g.dead.in_use()).map(|g| (g.dead.clone(), g.since_ns)).collect()
     }
 
-    /// The directory of a dead run or block is confirmed gone.
-    pub fn buried(&mut self, dir: &Path) {
-        self.dead.retain(|d| d.dir != dir);
+    /// A dead run or block is confirmed gone.
+    pub fn buried(&mut self, dead: &Dead) {
+        self.graves.retain(|g| match (&g.dead, dead) {
+            (Dead::Run(a), Dead::Run(b)) => !Arc::ptr_eq(a, b),
+            (Dead::Block(_, a), Dead::Block(_, b)) => !Arc::ptr_eq(a, b),
+            _ => true,
+        });
     }
 
-    /// Directories waiting for removal.
+    /// Dead runs and blocks.
     pub fn dead(&self) -> usize {
-        self.dead.len()
+        self.graves.len()
     }
 }
 
@@ -224,8 +304,9 @@ pub fn open(
     losses: &Arc<Losses>,
     clock: &Clock,
     indexes: &Arc<IndexCache>,
+    node: &str,
 ) -> Result<Catalog> {
-    let mut o = Opening { fs, keys, tables, losses, clock, indexes, catalog: Catalog::default() };
+    let mut o = Opening { fs, keys, tables, losses, clock, indexes, node, catalog: Catalog::default() };
     o.blocks()?;
     o.runs()?;
     Ok(o.catalog)
@@ -238,6 +319,7 @@ struct Opening<'a> {
     losses: &'a Arc<Losses>,
     clock: &'a Clock,
     indexes: &'a Arc<IndexCache>,
+    node: &'a str,
     catalog: Catalog,
 }
 
@@ -271,7 +353,7 @@ impl Opening<'_> {
         all.sort_by(|a, b| a.0.cmp(&b.0));
         for (key, blocks) in all {
             for b in blocks {
-                self.catalog.add_block(key.clone(), b, self.keys, self.tables[key.table].name);
+                self.catalog.add_block(key.clone(), b, self.clock.now_ns());
             }
         }
         Ok(())
@@ -279,8 +361,8 @@ impl Opening<'_> {
 
     fn block(&mut self, table: usize, id: &str, dir: &Path) -> Result<Option<Arc<Block>>> {
         let Some(meta) = self.committed::<BlockMeta>(id, dir)? else { return Ok(None) };
-        let file = self.file(table, &Keys::data(dir), &Keys::series(dir), &meta.sorted)?;
-        Ok(Some(Arc::new(Block { meta, file })))
+        let file = self.file(table, &dir.join(&meta.data), &dir.join(&meta.series), &meta.sorted)?;
+        Ok(Some(Arc::new(Block { meta, home: Home::Here, file })))
     }
 
     fn runs(&mut self) -> Result<()> {
@@ -297,8 +379,8 @@ impl Opening<'_> {
                     format!("{} holds rows of table {:?}, which this build does not have", dir.display(), t.table),
                 ));
             }
-            let run = run_of(meta, files, self.tables);
-            self.catalog.add_run(Arc::new(run), self.keys);
+            let run = run_of(meta, files, self.tables, self.node);
+            self.catalog.add_run(Arc::new(run), self.clock.now_ns());
         }
         Ok(())
     }
@@ -334,8 +416,13 @@ impl Opening<'_> {
     }
 }
 
+/// What blocks of a node call its run.
+fn run_name(node: &str, id: &str) -> String {
+    if node == LOCAL { id.to_owned() } else { format!("{node}/{id}") }
+}
+
 /// A run from its meta and open files.
-pub fn run_of(meta: RunMeta, files: BTreeMap<usize, Arc<SortedFile>>, tables: &[&'static TableSpec]) -> Run {
+pub fn run_of(meta: RunMeta, files: BTreeMap<usize, Arc<SortedFile>>, tables: &[&'static TableSpec], node: &str) -> Run {
     let mut partitions = BTreeSet::new();
     for t in &meta.tables {
         if let Some(table) = tables.iter().position(|s| s.name == t.table) {
@@ -343,7 +430,7 @@ pub fn run_of(meta: RunMeta, files: BTreeMap<usize, Arc<SortedFile>>, tables: &[
             partitions.extend(t.sorted.partitions.iter().filter_map(key));
         }
     }
-    Run { meta, files, partitions }
+    Run { name: run_name(node, &meta.id), meta, files, partitions }
 }
 
 /// Removes a run's or block's directory: the meta first, so that a crash in between leaves an orphan and not a hole.

@@ -5,6 +5,7 @@
 //! runs/<run>/meta.json                   a flush: exists when its meta exists
 //! runs/<run>/<table>.{data,series}.parquet
 //! blocks/<table>/<tenant>/<yyyy-mm-dd>/<block>/{data.parquet,series.parquet,meta.json}
+//! metas/, cache/, staging/               of blocks that are in a store: copies of metas, pieces, what is being written
 //! damaged/                               what could not be read, set aside
 //! checkpoint.json                        how far the log is flushed, and the sources' positions
 //! ```
@@ -21,6 +22,12 @@ pub struct Keys {
 
 /// Name of a block's or a run's commit object.
 pub const META: &str = "meta.json";
+/// The name of a node that shares its store with no other.
+pub const LOCAL: &str = "local";
+/// Names of a block's files where one node writes.
+pub const DATA: &str = "data.parquet";
+/// See [`DATA`].
+pub const SERIES: &str = "series.parquet";
 
 impl Keys {
     /// Below `root`.
@@ -63,13 +70,39 @@ impl Keys {
     pub fn partition(&self, table: &str, tenant: &Tenant, day: i64) -> PathBuf {
         self.blocks().join(table).join(tenant.as_str()).join(day_name(day))
     }
-    /// A block's data.
-    pub fn data(block: &Path) -> PathBuf {
-        block.join("data.parquet")
+    /// Key of a block in a store; the same below the data directory.
+    pub fn block(table: &str, tenant: &str, day: i64, id: &str) -> String {
+        format!("blocks/{table}/{tenant}/{}/{id}", day_name(day))
     }
-    /// A block's series.
-    pub fn series(block: &Path) -> PathBuf {
-        block.join("series.parquet")
+    /// Files of a block that a node writes to a store for others to see. No two attempts share a name: whoever lost the
+    /// race for a block, or never learned that it won, damages nobody's files.
+    pub fn block_files(node: &str, attempt_ns: i64) -> (String, String) {
+        (format!("data.{node}.{attempt_ns:x}.parquet"), format!("series.{node}.{attempt_ns:x}.parquet"))
+    }
+    /// Who wrote a file of [`Keys::block_files`], and when.
+    pub fn writer_of(file: &str) -> Option<(&str, i64)> {
+        let rest = file.strip_suffix(".parquet")?;
+        let (_, rest) = rest.split_once('.')?;
+        let (node, attempt) = rest.rsplit_once('.')?;
+        Some((node, i64::from_str_radix(attempt, 16).ok()?))
+    }
+    /// The block that a key of a store belongs to, as (table, tenant, id, file).
+    pub fn of_block(key: &str) -> Option<(&str, &str, &str, &str)> {
+        let mut parts = key.strip_prefix("blocks/")?.split('/');
+        let (table, tenant, _, id, file) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        parts.next().is_none().then_some((table, tenant, id, file))
+    }
+    /// Copies of the metas of blocks that are in a store.
+    pub fn metas(&self) -> PathBuf {
+        self.root.join("metas")
+    }
+    /// Pieces of blocks that are in a store.
+    pub fn cache(&self) -> PathBuf {
+        self.root.join("cache")
+    }
+    /// Blocks on their way to a store.
+    pub fn staging(&self) -> PathBuf {
+        self.root.join("staging")
     }
     /// What could not be read.
     pub fn damaged(&self) -> PathBuf {
@@ -97,6 +130,16 @@ pub fn day_name(day: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_of_a_store_tell_their_block_and_writer() {
+        let block = Keys::block("notes", "a", 0, "b1");
+        let (data, series) = Keys::block_files("n-1", 255);
+        assert_eq!(format!("{block}/{data}"), "blocks/notes/a/1970-01-01/b1/data.n-1.ff.parquet");
+        assert_eq!(Keys::of_block(&format!("{block}/{series}")), Some(("notes", "a", "b1", series.as_str())));
+        assert_eq!((Keys::writer_of(&data), Keys::writer_of(&series)), (Some(("n-1", 255)), Some(("n-1", 255))));
+        assert_eq!((Keys::writer_of(DATA), Keys::writer_of(META), Keys::of_block("blocks/x/meta.json")), (None, None, None));
+    }
 
     #[test]
     fn days_have_calendar_names() {

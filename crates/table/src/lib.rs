@@ -24,7 +24,8 @@ pub mod sorted;
 mod spec;
 
 pub use engine::{
-    Admission, Engine, EngineOptions, Ingested, MergeWhat, Prepared, RATE_LIMITED_ENTRY, Retention, STATS, Settings, WAL_TAIL_DAMAGED,
+    Admission, BlockRef, Commits, Engine, EngineOptions, Ingested, MergeWhat, Owner, Prepared, RATE_LIMITED_ENTRY, Refresh, Retention,
+    STATS, Settings, WAL_TAIL_DAMAGED,
 };
 pub use ingest::{Codec, FrameHeader, Origin, Refusal, Sink, TableId};
 pub use keys::Keys;

@@ -28,3 +28,43 @@ pub const CLOCK_STEP_NS: i64 = 5 * 60 * 1_000_000_000;
 /// How long a wall clock must be ahead by more before retention believes it, nanoseconds: a day, in which somebody
 /// notices a wrong clock; and rows that were due during a long stop are kept only a day more.
 pub const CLOCK_WAIT_NS: i64 = 86_400 * 1_000_000_000;
+/// Commits that a node remembers for others: days of them at the usual pace, and a hundred bytes each.
+pub const COMMITS: usize = 8192;
+/// Days before today whose partitions are listed often: rows come late, but rarely later.
+pub const RECENT_DAYS: i64 = 2;
+/// Metas read from a store at once: a start with ten thousand blocks shall take seconds, and each read waits for the store.
+pub const METAS_AT_ONCE: usize = 16;
+/// Age at which a file without a meta is nobody's work in progress: no upload takes this long.
+pub const ORPHAN_NS: i64 = 86_400_000_000_000;
+/// The same for files of other nodes, which may be away for long and whose clocks may differ.
+pub const FOREIGN_ORPHAN_NS: i64 = 7 * ORPHAN_NS;
+/// Only blocks younger than this are fetched before anybody asks for them.
+pub const PREFETCH_AGE_NS: i64 = 3_600_000_000_000;
+/// Blocks waiting to be fetched; the oldest are dropped.
+pub const PREFETCH_QUEUE: usize = 256;
+/// A larger block is not fetched whole before anybody asks for it.
+pub const PREFETCH_BYTES: u64 = 16 << 20;
+/// Runs that one merge takes: each needs some megabytes of memory while it is read.
+pub const MERGED_RUNS: usize = 48;
+/// Bytes of blocks that are merged into one at most: a merge needs that much room on the disk before it is uploaded, and
+/// begins anew if it fails.
+pub const WHOLE_BYTES: u64 = 16 << 30;
+/// A day is closed when it ended this long ago...
+pub const CLOSED_NS: i64 = 2 * 3_600_000_000_000;
+/// ...and nothing new came for this long.
+pub const QUIET_NS: i64 = 3_600_000_000_000;
+/// Of a closed day, blocks that together are smaller than this part of the largest are left alone: a trickle of late rows
+/// shall not rewrite a day again and again.
+pub const WORTH_WHOLE: u64 = 16;
+/// How often the owner of partitions looks for blocks to compact.
+pub const COMPACTION_EVERY_NS: i64 = 10_000_000_000;
+/// How often the list of all blocks is read. Other nodes tell of new blocks themselves; this finds what they could not tell.
+pub const LIST_ALL_NS: i64 = 600_000_000_000;
+/// How often the list of recent blocks is read.
+pub const LIST_RECENT_NS: i64 = 30_000_000_000;
+/// The longest pause after a failure of the store.
+pub const RETRY_AT_MOST: std::time::Duration = std::time::Duration::from_secs(60);
+/// Tenths of a second that stopping waits for threads that may be waiting for a store.
+pub const STOP_WAITS: u32 = 50;
+/// Partitions that a scan looks up one by one when a block has vanished; beyond, the whole list is read.
+pub const LOOKED_UP: usize = 16;

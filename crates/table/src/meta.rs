@@ -8,6 +8,7 @@ use base::{Error, Result, Tenant};
 use disk::Fs;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::keys::{DATA, LOCAL, SERIES};
 use crate::sorted::SortedMeta;
 
 /// Version of all metas.
@@ -56,6 +57,15 @@ pub struct BlockMeta {
     pub level: u32,
     /// When it was made, nanoseconds.
     pub created_ns: i64,
+    /// The node that made it.
+    #[serde(default = "local")]
+    pub node: String,
+    /// Name of its data file.
+    #[serde(default = "data")]
+    pub data: String,
+    /// Name of its series file.
+    #[serde(default = "series")]
+    pub series: String,
     /// Runs and blocks whose rows of this partition it holds, all that are not confirmed gone.
     pub ancestors: Vec<String>,
     /// Its files.
@@ -85,6 +95,16 @@ pub struct RetentionMark {
     pub ahead_for_ns: i64,
 }
 
+fn local() -> String {
+    LOCAL.into()
+}
+fn data() -> String {
+    DATA.into()
+}
+fn series() -> String {
+    SERIES.into()
+}
+
 impl BlockMeta {
     /// The id of the block that merges `parents` to `level`: two nodes that merge the same arrive at the same name.
     pub fn id_of(table: &str, tenant: &Tenant, day: i64, level: u32, parents: &[String]) -> String {
@@ -94,18 +114,27 @@ impl BlockMeta {
     }
 }
 
-/// Writes a meta so that it is there whole or not at all.
-pub fn write<T: Serialize>(fs: &dyn Fs, path: &Path, meta: &T) -> Result<()> {
+/// The bytes of a meta.
+pub fn encode<T: Serialize>(meta: &T) -> Result<Vec<u8>> {
     let mut text = serde_json::to_vec(meta).map_err(|e| Error::internal(e.to_string()))?;
     let crc = crc32c::crc32c(&text);
     text.extend_from_slice(format!("\ncrc32c {crc:08x}\n").as_bytes());
-    Ok(disk::write_durably(fs, path, &text)?)
+    Ok(text)
+}
+
+/// Writes a meta so that it is there whole or not at all.
+pub fn write<T: Serialize>(fs: &dyn Fs, path: &Path, meta: &T) -> Result<()> {
+    Ok(disk::write_durably(fs, path, &encode(meta)?)?)
 }
 
 /// Reads a meta; damage is an error of kind `Corrupt`.
 pub fn read<T: DeserializeOwned>(fs: &dyn Fs, path: &Path) -> Result<T> {
-    let text = disk::read(fs, path)?;
-    let bad = |why: &str| Error::corrupt(format!("{}: {why}", path.display()));
+    decode(&disk::read(fs, path)?).map_err(|e| e.context(path.display()))
+}
+
+/// A meta from its bytes; damage is an error of kind `Corrupt`.
+pub fn decode<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
+    let bad = |why: &str| Error::corrupt(why);
     let end = text.iter().position(|&b| b == b'\n').ok_or_else(|| bad("no checksum line"))?;
     let (json, crc) = text.split_at(end);
     if crc != format!("\ncrc32c {:08x}\n", crc32c::crc32c(json)).as_bytes() {

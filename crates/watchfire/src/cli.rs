@@ -142,8 +142,11 @@ pub enum Output {
 /// `watchfire check`
 #[derive(Args, Debug)]
 pub struct CheckArgs {
-    /// Settings file (YAML)
-    pub file: PathBuf,
+    /// Settings file (YAML); defaults without one
+    pub file: Option<PathBuf>,
+    /// Also try everything that is needed of the storage, and name what is missing
+    #[arg(long)]
+    pub storage: bool,
     /// Compose with this profile
     #[arg(long, value_name = "PROFILE")]
     pub profile: Option<Profile>,

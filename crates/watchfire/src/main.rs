@@ -8,6 +8,7 @@ mod load;
 mod query;
 mod serve;
 mod settings;
+mod storage;
 
 use std::process::ExitCode;
 

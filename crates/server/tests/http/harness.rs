@@ -71,6 +71,8 @@ pub fn store(limits: BTreeMap<String, Limits>) -> Arc<Distributor> {
     let engine = Engine::open(EngineOptions {
         fs: fs.clone(),
         dir: "/data".into(),
+        store: None,
+        node: "local".into(),
         clock: Clock::manual(NOW_NS),
         tables: vec![&logs::SPEC, &metrics::SPEC, &traces::SPEC],
         codecs: [logs::ingest::codecs(), metrics::ingest::codecs(), traces::ingest::codecs()].concat(),

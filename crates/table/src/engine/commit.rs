@@ -181,7 +181,7 @@ impl Engine {
         self.sealed_positions.lock().insert(old.id, self.positions.lock().clone());
         let new = Generation::new(old.id + 1, next, &self.tables, self.budget.clone());
         self.live.write().generations.push(new);
-        self.bell.maintain();
+        self.bell.flush();
         Ok(())
     }
 }

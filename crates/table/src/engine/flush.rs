@@ -38,7 +38,7 @@ impl Engine {
             // One instant: before it a scan finds the rows in memory, after it in the run.
             let mut live = self.live.write();
             if let Some(run) = run {
-                live.catalog.add_run(Arc::new(run), &self.keys);
+                live.catalog.add_run(Arc::new(run), self.clock.now_ns());
             }
             live.generations.retain(|x| x.id != g.id);
         }
@@ -82,7 +82,7 @@ impl Engine {
             let file = self.open_file(spec, &self.keys.run_data(&id, &t.table), &self.keys.run_series(&id, &t.table), &t.sorted)?;
             files.insert(table, file);
         }
-        Ok(Some(run_of(meta, files, &self.tables)))
+        Ok(Some(run_of(meta, files, &self.tables, &self.blocks.node)))
     }
 
     /// Tells how far the log is flushed, then lets it go.

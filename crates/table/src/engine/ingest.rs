@@ -139,7 +139,7 @@ impl Engine {
             }
             self.stats.pressure.store(true, Ordering::Relaxed);
             self.bell.freeze();
-            self.bell.maintain();
+            self.bell.flush();
             self.budget.wait_freed(step);
             waited += step;
         }
@@ -239,7 +239,7 @@ impl Sink for EngineSink<'_> {
         if self.new_body && self.generation.registries_bytes() > self.engine.settings.registry_limit / 2 {
             // One more generation may still be in memory. Flushing this one empties its registry.
             self.engine.stats.pressure.store(true, Ordering::Relaxed);
-            self.engine.bell.maintain();
+            self.engine.bell.flush();
             return Err(Error::unavailable("names of new series are at their bound in memory and are being flushed, try again"));
         }
         Ok(registry.intern(Some(raw), SeriesKey { tenant: self.tenant.clone(), labels: labels()? }))

@@ -10,24 +10,30 @@
 //! the WAL segments go. Killed anywhere, the rows are in the WAL, in a committed run or in a committed block.
 
 mod background;
+mod bell;
+mod blocks;
 mod commit;
+mod commits;
 mod flush;
 mod ingest;
+mod list;
 mod merge;
+mod moving;
 mod open;
 mod retention;
 mod scan;
 mod settings;
 mod stats;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
 
 use base::{Clock, Error, Result};
 use disk::Fs;
-use parking_lot::{Condvar, Mutex, RwLock};
+use parking_lot::{Mutex, RwLock};
+use store::Store;
 
 use crate::catalog::Catalog;
 use crate::generation::Generation;
@@ -38,7 +44,9 @@ use crate::memory_budget::MemoryBudget;
 use crate::sorted::{self, IndexCache, SortedFile, SortedMeta};
 use crate::spec::TableSpec;
 
+pub use commits::{BlockRef, Commits, Owner};
 pub use ingest::{Admission, Ingested, Prepared, RATE_LIMITED_ENTRY};
+pub use list::Refresh;
 pub use merge::MergeWhat;
 pub use open::WAL_TAIL_DAMAGED;
 pub use settings::{Retention, Settings};
@@ -50,6 +58,10 @@ pub struct EngineOptions {
     pub fs: Arc<dyn Fs>,
     /// The data directory.
     pub dir: PathBuf,
+    /// Where blocks are kept: another place than the data directory, which other nodes may share.
+    pub store: Option<Arc<dyn Store>>,
+    /// Name of this node among those that share the store; "local" if there are none. Lower-case letters, digits and `_`.
+    pub node: String,
     /// The clock.
     pub clock: Clock,
     /// The tables; their order gives their ids, which are not stored.
@@ -80,7 +92,7 @@ pub struct Engine {
     pub(crate) indexes: Arc<IndexCache>,
     pub(crate) stats: stats::Counters,
     pub(crate) live: RwLock<Live>,
-    pub(crate) queue: Mutex<std::collections::VecDeque<Arc<commit::Submission>>>,
+    pub(crate) queue: Mutex<VecDeque<Arc<commit::Submission>>>,
     pub(crate) committer: Mutex<commit::Committer>,
     /// Positions of sources at the end of each sealed generation, by its id.
     pub(crate) sealed_positions: Mutex<BTreeMap<u64, BTreeMap<String, Vec<u8>>>>,
@@ -88,43 +100,28 @@ pub struct Engine {
     /// One flush, and one merge, at a time.
     pub(crate) flushing: Mutex<()>,
     pub(crate) merging: Mutex<()>,
-    pub(crate) bell: Bell,
+    pub(crate) bell: bell::Bell,
     pub(crate) stopping: AtomicBool,
     pub(crate) retention: Mutex<retention::RetentionClock>,
+    me: Weak<Engine>,
+    pub(crate) blocks: blocks::Blocks,
+    pub(crate) stop_merging: crate::scan::Cancel,
+    /// When the list of blocks was last begun to be read, in whole and in part; 0 for not since the start.
+    pub(crate) listed_ns: AtomicI64,
+    pub(crate) listed_recent_ns: AtomicI64,
+    /// The whole list was read once, in this life or an earlier one.
+    pub(crate) all_known: AtomicBool,
+    /// Blocks whose metas are damaged.
+    pub(crate) unreadable: Mutex<BTreeSet<String>>,
+    /// Key of the block, file, and whether the block is committed.
+    pub(crate) orphans: Mutex<Vec<(String, String, bool)>>,
+    pub(crate) to_fetch: Mutex<VecDeque<Arc<crate::catalog::Block>>>,
+    pub(crate) compacted_ns: AtomicI64,
+    pub(crate) merge_failures: AtomicU32,
+    pub(crate) list_failures: AtomicU32,
+    pub(crate) owner: RwLock<Owner>,
+    pub(crate) commits: Mutex<commits::CommitLog>,
     threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
-}
-
-/// Wakes the background threads.
-#[derive(Default)]
-pub(crate) struct Bell {
-    rung: Mutex<(bool, bool)>,
-    cond: Condvar,
-}
-
-impl Bell {
-    /// There may be a head to freeze.
-    pub fn freeze(&self) {
-        self.rung.lock().0 = true;
-        self.cond.notify_all();
-    }
-    /// There may be something to flush or merge.
-    pub fn maintain(&self) {
-        self.rung.lock().1 = true;
-        self.cond.notify_all();
-    }
-    fn wait(&self, which: impl Fn(&mut (bool, bool)) -> &mut bool, at_most: std::time::Duration) {
-        let mut r = self.rung.lock();
-        if !*which(&mut r) {
-            self.cond.wait_for(&mut r, at_most);
-        }
-        *which(&mut r) = false;
-    }
-    pub fn wait_freeze(&self, at_most: std::time::Duration) {
-        self.wait(|r| &mut r.0, at_most);
-    }
-    pub fn wait_maintain(&self, at_most: std::time::Duration) {
-        self.wait(|r| &mut r.1, at_most);
-    }
 }
 
 impl Engine {

@@ -2,22 +2,26 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
 use base::{Error, Kind, Result};
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 
+use super::bell::Bell;
+use super::blocks::{Blocks, Remote};
 use super::commit::Committer;
+use super::commits::CommitLog;
 use super::ingest::EngineSink;
 use super::retention::RetentionClock;
-use super::{Bell, Engine, EngineOptions, Live, stats};
+use super::{Engine, EngineOptions, Live, Refresh, stats};
 use crate::catalog::Catalog;
 use crate::generation::Generation;
-use crate::keys::Keys;
+use crate::keys::{Keys, LOCAL};
 use crate::loss::{Loss, Losses};
 use crate::memory_budget::MemoryBudget;
 use crate::meta::{Checkpoint, RetentionMark};
+use crate::scan::Cancel;
 use crate::sorted::IndexCache;
 use crate::{catalog, frame, limits, meta};
 
@@ -36,7 +40,8 @@ impl Engine {
         }
         let losses = Arc::new(Losses::default());
         let indexes = IndexCache::new(o.settings.index_limit);
-        let catalog = catalog::open(&o.fs, &keys, &o.tables, &losses, &o.clock, &indexes)?;
+        let catalog = catalog::open(&o.fs, &keys, &o.tables, &losses, &o.clock, &indexes, &o.node)?;
+        let blocks = blocks_of(&o, &keys, &losses, &indexes)?;
         let checkpoint = read_checkpoint(&o, &keys, &losses)?;
         let in_runs = catalog.runs().map(|r| r.meta.wal_upto).max().unwrap_or(0).max(checkpoint.wal_upto);
         let retention = retention_clock(&o, &checkpoint, &catalog);
@@ -44,7 +49,21 @@ impl Engine {
         let s = &o.settings;
         let budget = MemoryBudget::new(s.memtable_limit, s.queries_limit, s.query_limit);
         let first = Generation::new(1, in_runs, &o.tables, budget.clone());
-        let engine = Arc::new(Engine {
+        let engine = Arc::new_cyclic(|me| Engine {
+            me: me.clone(),
+            blocks,
+            stop_merging: Cancel::default(),
+            listed_ns: AtomicI64::new(0),
+            listed_recent_ns: AtomicI64::new(0),
+            all_known: AtomicBool::new(false),
+            unreadable: Mutex::default(),
+            orphans: Mutex::default(),
+            to_fetch: Mutex::default(),
+            compacted_ns: AtomicI64::new(0),
+            merge_failures: AtomicU32::new(0),
+            list_failures: AtomicU32::new(0),
+            owner: RwLock::new(Arc::new(|_, _, _| true)),
+            commits: Mutex::new(CommitLog::new(&o.node, o.clock.now_ns())),
             stats: stats::Counters::new(o.tables.len()),
             codecs: o.codecs.into_iter().map(|c| (c.id(), c)).collect(),
             fs: o.fs,
@@ -67,11 +86,36 @@ impl Engine {
             retention: Mutex::new(retention),
             threads: Mutex::default(),
         });
+        engine.open_store()?;
         if engine.settings.background {
             engine.start_threads()?;
         }
         engine.replay(checkpoint.wal_upto, in_runs)?;
         Ok(engine)
+    }
+
+    /// What this node knows of the store's blocks, and if it never read their whole list, that list. A store that is away does
+    /// not keep a node from opening.
+    fn open_store(&self) -> Result<()> {
+        let Some(remote) = &self.blocks.remote else {
+            self.all_known.store(true, Ordering::Release);
+            return Ok(());
+        };
+        self.blocks.clear_staging()?;
+        for block in self.blocks.copies(remote)? {
+            if let Some(key) = self.key_of(&block) {
+                let mut live = self.live.write();
+                if live.catalog.block(&key, &block.meta.id).is_none() {
+                    live.catalog.add_block(key, Arc::new(block), self.clock.now_ns());
+                }
+            }
+        }
+        if self.blocks.knows_all() {
+            self.all_known.store(true, Ordering::Release);
+        } else if let Err(e) = self.refresh(Refresh::All) {
+            tracing::warn!(store = remote.store.name(), error = %e, "the list of blocks cannot be read yet: reads wait for it");
+        }
+        Ok(())
     }
 
     /// Frames from `from` on tell positions; frames from `in_runs` on hold rows that are nowhere else.
@@ -170,7 +214,7 @@ impl Engine {
         while !self.budget.try_rows(bytes) {
             self.stats.pressure.store(true, Ordering::Relaxed);
             self.bell.freeze();
-            self.bell.maintain();
+            self.bell.flush();
             self.budget.wait_freed(std::time::Duration::from_millis(50));
             patience -= 1;
             if patience == 0 {
@@ -202,6 +246,29 @@ fn retention_clock(o: &EngineOptions, checkpoint: &Checkpoint, catalog: &Catalog
     let wall_ns = o.clock.now_ns();
     let newest = || catalog.newest_ns().map(|n| RetentionMark { now_ns: n.min(wall_ns), ahead_for_ns: 0 });
     RetentionClock::new(checkpoint.retention.clone().or_else(newest), wall_ns, o.clock.elapsed_ns())
+}
+
+fn blocks_of(o: &EngineOptions, keys: &Keys, losses: &Arc<Losses>, indexes: &Arc<IndexCache>) -> Result<Blocks> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
+    if o.node.is_empty() || !o.node.bytes().all(fits) {
+        return Err(Error::invalid(format!("{:?} cannot be the name of a node: lower-case letters, digits, - and _", o.node)));
+    }
+    if o.settings.shared_store && o.node == LOCAL {
+        return Err(Error::invalid("a node that shares its store needs a name of its own"));
+    }
+    let shared = o.settings.shared_store;
+    let remote = o.store.clone().map(|s| Remote::new(s, shared, &o.fs, keys, o.settings.cache_bytes)).transpose()?;
+    Ok(Blocks {
+        fs: o.fs.clone(),
+        keys: keys.clone(),
+        node: o.node.clone(),
+        losses: losses.clone(),
+        clock: o.clock.clone(),
+        tables: o.tables.clone(),
+        remote,
+        indexes: indexes.clone(),
+        drafted_ns: AtomicI64::new(0),
+    })
 }
 
 /// A damaged checkpoint only makes the replay longer and may repeat a source's lines, which are told as such.

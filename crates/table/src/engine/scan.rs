@@ -1,8 +1,17 @@
-//! The way out: a snapshot of memory and disk, scanned as one set.
+//! The way out: a snapshot of memory, disk and store, scanned as one set.
+//!
+//! A block of a shared store may vanish under a scan that knew only its predecessors for too long. Then the partition is
+//! looked up and the scan begun again, once, and only as long as it has given nothing out.
 
-use base::{Labels, Result};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use super::Engine;
+use arrow_array::RecordBatch;
+use base::{Error, Kind, Labels, Result};
+
+use super::{Engine, Refresh};
+use crate::catalog::PartitionKey;
+use crate::limits;
 use crate::scan::{RowStream, Rows, ScanRequest};
 use crate::sorted::{self, Source};
 
@@ -20,17 +29,104 @@ impl Engine {
         }
         Ok((out, q))
     }
+
+    fn scan_once(&self, request: &ScanRequest) -> Result<RowStream> {
+        let (sources, request) = self.sources(request)?;
+        sorted::scan(request.table, sources, &request, Arc::new(self.budget.query()))
+    }
+
+    fn series_once(&self, request: &ScanRequest) -> Result<Vec<Labels>> {
+        let (sources, request) = self.sources(request)?;
+        sorted::series(request.table, &sources, &request)
+    }
+
+    /// Looks up the blocks that a scan reads.
+    fn look_again(&self, q: &ScanRequest) -> Result<()> {
+        let table = self.table_id(q.table)?;
+        let days = q.table.day_of(q.range.start)..=q.table.day_of(q.range.end.saturating_sub(1));
+        let touched = |k: &&PartitionKey| k.table == table && k.tenant == q.tenant && days.contains(&k.day);
+        let partitions: Vec<PartitionKey> = self.live.read().catalog.partitions().map(|(k, _)| k).filter(touched).cloned().collect();
+        if partitions.len() > limits::LOOKED_UP {
+            return self.refresh(Refresh::All);
+        }
+        partitions.iter().try_for_each(|k| self.refresh_partition(k))
+    }
+
+    /// What the store says to us is not what we say to whoever asks.
+    fn unreadable_now(&self, e: Error) -> Error {
+        match e.kind() {
+            Kind::NotFound | Kind::Forbidden | Kind::Unauthenticated | Kind::Unavailable | Kind::Timeout
+                if self.blocks.remote.is_some() =>
+            {
+                self.stats.store_read_failures.fetch_add(1, Ordering::Relaxed);
+                Error::unavailable(format!("blocks cannot be read now: {}", e.message()))
+            }
+            _ => e,
+        }
+    }
+
+    fn twice<T>(&self, request: &ScanRequest, once: impl Fn(&ScanRequest) -> Result<T>) -> Result<T> {
+        self.blocks_known()?;
+        let result = match once(request) {
+            Err(e) if e.kind() == Kind::NotFound && self.blocks.remote.is_some() => {
+                self.stats.looked_again.fetch_add(1, Ordering::Relaxed);
+                self.look_again(request).and_then(|()| once(request))
+            }
+            other => other,
+        };
+        result.map_err(|e| self.unreadable_now(e))
+    }
 }
 
 impl Rows for Engine {
     fn scan(&self, request: &ScanRequest) -> Result<RowStream> {
-        let (sources, request) = self.sources(request)?;
-        self.stats.scans.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        sorted::scan(request.table, sources, &request, std::sync::Arc::new(self.budget.query()))
+        self.stats.scans.fetch_add(1, Ordering::Relaxed);
+        let stream = self.twice(request, |q| self.scan_once(q))?;
+        match (self.blocks.remote.is_some(), self.me.upgrade()) {
+            (true, Some(engine)) => {
+                let series = stream.series.clone();
+                let batches = Watched { engine, request: request.clone(), series, inner: stream.batches, begun: false };
+                Ok(RowStream { series: stream.series, batches: Box::new(batches) })
+            }
+            _ => Ok(stream),
+        }
     }
 
     fn series(&self, request: &ScanRequest) -> Result<Vec<Labels>> {
-        let (sources, request) = self.sources(request)?;
-        sorted::series(request.table, &sources, &request)
+        self.twice(request, |q| self.series_once(q))
+    }
+}
+
+/// Batches that may come from a store.
+struct Watched {
+    engine: Arc<Engine>,
+    request: ScanRequest,
+    series: Arc<[Labels]>,
+    inner: Box<dyn Iterator<Item = Result<RecordBatch>> + Send>,
+    begun: bool,
+}
+
+impl Iterator for Watched {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let first = !std::mem::replace(&mut self.begun, true);
+        let e = match self.inner.next()? {
+            Ok(b) => return Some(Ok(b)),
+            Err(e) => e,
+        };
+        if first && e.kind() == Kind::NotFound {
+            self.engine.stats.looked_again.fetch_add(1, Ordering::Relaxed);
+            match self.engine.look_again(&self.request).and_then(|()| self.engine.scan_once(&self.request)) {
+                // The numbers of series are given out already: the new ones must mean the same.
+                Ok(again) if again.series == self.series => {
+                    self.inner = again.batches;
+                    return self.inner.next().map(|b| b.map_err(|e| self.engine.unreadable_now(e)));
+                }
+                Ok(_) => {}
+                Err(e) => return Some(Err(self.engine.unreadable_now(e))),
+            }
+        }
+        Some(Err(self.engine.unreadable_now(e)))
     }
 }

@@ -46,6 +46,13 @@ pub struct Settings {
     pub write_wait: Duration,
     /// Bytes of a WAL segment.
     pub wal_segment_bytes: u64,
+    /// Other nodes write to the store, too.
+    pub shared_store: bool,
+    /// How long a superseded block stays in a shared store. Longer than the longest query and the interval at which other
+    /// nodes read the list of blocks.
+    pub delete_delay: Duration,
+    /// Bytes of the store's objects that are kept on the disk.
+    pub cache_bytes: u64,
     /// Run the engine's own threads. Without them, nothing happens but what is called.
     pub background: bool,
 }
@@ -68,6 +75,9 @@ impl Default for Settings {
             min_free_bytes: 32 << 20,
             write_wait: Duration::from_secs(10),
             wal_segment_bytes: 64 << 20,
+            shared_store: false,
+            delete_delay: Duration::from_secs(5 * 60),
+            cache_bytes: 4 << 30,
             background: true,
         }
     }

@@ -22,6 +22,30 @@ const DOUBLES: Desc =
 const EXPIRED: Desc = Desc::counter("watchfire_expired_total", "directories", "Runs and blocks that ended by retention.");
 const REMOVED: Desc = Desc::counter("watchfire_removed_total", "directories", "Superseded or expired directories removed from disk (P5).");
 const SCANS: Desc = Desc::counter("watchfire_scans_total", "scans", "Scans begun (P2).");
+const ORPHANS: Desc =
+    Desc::counter("watchfire_store_orphans_total", "objects", "Objects of the store that no block named and that were deleted.");
+const MOVED: Desc = Desc::counter("watchfire_store_moved_total", "blocks", "Blocks moved from the data directory to the store.");
+const TO_MOVE: Desc =
+    Desc::gauge("watchfire_store_to_move_blocks", "blocks", "Blocks in the data directory that wait to be moved to the store.");
+const STORE_READ_FAILURES: Desc =
+    Desc::counter("watchfire_store_read_failures_total", "scans", "Scans that failed because blocks could not be read from the store.");
+const LOOKED_AGAIN: Desc =
+    Desc::counter("watchfire_store_looked_again_total", "scans", "Scans that met a vanished block and looked its partition up again (P2).");
+const STORE_FRESH: Desc = Desc::gauge(
+    "watchfire_store_list_age_seconds",
+    "seconds",
+    "Time since the whole list of the store's blocks was read; 0 without a store, -1 if not since the start.",
+);
+const OLDEST_RUN: Desc = Desc::gauge(
+    "watchfire_oldest_run_age_seconds",
+    "seconds",
+    "Age of the oldest run that is not in blocks yet: how far the store lags behind.",
+);
+const CACHE_HITS: Desc = Desc::counter("watchfire_store_cache_hits_total", "pieces", "Pieces of objects read from the disk.");
+const CACHE_MISSES: Desc = Desc::counter("watchfire_store_cache_misses_total", "pieces", "Pieces of objects fetched from the store.");
+const CACHE_FETCHES: Desc = Desc::counter("watchfire_store_cache_fetches_total", "requests", "Requests that fetched pieces.");
+const CACHE_FETCHED: Desc = Desc::counter("watchfire_store_cache_fetched_bytes_total", "bytes", "Bytes fetched from the store.");
+const CACHE_BYTES: Desc = Desc::gauge("watchfire_store_cache_bytes", "bytes", "Bytes of objects kept on the disk.");
 const BACKGROUND_FAILURES: Desc =
     Desc::counter("watchfire_background_failures_total", "steps", "Background steps that failed and are tried again.");
 const LOSSES: Desc = Desc::counter(
@@ -65,6 +89,18 @@ pub const STATS: &[&Desc] = &[
     &REMOVED,
     &SCANS,
     &BACKGROUND_FAILURES,
+    &ORPHANS,
+    &MOVED,
+    &TO_MOVE,
+    &STORE_READ_FAILURES,
+    &LOOKED_AGAIN,
+    &STORE_FRESH,
+    &OLDEST_RUN,
+    &CACHE_HITS,
+    &CACHE_MISSES,
+    &CACHE_FETCHES,
+    &CACHE_FETCHED,
+    &CACHE_BYTES,
     &LOSSES,
     &LOST_ROWS,
     &MEMTABLE,
@@ -97,6 +133,10 @@ pub(crate) struct Counters {
     pub removed: AtomicU64,
     pub scans: AtomicU64,
     pub background_failures: AtomicU64,
+    pub orphans: AtomicU64,
+    pub moved: AtomicU64,
+    pub store_read_failures: AtomicU64,
+    pub looked_again: AtomicU64,
     /// A writer waits for memory.
     pub pressure: AtomicBool,
 }
@@ -119,6 +159,10 @@ impl Counters {
             removed: c(),
             scans: c(),
             background_failures: c(),
+            orphans: c(),
+            moved: c(),
+            store_read_failures: c(),
+            looked_again: c(),
             pressure: AtomicBool::new(false),
         }
     }
@@ -142,9 +186,14 @@ impl Engine {
             (&REMOVED, &s.removed),
             (&SCANS, &s.scans),
             (&BACKGROUND_FAILURES, &s.background_failures),
+            (&ORPHANS, &s.orphans),
+            (&MOVED, &s.moved),
+            (&STORE_READ_FAILURES, &s.store_read_failures),
+            (&LOOKED_AGAIN, &s.looked_again),
         ] {
             out.value(desc, &[], value.load(Ordering::Relaxed) as f64);
         }
+        self.write_store_stats(out);
         let (losses, lost_rows) = self.losses.totals();
         let live = self.live.read();
         let blocks = || live.catalog.partitions().flat_map(|(_, b)| b.iter());
@@ -167,6 +216,25 @@ impl Engine {
         }
         for (table, rows) in self.tables.iter().zip(&s.rows) {
             out.value(&ROWS, &[table.name], rows.load(Ordering::Relaxed) as f64);
+        }
+    }
+
+    fn write_store_stats(&self, out: &mut Exposition) {
+        let now = self.clock.now_ns();
+        let seconds = |since: i64| now.saturating_sub(since).max(0) as f64 / 1e9;
+        let cache = self.blocks.remote.as_ref().and_then(|r| r.cache.as_ref()).map(|c| c.stats()).unwrap_or_default();
+        let oldest = self.live.read().catalog.runs().map(|r| r.meta.created_ns).min();
+        for (desc, value) in [
+            (&TO_MOVE, self.blocks_to_move().0 as f64),
+            (&STORE_FRESH, self.blocks_fresh().map_or(-1.0, seconds)),
+            (&OLDEST_RUN, oldest.map_or(0.0, seconds)),
+            (&CACHE_HITS, cache.hits as f64),
+            (&CACHE_MISSES, cache.misses as f64),
+            (&CACHE_FETCHES, cache.fetches as f64),
+            (&CACHE_FETCHED, cache.fetched_bytes as f64),
+            (&CACHE_BYTES, cache.bytes as f64),
+        ] {
+            out.value(desc, &[], value);
         }
     }
 }

@@ -8,6 +8,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use base::{Error, Kind, Result};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::RowGroups;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, RowSelection};
@@ -19,6 +20,7 @@ use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
 use std::collections::HashMap;
+use std::io::Cursor;
 
 use super::checked::Store;
 use super::index::{Directory, Segment, Stretch, decode_stretches};
@@ -204,15 +206,16 @@ impl DataFile {
         }
         let levels = self.levels(&leaves)?;
         let rows: usize = left.iter().map(|r| r.len()).sum();
-        let group =
-            OneGroup { data: self.clone(), group: s.row_group as usize, pages: Arc::new(Pages { store: self.store.clone(), kept }) };
+        let pages = Arc::new(Pages { store: self.store.clone(), kept, failed: Mutex::default() });
+        let group = OneGroup { data: self.clone(), group: s.row_group as usize, pages: pages.clone() };
         let spans = left.iter().map(|r| r.start as usize..r.end as usize);
         let selection = RowSelection::from_consecutive_ranges(spans, group.num_rows());
         let inner = ParquetRecordBatchReader::try_new_with_row_groups(&levels, &group, batch_rows.min(rows.max(1)), Some(selection))
-            .map_err(|e| self.unreadable(s, e))?;
+            .map_err(|e| pages.failed.lock().take().unwrap_or_else(|| self.unreadable(s, e)))?;
         let fields: Vec<_> = wanted.iter().map(|w| self.layout.rows.field(*w).clone()).collect();
         let reader = RowReader {
             inner,
+            pages,
             data: self.clone(),
             leaves,
             wanted: wanted.to_vec(),
@@ -290,6 +293,19 @@ fn subtract(ranges: &mut Vec<Range<u32>>, rows: &Range<u32>) -> u32 {
 struct Pages {
     store: Store,
     kept: HashMap<u64, Bytes>,
+    /// Why a page could not be read, if not for damage: Parquet's reader keeps nothing of an error but its text.
+    failed: Mutex<Option<Error>>,
+}
+
+impl Pages {
+    fn note<T>(&self, read: Result<T>) -> parquet::errors::Result<T> {
+        read.map_err(|e| {
+            if e.kind() != Kind::Corrupt {
+                *self.failed.lock() = Some(e.clone());
+            }
+            ParquetError::External(Box::new(e))
+        })
+    }
 }
 
 impl Length for Pages {
@@ -302,13 +318,13 @@ impl ChunkReader for Pages {
     type T = <Store as ChunkReader>::T;
 
     fn get_read(&self, start: u64) -> parquet::errors::Result<Self::T> {
-        self.store.get_read(start)
+        self.note(self.store.read(start..Length::len(&self.store))).map(Cursor::new)
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
         match self.kept.get(&start) {
             Some(b) if b.len() == length => Ok(b.clone()),
-            _ => self.store.get_bytes(start, length),
+            _ => self.note(self.store.read(start..start.saturating_add(length as u64))),
         }
     }
 }
@@ -358,6 +374,7 @@ impl PageIterator for OneColumn {}
 /// Batches of rows with the wanted columns of the table.
 pub struct RowReader {
     inner: ParquetRecordBatchReader,
+    pages: Arc<Pages>,
     data: Arc<DataFile>,
     leaves: Vec<usize>,
     wanted: Vec<usize>,
@@ -374,7 +391,7 @@ impl RowReader {
     pub fn next(&mut self) -> Result<Option<RecordBatch>> {
         let place = |e: &dyn std::fmt::Display| Error::corrupt(format!("{}: row group {}: {e}", self.data.path.display(), self.row_group));
         let Some(batch) = self.inner.next() else { return Ok(None) };
-        let batch = batch.map_err(|e| place(&e))?;
+        let batch = batch.map_err(|e| self.pages.failed.lock().take().unwrap_or_else(|| place(&e)))?;
         let columns = self.data.layout.decode(&batch, &self.leaves, &self.wanted, &mut self.stretches)?;
         RecordBatch::try_new(self.schema.clone(), columns).map(Some).map_err(|e| place(&e))
     }

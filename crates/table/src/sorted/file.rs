@@ -14,10 +14,22 @@ use super::names::SeriesTable;
 use super::{Damage, FORMAT_VERSION, LostRows, SortedMeta, limits};
 use crate::spec::TableSpec;
 
+/// Whoever can open the files of runs or blocks for reading.
+pub trait Files: Send + Sync {
+    /// Opens a file that has `len` bytes, if all is well.
+    fn open(&self, path: &Path, len: u64) -> Result<Arc<dyn disk::File>>;
+}
+
+impl Files for Arc<dyn Fs> {
+    fn open(&self, path: &Path, _: u64) -> Result<Arc<dyn disk::File>> {
+        Ok(Fs::open(&**self, path)?)
+    }
+}
+
 /// A run or block. Shared; what it caches counts in [`SortedFile::cached_bytes`].
 pub struct SortedFile {
     spec: &'static TableSpec,
-    fs: Arc<dyn Fs>,
+    files: Arc<dyn Files>,
     data_path: PathBuf,
     series_path: PathBuf,
     meta: SortedMeta,
@@ -37,12 +49,25 @@ pub fn open(
     damage: Arc<dyn Damage>,
     cache: &Arc<IndexCache>,
 ) -> Result<Arc<SortedFile>> {
+    open_of(spec, Arc::new(fs.clone()), data_path, series_path, meta, damage, cache)
+}
+
+/// [`open`] where files are not on a disk.
+pub fn open_of(
+    spec: &'static TableSpec,
+    files: Arc<dyn Files>,
+    data_path: &Path,
+    series_path: &Path,
+    meta: &SortedMeta,
+    damage: Arc<dyn Damage>,
+    cache: &Arc<IndexCache>,
+) -> Result<Arc<SortedFile>> {
     if meta.format != FORMAT_VERSION {
         return Err(Error::corrupt(format!("{}: layout version {} is not known here", data_path.display(), meta.format)));
     }
     Ok(Arc::new(SortedFile {
         spec,
-        fs: fs.clone(),
+        files,
         data_path: data_path.into(),
         series_path: series_path.into(),
         meta: meta.clone(),
@@ -79,15 +104,21 @@ impl SortedFile {
         self.slots.bytes()
     }
 
+    /// Reads what every scan of it needs.
+    pub fn warm(&self) -> Result<()> {
+        self.data()?;
+        self.series().map(|_| ())
+    }
+
     /// Drops what is cached; it is read again when needed.
     pub fn release(&self) {
         self.cache.forget(self.id, &self.slots);
     }
 
     pub(super) fn data(&self) -> Result<Arc<DataFile>> {
-        let load = || {
-            let file = self.fs.open(&self.data_path)?;
+        let load = || -> Result<DataFile> {
             let m = &self.meta;
+            let file = self.files.open(&self.data_path, m.data_bytes)?;
             if m.data_bytes.saturating_sub(m.data_tail) > limits::TAIL_BYTES {
                 return Err(Error::corrupt("the tail is too large to be one"));
             }
@@ -98,9 +129,9 @@ impl SortedFile {
     }
 
     pub(super) fn series(&self) -> Result<Arc<SeriesTable>> {
-        let load = || {
-            let file = self.fs.open(&self.series_path)?;
+        let load = || -> Result<SeriesTable> {
             let len = self.meta.series_bytes;
+            let file = self.files.open(&self.series_path, len)?;
             if len > limits::SERIES_FILE_BYTES {
                 return Err(Error::corrupt("the series file is too large"));
             }

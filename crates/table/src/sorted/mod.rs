@@ -52,7 +52,7 @@ mod writer;
 mod tests;
 
 pub use cache::IndexCache;
-pub use file::{SortedFile, open};
+pub use file::{Files, SortedFile, open, open_of};
 pub use inspect::inspect;
 pub use merge::merge;
 pub use part::{Part, freeze};

@@ -5,5 +5,7 @@ mod damage;
 mod diskfull;
 mod golden;
 mod retention;
+mod shared;
 mod sim;
+mod stored;
 mod toy;

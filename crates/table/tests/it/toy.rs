@@ -12,6 +12,7 @@ use base::hash::hash128;
 use base::{Clock, Error, Labels, Matcher, Result, Tenant};
 use bytes::Bytes;
 use disk::SimFs;
+use store::Store;
 use table::{
     Codec, Column, ColumnType, Engine, EngineOptions, FrameHeader, Order, Origin, Prefer, Refusal, Rows, ScanRequest, Settings, Sink,
     SkipFilter, TableSpec, TimeRange, TimeUnit,
@@ -146,9 +147,16 @@ pub fn settings() -> Settings {
 }
 
 pub fn open(fs: &SimFs, clock: &Clock, settings: Settings) -> Result<Arc<Engine>> {
+    open_on(fs, clock, settings, None, "local")
+}
+
+/// An engine whose blocks are in a store.
+pub fn open_on(fs: &SimFs, clock: &Clock, settings: Settings, store: Option<Arc<dyn Store>>, node: &str) -> Result<Arc<Engine>> {
     Engine::open(EngineOptions {
         fs: Arc::new(fs.clone()),
         dir: Path::new("/data").into(),
+        store,
+        node: node.into(),
         clock: clock.clone(),
         tables: vec![&NOTES, &EVENTS],
         codecs: vec![Arc::new(Lines)],

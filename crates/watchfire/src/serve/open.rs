@@ -12,9 +12,17 @@ use server::Node;
 use table::{Engine, EngineOptions, Retention};
 
 use crate::settings::{Caps, Keep, Settings};
+use crate::storage;
 
 /// How often the ledger is written to disk, if it has changed.
 const LEDGER_EVERY: Duration = Duration::from_secs(10);
+
+/// What this node is called in its store as long as it shares it with no other.
+const NODE: &str = "local";
+
+/// How long a superseded block stays in a shared store at least, and how often others read its list.
+const DELETE_DELAY: Duration = Duration::from_secs(5 * 60);
+const LIST_EVERY: Duration = Duration::from_secs(30);
 
 /// An open store, and what keeps its ledger.
 pub struct Opened {
@@ -26,14 +34,22 @@ pub struct Opened {
 pub fn open(node: &Node, settings: &Settings) -> Result<Opened> {
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
     let dir = std::path::absolute(&settings.data_dir)?;
+    let store = storage::open(&settings.storage, &dir, NODE)?;
     let engine = Engine::open(EngineOptions {
         fs: fs.clone(),
         dir: dir.clone(),
+        store,
+        node: NODE.into(),
         clock: Clock::System,
         tables: vec![&logs::SPEC, &metrics::SPEC, &traces::SPEC],
         codecs: [logs::ingest::codecs(), metrics::ingest::codecs(), traces::ingest::codecs()].concat(),
-        settings: table::Settings { retention: retention(settings), ..table::Settings::default() }
-            .with_memory_limit(settings.memory_bytes as usize),
+        settings: table::Settings {
+            retention: retention(settings),
+            cache_bytes: settings.storage.cache_bytes,
+            delete_delay: DELETE_DELAY.max(settings.server.query_timeout + 2 * LIST_EVERY),
+            ..table::Settings::default()
+        }
+        .with_memory_limit(settings.memory_bytes as usize),
     })?;
     let ledger = Arc::new(Ledger::open(fs, dir.join("ledger.json"))?);
     let store = Arc::new(Distributor::new(engine, limits(&settings.limits), ledger));

@@ -53,6 +53,29 @@ pub const KEYS: &[Key] = &[
         one(&l.auth.token)
     }),
     key!(
+        "storage.url",
+        "address",
+        "Where blocks are kept: `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX` or `file:///DIR`. Without it, in `data_dir`; blocks that are there move.",
+        |l| one(&l.storage.url)
+    ),
+    key!("storage.endpoint", "URL", "A server that speaks the protocol, as in `http://minio:9000`. Without it, the provider's own.", |l| {
+        one(&l.storage.endpoint)
+    }),
+    key!("storage.region", "text", "Region of an S3 bucket; for Azure, the account's name.", |l| one(&l.storage.region)),
+    key!(
+        "storage.access_key",
+        "secret",
+        "Id of an access key. Without it, what the environment or the machine's role gives. Write `${NAME}` or `file:PATH`.",
+        |l| one(&l.storage.access_key)
+    ),
+    key!(
+        "storage.secret_key",
+        "secret",
+        "Secret of the access key; for Azure the account's key, for Google a service account's key as JSON.",
+        |l| one(&l.storage.secret_key)
+    ),
+    key!("storage.cache_size", "size", "Disk in `data_dir` for pieces of blocks that are in a bucket.", |l| one(&l.storage.cache_size)),
+    key!(
         "limits.rate",
         "size or `none`",
         "Bytes a second that one tenant may push; beyond it pushes are asked to come again (429).",

@@ -61,6 +61,8 @@ section!(
         memory_limit: Option<Given<Memory>>,
         /// `auth`
         auth: Auth,
+        /// `storage`
+        storage: Storage,
         /// `limits`
         limits: Limits,
         /// `retention`
@@ -80,6 +82,23 @@ section!(
     Auth {
         /// `auth.token`
         token: Option<Given<Secret>>,
+    }
+);
+section!(
+    /// Where blocks are kept.
+    Storage {
+        /// `storage.url`
+        url: Option<Given<Text>>,
+        /// `storage.endpoint`
+        endpoint: Option<Given<Text>>,
+        /// `storage.region`
+        region: Option<Given<Text>>,
+        /// `storage.access_key`
+        access_key: Option<Given<Secret>>,
+        /// `storage.secret_key`
+        secret_key: Option<Given<Secret>>,
+        /// `storage.cache_size`
+        cache_size: Option<Given<Size>>,
     }
 );
 section!(

@@ -25,7 +25,7 @@ pub use layer::Layer;
 pub use load::read;
 #[cfg(test)]
 pub use load::{defaults, profile};
-pub use resolve::{Caps, Keep, LogFormat, Settings};
+pub use resolve::{Caps, Keep, LogFormat, Settings, Storage};
 pub use value::{Given, ProfileName, Switch, Text};
 
 /// A value as a flag gives it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::layer::{Layer, Limits, Over, Retention};
 use super::load;
 use super::memory;
-use super::value::{Format, Given, Level, Memory};
+use super::value::{Format, Given, Level, Memory, Secret, Text};
 
 /// Bytes a second and at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +56,22 @@ pub enum LogFormat {
     Json,
 }
 
+/// Where blocks are kept.
+#[derive(Clone, Default)]
+pub struct Storage {
+    /// A bucket, or a directory as `file:///DIR`; the data directory when there is none.
+    pub bucket: Option<store::RemoteOptions>,
+    /// Disk for pieces of blocks, bytes.
+    pub cache_bytes: u64,
+}
+
+/// Without secrets.
+impl std::fmt::Debug for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Storage").field("url", &self.bucket.as_ref().map(|b| &b.url)).field("cache_bytes", &self.cache_bytes).finish()
+    }
+}
+
 /// All settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -71,6 +87,8 @@ pub struct Settings {
     pub retention: Keep,
     /// Tenants with a retention of their own.
     pub tenants: BTreeMap<base::Tenant, Keep>,
+    /// Where blocks are kept.
+    pub storage: Storage,
     /// The listener.
     pub server: server::Settings,
     /// What it collects.
@@ -118,6 +136,7 @@ fn resolve(l: &Layer) -> Result<Settings, String> {
         limits: caps(&l.limits)?,
         retention: keep(&l.retention),
         tenants,
+        storage: storage(l)?,
         server: server_settings(l, token, memory_bytes)?,
         collect: Collect {
             files: l.collect.files.iter().flatten().map(|g| g.0.0.clone()).collect(),
@@ -180,11 +199,37 @@ fn keep(l: &Retention) -> Keep {
 /// The token, from the file that holds it if the setting names one. The secret is in no message.
 fn token(l: &Layer) -> Result<Option<server::Token>, String> {
     let Some(Given(secret)) = &l.auth.token else { return Ok(None) };
-    let text = match secret.0.strip_prefix("file:") {
-        Some(path) => std::fs::read_to_string(path).map_err(|e| format!("auth.token: {path}: {e}"))?,
-        None => secret.0.clone(),
+    server::Token::new(&revealed(secret, "auth.token")?).map(Some).map_err(|e| format!("auth.token: {e}"))
+}
+
+/// A secret, from the file that holds it if the setting names one.
+fn revealed(secret: &Secret, path: &str) -> Result<String, String> {
+    match secret.0.strip_prefix("file:") {
+        Some(file) => std::fs::read_to_string(file).map(|s| s.trim_end().to_owned()).map_err(|e| format!("{path}: {file}: {e}")),
+        None => Ok(secret.0.clone()),
+    }
+}
+
+fn storage(l: &Layer) -> Result<Storage, String> {
+    let s = &l.storage;
+    let text = |g: &Option<Given<Text>>| g.as_ref().map(|g| g.0.0.clone()).unwrap_or_default();
+    let secret = |g: &Option<Given<Secret>>, path| g.as_ref().map_or(Ok(String::new()), |g| revealed(&g.0, path));
+    let bucket = store::RemoteOptions {
+        url: text(&s.url),
+        endpoint: text(&s.endpoint),
+        region: text(&s.region),
+        access_key: secret(&s.access_key, "storage.access_key")?,
+        secret_key: secret(&s.secret_key, "storage.secret_key")?,
     };
-    server::Token::new(&text).map(Some).map_err(|e| format!("auth.token: {e}"))
+    let known = ["s3://", "gs://", "az://", "file:///"];
+    if bucket.url.is_empty() {
+        if s.endpoint.is_some() || s.access_key.is_some() {
+            return Err("storage: means nothing without storage.url".into());
+        }
+    } else if !known.iter().any(|k| bucket.url.starts_with(k)) {
+        return Err(format!("storage.url: {:?} begins with none of {}", bucket.url, known.join(", ")));
+    }
+    Ok(Storage { bucket: (!bucket.url.is_empty()).then_some(bucket), cache_bytes: must(&s.cache_size, "storage.cache_size")?.0 })
 }
 
 /// Whether only this machine reaches the address. A name other than `localhost` may resolve to anything.

@@ -55,6 +55,9 @@ fn the_whole_file_comes_out_as_it_was_written() {
     assert_eq!((own.logs, own.traces), (Some(2 * DAY), Some(DAY * 3 / 2)));
     assert_eq!((s.memory_bytes, s.server.body_bytes, s.server.query_timeout), (512 << 20, 8 << 20, Duration::from_secs(90)));
     assert!(s.server.token.is_some());
+    let storage = s.storage.bucket.as_ref().unwrap();
+    assert_eq!((storage.url.as_str(), storage.secret_key.as_str()), ("s3://bucket/prefix", "secret-key"));
+    assert_eq!(s.storage.cache_bytes, 1 << 30);
     let shown = show(&stack);
     assert!(shown.contains(&("auth.token", "(hidden)".into())), "{shown:?}");
     assert!(!format!("{shown:?}{stack:?}{s:?}").contains("secret-"));
