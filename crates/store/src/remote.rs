@@ -23,7 +23,8 @@ use object_store::{
     BackoffConfig, ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, RetryConfig,
 };
 
-use crate::{Created, Object, Store, check_key, limits};
+use crate::limits::{PART_BYTES, network as limits};
+use crate::{Created, Object, Store, check_key};
 
 /// Where a bucket is and how to get in. What is empty comes from the environment of the process as the providers' own tools
 /// read it (`AWS_ACCESS_KEY_ID`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_ACCOUNT_KEY` and so on), or from the
@@ -146,7 +147,7 @@ impl Remote {
         while at < len {
             let mut parts = vec![];
             while at < len && parts.len() < limits::PARTS_AT_ONCE {
-                let mut part = vec![0; (len - at).min(limits::PART_BYTES) as usize];
+                let mut part = vec![0; (len - at).min(PART_BYTES) as usize];
                 file.read_exact_at(at, &mut part)?;
                 at += part.len() as u64;
                 parts.push(upload.put_part(PutPayload::from(part)));
@@ -191,7 +192,7 @@ impl Store for Remote {
     fn put_file(&self, key: &str, fs: &dyn Fs, path: &Path) -> Result<()> {
         let file = fs.open(path)?;
         let len = file.len()?;
-        if len > limits::PART_BYTES {
+        if len > PART_BYTES {
             return self.put_parts(&self.key(key)?, &*file, len);
         }
         let mut data = vec![0; len as usize];

@@ -77,14 +77,6 @@ pub enum Dead {
 }
 
 impl Dead {
-    /// Run or block id.
-    pub fn id(&self) -> &str {
-        match self {
-            Dead::Run(r) => &r.meta.id,
-            Dead::Block(_, b) => &b.meta.id,
-        }
-    }
-
     /// Whether a scan holds one of its files.
     fn in_use(&self) -> bool {
         match self {

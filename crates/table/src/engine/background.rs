@@ -15,7 +15,9 @@ use super::bell::Ring;
 use super::{Engine, MergeWhat, Refresh};
 use crate::limits;
 
-const THREADS: [(&str, fn(&Engine)); 4] =
+type Body = fn(&Engine);
+
+const THREADS: [(&str, Body); 4] =
     [("table-freeze", freeze_loop), ("table-flush", flush_loop), ("table-merge", merge_loop), ("table-list", list_loop)];
 
 impl Engine {
@@ -84,6 +86,12 @@ impl Engine {
         self.flush_sealed()
     }
 
+    /// One pass over everything but the list of blocks.
+    pub fn maintain(&self) -> Result<()> {
+        self.flush_due()?;
+        self.merge_due()
+    }
+
     /// One pass over what is due to be merged, moved or removed.
     pub fn merge_due(&self) -> Result<()> {
         self.merge(MergeWhat::Due)?;
@@ -141,8 +149,11 @@ fn merge_loop(engine: &Engine) {
 fn list_loop(engine: &Engine) {
     engine.bell.wait(Ring::List, Duration::from_secs(1));
     let fetched = || -> Result<()> {
-        while !engine.stopping.load(Ordering::SeqCst) && engine.prefetch()? {}
-        Ok(())
+        loop {
+            if engine.stopping.load(Ordering::SeqCst) || !engine.prefetch()? {
+                return Ok(());
+            }
+        }
     };
     retry(engine, "list of blocks", &engine.list_failures, engine.list_due().and_then(|()| fetched()));
 }

@@ -13,7 +13,7 @@ use crate::catalog::{Block, Home};
 use crate::keys::{DATA, Keys, META, SERIES};
 use crate::loss::Losses;
 use crate::meta::{self, BlockMeta};
-use crate::sorted::{self, Files, IndexCache, SortedFile};
+use crate::sorted::{self, Files, IndexCache};
 use crate::spec::TableSpec;
 
 /// Says that the copies of metas were complete once.
@@ -57,23 +57,6 @@ impl Remote {
             None => Some(Cache::open(store.clone(), fs.clone(), &keys.cache(), cache_bytes)?),
         };
         Ok(Remote { store, shared, cache, directory })
-    }
-
-    fn open(
-        &self,
-        spec: &'static TableSpec,
-        key: &str,
-        m: &BlockMeta,
-        losses: &Arc<Losses>,
-        clock: &base::Clock,
-    ) -> Result<Arc<SortedFile>> {
-        let damage = losses.of_table(spec, clock);
-        let (data, series) = (format!("{key}/{}", m.data), format!("{key}/{}", m.series));
-        match (&self.directory, &self.cache) {
-            (Some((fs, root)), _) => sorted::open(spec, fs, &root.join(data), &root.join(series), &m.sorted, damage),
-            (None, Some(cache)) => sorted::open_of(spec, Arc::new(cache.clone()), Path::new(&data), Path::new(&series), &m.sorted, damage),
-            (None, None) => Err(Error::internal("a store has a directory or a cache")),
-        }
     }
 }
 
@@ -183,12 +166,22 @@ impl Blocks {
     fn block_here(&self, key: &str, m: BlockMeta) -> Result<Block> {
         let (spec, dir) = (self.spec(&m.table)?, self.keys.root().join(key));
         let damage = self.losses.of_table(spec, &self.clock);
-        let file = sorted::open(spec, &self.fs, &dir.join(&m.data), &dir.join(&m.series), &m.sorted, damage)?;
+        let file = sorted::open(spec, &self.fs, &dir.join(&m.data), &dir.join(&m.series), &m.sorted, damage, &self.indexes)?;
         Ok(Block { meta: m, home: Home::Here, file })
     }
 
     fn block_in_store(&self, remote: &Remote, key: &str, m: BlockMeta) -> Result<Block> {
-        let file = remote.open(self.spec(&m.table)?, key, &m, &self.losses, &self.clock)?;
+        let spec = self.spec(&m.table)?;
+        let damage = self.losses.of_table(spec, &self.clock);
+        let (data, series) = (format!("{key}/{}", m.data), format!("{key}/{}", m.series));
+        let file = match (&remote.directory, &remote.cache) {
+            (Some((fs, root)), _) => sorted::open(spec, fs, &root.join(data), &root.join(series), &m.sorted, damage, &self.indexes)?,
+            (None, Some(cache)) => {
+                let files = Arc::new(cache.clone());
+                sorted::open_of(spec, files, Path::new(&data), Path::new(&series), &m.sorted, damage, &self.indexes)?
+            }
+            (None, None) => return Err(Error::internal("a store has a directory or a cache")),
+        };
         Ok(Block { meta: m, home: Home::Store, file })
     }
 
