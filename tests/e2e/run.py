@@ -17,6 +17,7 @@ SCRIPTS = {
     "crash": ["--kills", "5", "--ready", "8"],
     "diskfull": [],
     "duckdb_blocks": [],
+    "s3": [],
     "soak": ["--minutes", "1"],
 }
 # A script that hangs is a failure, and the others are still run.

@@ -220,6 +220,18 @@ fn a_bucket_conforms() {
     assert!(server.objects.lock().keys().all(|k| k.starts_with("some/prefix/")));
 }
 
+/// Against another server than ours, if one is named: it must have a bucket `bucket`. tests/e2e/s3.py does that.
+#[test]
+fn a_bucket_of_another_server_conforms() {
+    match std::env::var("WATCHFIRE_TEST_S3") {
+        Ok(address) => {
+            let dir = tempfile::tempdir().unwrap();
+            conforms(remote(&address, "/conformance"), &RealFs, dir.path(), 40_000_000);
+        }
+        Err(_) => println!("SKIPPED: WATCHFIRE_TEST_S3 names no server"),
+    }
+}
+
 #[test]
 fn requests_that_fail_now_and_then_are_tried_again() {
     let dir = tempfile::tempdir().unwrap();

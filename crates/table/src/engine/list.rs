@@ -1,6 +1,6 @@
 //! Knowing which blocks the store has: a list read at the start and from time to time, and names learnt from other nodes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -131,10 +131,8 @@ impl Engine {
             .filter(|(k, l)| l.committed && known.get(*k).is_some_and(|(_, b)| !l.files.contains(&b.meta.data)))
             .map(|(k, _)| k.clone())
             .collect();
-        for (partition, block) in stale.iter().filter_map(|k| known.remove(k)) {
-            self.live.write().catalog.vanished(&partition, &block.meta.id);
-            self.blocks.forget(&block.meta);
-        }
+        let stale: Vec<(PartitionKey, Arc<Block>)> = stale.iter().filter_map(|k| known.remove(k)).collect();
+        stale.iter().for_each(|(_, block)| self.blocks.forget(&block.meta));
         let unreadable = self.unreadable.lock().clone();
         let new: Vec<String> = listed
             .iter()
@@ -142,7 +140,7 @@ impl Engine {
             .map(|(k, _)| k.clone())
             .collect();
         let Some(blocks) = self.load_all(remote, new)? else { return Ok(false) };
-        self.learn_blocks(blocks);
+        self.learn_blocks(blocks, &stale);
         self.forget_missing(&known, &listed);
         self.note_orphans(&listed);
         Ok(true)
@@ -185,11 +183,14 @@ impl Engine {
         Ok(Some(out))
     }
 
-    /// Adds blocks to what is read, all at one instant.
-    fn learn_blocks(&self, blocks: Vec<Block>) {
+    /// Adds blocks to what is read in place of `stale` ones, all at one instant.
+    fn learn_blocks(&self, blocks: Vec<Block>, stale: &[(PartitionKey, Arc<Block>)]) {
         let now = self.clock.now_ns();
         let mut fetch = vec![];
         let mut live = self.live.write();
+        for (key, b) in stale {
+            live.catalog.vanished(key, &b.meta.id);
+        }
         for b in blocks {
             let Some(key) = self.key_of(&b) else { continue };
             if live.catalog.block(&key, &b.meta.id).is_none() {
@@ -288,7 +289,7 @@ impl Engine {
     /// up again.
     pub fn learn(&self, blocks: &[BlockRef]) -> Result<()> {
         let Some(remote) = &self.blocks.remote else { return Ok(()) };
-        let mut new = vec![];
+        let (mut new, mut gone) = (vec![], BTreeSet::new());
         for b in blocks {
             let Some(table) = self.tables.iter().position(|t| t.name == b.table) else { continue };
             let key = PartitionKey { table, tenant: Tenant::new(&b.tenant)?, day: b.day };
@@ -297,12 +298,14 @@ impl Engine {
             }
             match self.blocks.load(remote, &Keys::block(&b.table, &b.tenant, b.day, &b.id), false) {
                 Ok(block) => new.push(block),
-                Err(e) if e.kind() == Kind::NotFound => self.refresh_partition(&key)?,
+                Err(e) if e.kind() == Kind::NotFound => {
+                    gone.insert(key);
+                }
                 Err(e) => return Err(e),
             }
         }
-        self.learn_blocks(new);
-        Ok(())
+        self.learn_blocks(new, &[]);
+        gone.iter().try_for_each(|key| self.refresh_partition(key))
     }
 
     /// Blocks to be fetched in the background, so that the first question about the present finds them here.

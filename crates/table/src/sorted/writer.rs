@@ -55,6 +55,7 @@ pub struct Waiting {
 }
 
 /// Writes one column chunk.
+#[allow(clippy::large_enum_variant)] // a few for each file that is written; none is moved often
 enum ColumnWriter {
     Any(ArrowColumnWriter),
     /// With the column of the table, if it has a substring filter.
@@ -70,6 +71,7 @@ pub struct RowWriter<W: Sealed> {
     // The first segment of the group.
     group_segment: usize,
     // What text columns were compressed with, for those of the next group.
+    #[allow(clippy::vec_box)] // they are large, and handed to and fro
     presses: Vec<Box<Press>>,
     group_rows: usize,
     group_bytes: usize,

@@ -199,7 +199,11 @@ fn one_step(e: &Engine, rng: &mut Rng, clock: &Clock, model: &mut Model, when: &
         16 => e.merge(MergeWhat::All),
         17 if rng.below(2) == 0 => e.merge(MergeWhat::Whole),
         17 => e.sweep(),
-        18 => e.flush().inspect(|()| all_superseded(e, when)),
+        18 => e.flush().inspect(|()| {
+            if !ill {
+                all_superseded(e, when);
+            }
+        }),
         _ => {
             if !fs.is_dead() {
                 model.check(e, when, fs, ill);

@@ -108,7 +108,8 @@ fn a_page_of_random_text_has_no_filter_and_is_never_left_out() {
     let noise: Vec<Vec<u8>> = (0..20_000u64).map(|i| hex(i).into_bytes()).collect();
     let b = blob(&[noise, vec![b"plain".to_vec()]]);
     assert!(b.0.len() < 100);
-    assert_eq!(found(&b, b"0123456789abcdef").unwrap(), [0..20_000]);
+    let all = found(&b, b"0123456789abcdef").unwrap();
+    assert!(all.len() == 1 && all[0] == (0..20_000), "{all:?}");
 }
 
 #[test]
