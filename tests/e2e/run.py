@@ -16,6 +16,7 @@ SCRIPTS = {
     # The bar is 2 s with a release build; this is the dev build, on two cores that three generators keep busy.
     "crash": ["--kills", "5", "--ready", "8"],
     "diskfull": [],
+    "drills": [],
     "duckdb_blocks": [],
     "s3": [],
     "soak": ["--minutes", "1"],

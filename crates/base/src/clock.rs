@@ -10,6 +10,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub enum Clock {
     /// The system's clocks.
     System,
+    /// The system's clocks with the wall clock off by so many nanoseconds: to rehearse what a wrong clock does.
+    Shifted(i64),
     /// Clocks that stand still until they are moved.
     Manual(Arc<Hands>),
 }
@@ -31,6 +33,7 @@ impl Clock {
     pub fn now_ns(&self) -> i64 {
         match self {
             Clock::System => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64),
+            Clock::Shifted(by_ns) => Clock::System.now_ns().saturating_add(*by_ns),
             Clock::Manual(hands) => hands.wall_ns.load(Ordering::SeqCst),
         }
     }
@@ -44,7 +47,7 @@ impl Clock {
     /// and goes on while the machine is suspended.
     pub fn elapsed_ns(&self) -> i64 {
         match self {
-            Clock::System => system_elapsed_ns(),
+            Clock::System | Clock::Shifted(_) => system_elapsed_ns(),
             Clock::Manual(hands) => hands.elapsed_ns.load(Ordering::SeqCst),
         }
     }

@@ -1,7 +1,8 @@
 //! The file seam. Everything that touches a disk goes through [`Fs`] and [`File`], so that the simulation can crash
 //! after any write, lose the unsynced tail, fill the disk, fail an fsync or flip a bit.
 //!
-//! Two implementations: [`RealFs`] and [`SimFs`].
+//! Three implementations: [`RealFs`], [`SimFs`] for simulations, and [`VolatileFs`], which lets a killed process lose what a power cut
+//! would have lost.
 
 use std::io;
 use std::path::Path;
@@ -9,9 +10,11 @@ use std::sync::Arc;
 
 mod real;
 mod sim;
+mod volatile;
 
 pub use real::RealFs;
 pub use sim::{Loss, SimFs, SimSettings};
+pub use volatile::VolatileFs;
 
 /// A directory entry.
 #[derive(Clone, Debug, PartialEq, Eq)]

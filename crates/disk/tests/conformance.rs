@@ -1,11 +1,11 @@
-//! One contract, two disks: what [`Fs`] promises holds for the real one and for the simulated one.
+//! One contract, every disk: what [`Fs`] promises holds for the real one, the simulated one, and the one that a kill cuts from power.
 #![allow(clippy::unwrap_used)] // a test
 
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use disk::{Entry, Fs, RealFs, SimFs, read, write_durably};
+use disk::{Entry, Fs, RealFs, SimFs, VolatileFs, read, write_durably};
 
 fn files(fs: &dyn Fs, root: &Path) {
     let path = root.join("f");
@@ -113,6 +113,12 @@ fn all(fs: Arc<dyn Fs>, root: &Path) {
 fn the_real_disk() {
     let dir = tempfile::tempdir().unwrap();
     all(Arc::new(RealFs), dir.path());
+}
+
+#[test]
+fn the_disk_that_a_kill_cuts_from_power() {
+    let dir = tempfile::tempdir().unwrap();
+    all(Arc::new(VolatileFs::default()), dir.path());
 }
 
 #[test]

@@ -18,7 +18,7 @@ Push to it:
 
 Exit codes:
   0 done   1 failed   2 wrong command line   3 wrong settings   4 no server   5 server answered with an error
-  6 checked and found wrong (damage, missing or doubled rows)";
+  6 checked and found wrong (damage, missing or doubled rows, a drill that failed)";
 
 /// A durable store for logs, metrics and traces in one binary. Without a command it serves.
 #[derive(Parser, Debug)]
@@ -49,6 +49,8 @@ pub enum Command {
     Cluster(ClusterCommand),
     /// Put load on a server and verify that it kept every acknowledged row
     Load(crate::load::Args),
+    /// Rehearse failures on nodes of this binary, and prove that nothing was lost
+    Drill(crate::drill::Args),
 }
 
 /// A set of limits and retention for a kind of installation.
@@ -99,6 +101,12 @@ pub struct ServeArgs {
     /// Address to listen on for other nodes [default: 127.0.0.1:3101]
     #[arg(long, value_name = "ADDR")]
     pub cluster_listen: Option<String>,
+    /// Be a node of a drill, which is told its faults at this address of this machine
+    #[arg(long, value_name = "ADDR", hide = true)]
+    pub drill: Option<std::net::SocketAddr>,
+    /// In a drill: the clock is off by so many seconds
+    #[arg(long, value_name = "SECONDS", hide = true, requires = "drill", allow_negative_numbers = true, default_value_t = 0)]
+    pub drill_clock_offset: i64,
 }
 
 const LOGS_HELP: &str = "\

@@ -17,7 +17,7 @@ pub enum Exit {
     Unreachable = 4,
     /// The server answered with an error: the query is wrong, or it refused.
     Refused = 5,
-    /// What was checked is not as it should be: damage found, rows missing or doubled.
+    /// What was checked is not as it should be: damage found, rows missing or doubled, a drill that failed.
     Mismatch = 6,
 }
 
@@ -30,7 +30,7 @@ impl Exit {
         (Exit::Settings, "the settings file is wrong"),
         (Exit::Unreachable, "no server answered at the address"),
         (Exit::Refused, "the server answered with an error"),
-        (Exit::Mismatch, "what was checked is not as it should be: damage, missing or doubled rows"),
+        (Exit::Mismatch, "what was checked is not as it should be: damage, missing or doubled rows, a drill that failed"),
     ];
 }
 

@@ -4,6 +4,7 @@ mod ask;
 mod check;
 mod cli;
 mod cluster_command;
+mod drill;
 mod exit;
 mod inspect;
 mod load;
@@ -54,5 +55,6 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         cli::Command::Inspect(command) => inspect::run(command),
         cli::Command::Cluster(command) => cluster_command::run(&command),
         cli::Command::Load(args) => load::run(args),
+        cli::Command::Drill(args) => drill::run(&args),
     }
 }

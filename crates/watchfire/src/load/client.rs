@@ -1,10 +1,13 @@
-//! HTTP as both halves of the tool need it: one connection per thread, kept alive.
+//! HTTP as both halves of the tool need it: one connection per thread, kept alive, and the next server when one fails.
 
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::limits::ANSWER_BYTES;
+use super::limits::{ANSWER_BYTES, HOME_AGAIN};
 use super::rows::Batch;
 use super::{Args, Signal};
 use crate::ask;
@@ -16,35 +19,117 @@ pub enum Answer {
     Acknowledged,
     /// Will never be taken, or not whole: status and what the server said.
     Refused(u16, String),
-    /// To be sent again, after as long as the server asked for; what went wrong.
+    /// To be sent again, to another server if there is one; after as long as the server asked for; what went wrong.
     Again(Option<Duration>, String),
+    /// To be sent again, to the same server: it asks for less.
+    Slower(Option<Duration>, String),
 }
 
-/// A client of one server.
+/// The servers that clients know: any of them takes every request.
+pub struct Targets(Vec<Target>);
+
+struct Target {
+    url: String,
+    /// Nothing that is sent there arrives: a drill has cut the way between clients and this server.
+    cut: AtomicBool,
+}
+
+impl Targets {
+    /// Of these addresses.
+    pub fn new(urls: impl IntoIterator<Item = String>) -> Arc<Self> {
+        let target = |url: String| Target { url: url.trim_end_matches('/').to_owned(), cut: AtomicBool::new(false) };
+        Arc::new(Targets(urls.into_iter().map(target).collect()))
+    }
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+    /// From now on what clients send to the `n`-th is lost on the way, or is not any more.
+    pub fn cut(&self, n: usize, cut: bool) {
+        self.0[n].cut.store(cut, Ordering::SeqCst);
+    }
+}
+
+/// A client of some servers that hold the same rows. It stays with the one that works; after a while it tries the one
+/// it began with again, as the clients of a load balancer come back to a server that has recovered.
 pub struct Client {
     agent: ureq::Agent,
-    addr: String,
+    targets: Arc<Targets>,
+    home: Cell<usize>,
+    at: Cell<usize>,
+    /// Servers that failed one after the other.
+    failed: Cell<usize>,
+    away_since: Cell<Instant>,
     authorization: Option<String>,
     signal: Signal,
+    timeout: Duration,
     retry_for: Duration,
+    incomplete: Cell<u64>,
+}
+
+/// A read that came through.
+struct Reply {
+    status: u16,
+    body: Vec<u8>,
 }
 
 impl Client {
-    /// A client with its own connections.
-    pub fn new(args: &Args) -> anyhow::Result<Self> {
-        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(60)));
-        let server = ServerArgs { addr: args.addr.clone(), tenant: None, token_file: args.token_file.clone() };
+    /// A client with its own connections, which begins at the `home`-th server (counted round).
+    pub fn new(args: &Args, targets: Arc<Targets>, home: usize) -> anyhow::Result<Self> {
+        anyhow::ensure!(targets.len() > 0, "no server is named");
+        let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(args.timeout));
+        let server = ServerArgs { addr: String::new(), tenant: None, token_file: args.token_file.clone() };
+        let home = home % targets.len();
         Ok(Client {
             agent: config.build().into(),
-            addr: args.addr.trim_end_matches('/').to_owned(),
+            targets,
+            home: Cell::new(home),
+            at: Cell::new(home),
+            failed: Cell::new(0),
+            away_since: Cell::new(Instant::now()),
             authorization: ask::token(&server)?.map(|t| format!("Bearer {t}")),
             signal: args.signal,
+            timeout: args.timeout,
             retry_for: args.retry_for,
+            incomplete: Cell::new(0),
         })
+    }
+    /// Answers so far that said they were incomplete.
+    pub fn incomplete(&self) -> u64 {
+        self.incomplete.get()
+    }
+    /// Asks the `n`-th server first from now on.
+    pub fn begin_at(&self, n: usize) {
+        self.home.set(n % self.targets.len());
+        self.at.set(self.home.get());
+        self.failed.set(0);
+    }
+    /// Goes on to the next server. True when all of them have failed since one answered: then it is time to wait.
+    pub fn turn(&self) -> bool {
+        self.at.set((self.at.get() + 1) % self.targets.len());
+        self.failed.set(self.failed.get() + 1);
+        self.away_since.set(Instant::now());
+        self.failed.get().is_multiple_of(self.targets.len())
+    }
+    /// The server to ask now; an error if what is sent there is lost.
+    fn target(&self) -> Result<&str, String> {
+        if self.at != self.home && self.failed.get() == 0 && self.away_since.get().elapsed() > HOME_AGAIN {
+            self.at.set(self.home.get());
+        }
+        let target = &self.targets.0[self.at.get()];
+        if target.cut.load(Ordering::SeqCst) {
+            std::thread::sleep(self.timeout);
+            return Err(format!("{}: nothing came back in time", target.url));
+        }
+        Ok(&target.url)
     }
     /// Sends a batch once.
     pub fn push(&self, batch: &Batch) -> Answer {
-        let mut request = self.agent.post(format!("{}{}", self.addr, batch.path)).content_type(batch.form.0);
+        let url = match self.target() {
+            Ok(url) => format!("{url}{}", batch.path),
+            Err(e) => return Answer::Again(None, e),
+        };
+        let mut request = self.agent.post(url).content_type(batch.form.0);
         if let Some(encoding) = batch.form.1 {
             request = request.header("Content-Encoding", encoding).header("X-Prometheus-Remote-Write-Version", "0.1.0");
         }
@@ -66,39 +151,50 @@ impl Client {
         match status {
             // An OTLP answer of 200 may refuse some of the spans; then its body is not empty.
             200 if self.signal == Signal::Traces && refuses_some(text().as_bytes()) => Answer::Refused(status, text()),
-            200..=299 => Answer::Acknowledged,
-            429 | 502..=504 => Answer::Again(after, format!("{status} {}", text())),
+            200..=299 => {
+                self.failed.set(0);
+                Answer::Acknowledged
+            }
+            429 => Answer::Slower(after, format!("{status} {}", text())),
+            502..=504 => Answer::Again(after, format!("{status} {}", text())),
             // By its specification an OTLP sender must not repeat after any other status.
             500..=599 if self.signal != Signal::Traces => Answer::Again(after, format!("{status} {}", text())),
             _ => Answer::Refused(status, text()),
         }
     }
+    /// Asks one server once. The error is what went wrong and can be tried again; an answer of another status cannot.
+    fn get_once(&self, path: &str, query: &[(&str, &str)], tenant: Option<&str>) -> Result<Reply, String> {
+        let mut request = self.agent.get(format!("{}{path}", self.target()?)).query_pairs(query.iter().copied());
+        for (name, value) in self.headers(tenant) {
+            request = request.header(name, value);
+        }
+        let mut response = request.call().map_err(|e| e.to_string())?;
+        let status = response.status().as_u16();
+        let incomplete = response.headers().contains_key("x-watchfire-incomplete");
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec().map_err(|e| e.to_string())?;
+        if matches!(status, 429 | 502..=504) {
+            return Err(format!("{status} {}", String::from_utf8_lossy(&body)));
+        }
+        self.failed.set(0);
+        self.incomplete.set(self.incomplete.get() + u64::from(incomplete));
+        Ok(Reply { status, body })
+    }
     /// Asks until there is an answer of status 200 (its body) or 404 (`None`).
     pub fn get(&self, path: &str, query: &[(&str, &str)], tenant: Option<&str>) -> anyhow::Result<Option<Vec<u8>>> {
         let began = Instant::now();
         loop {
-            let mut request = self.agent.get(format!("{}{path}", self.addr)).query_pairs(query.iter().copied());
-            for (name, value) in self.headers(tenant) {
-                request = request.header(name, value);
-            }
-            let problem = match request.call() {
-                Err(e) => e.to_string(),
-                Ok(mut response) => {
-                    let status = response.status().as_u16();
-                    let body = response.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec();
-                    match (status, body) {
-                        (200, Ok(body)) => return Ok(Some(body)),
-                        (404, Ok(_)) => return Ok(None),
-                        (429 | 502..=504, Ok(body)) => format!("{status} {}", String::from_utf8_lossy(&body)),
-                        (_, Ok(body)) => bail!("{path} {query:?}: {status} {}", String::from_utf8_lossy(&body)),
-                        (_, Err(e)) => e.to_string(),
-                    }
-                }
+            let problem = match self.get_once(path, query, tenant) {
+                Ok(Reply { status: 200, body }) => return Ok(Some(body)),
+                Ok(Reply { status: 404, .. }) => return Ok(None),
+                Ok(Reply { status, body }) => bail!("{path} {query:?}: {status} {}", String::from_utf8_lossy(&body)),
+                Err(problem) => problem,
             };
             if began.elapsed() > self.retry_for {
                 bail!("{path} {query:?}: {problem}");
             }
-            std::thread::sleep(Duration::from_millis(100));
+            if self.turn() {
+                std::thread::sleep(Duration::from_millis(100));
+            }
         }
     }
     /// Like [`Client::get`], decoded from JSON; 404 is an error.
@@ -122,4 +218,74 @@ fn refuses_some(body: &[u8]) -> bool {
 /// Compresses as one snappy block.
 pub fn snappy(bytes: &[u8]) -> Vec<u8> {
     snap::raw::Encoder::new().compress_vec(bytes).expect("a batch is far below snappy's bound of 4 GiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use clap::Parser;
+
+    use super::*;
+
+    /// Answers every request with `answer`, each on a connection of its own, as long as the test runs.
+    fn server(answer: &'static str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let serve = move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(answer.as_bytes());
+            }
+        };
+        std::thread::Builder::new().name("answers".into()).spawn(serve).unwrap();
+        url
+    }
+
+    fn client(urls: &[&str]) -> (Client, Arc<Targets>) {
+        let args = Args::try_parse_from(["load", "logs", "--timeout", "300ms", "--retry-for", "2s"]).unwrap();
+        let targets = Targets::new(urls.iter().map(|u| (*u).to_owned()));
+        (Client::new(&args, targets.clone(), 0).unwrap(), targets)
+    }
+
+    fn nobody() -> String {
+        format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
+    }
+
+    const YES: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab";
+    const LATER: &str = "HTTP/1.1 503 Later\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    const PART: &str = "HTTP/1.1 200 OK\r\nX-Watchfire-Incomplete: b is silent\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab";
+
+    #[test]
+    fn the_next_server_is_asked_when_one_is_not_there_or_asks_to_come_again() {
+        for first in [nobody(), server(LATER)] {
+            let (c, _) = client(&[&first, &server(YES)]);
+            assert_eq!(c.get("/x", &[], None).unwrap(), Some(b"ab".to_vec()));
+            assert_eq!((c.at.get(), c.failed.get()), (1, 0), "it stays with the one that works");
+        }
+        let (c, _) = client(&[&nobody(), &nobody()]);
+        assert!(c.get("/x", &[], None).is_err());
+    }
+
+    #[test]
+    fn it_is_time_to_wait_when_all_have_failed() {
+        let (c, _) = client(&["http://a", "http://b", "http://c"]);
+        assert_eq!([c.turn(), c.turn(), c.turn(), c.turn()], [false, false, true, false]);
+    }
+
+    #[test]
+    fn what_is_sent_to_a_server_that_is_cut_off_takes_its_time_and_is_lost() {
+        let (c, targets) = client(&[&server(YES), &server(PART)]);
+        targets.cut(0, true);
+        let began = Instant::now();
+        assert!(c.get("/x", &[], None).unwrap().is_some());
+        assert!(began.elapsed() >= Duration::from_millis(300));
+        assert_eq!(c.incomplete(), 1, "the answer of the second one said so");
+        targets.cut(0, false);
+        c.begin_at(0);
+        c.get("/x", &[], None).unwrap();
+        assert_eq!(c.incomplete(), 1);
+    }
 }

@@ -18,7 +18,8 @@ pub struct Journal {
 }
 
 struct State {
-    acknowledged: BTreeMap<u64, i64>,
+    /// In the order of acknowledgement.
+    acknowledged: Vec<(u64, i64)>,
     file: Option<std::fs::File>,
 }
 
@@ -34,18 +35,18 @@ impl Journal {
                 Some(file)
             }
         };
-        Ok(Journal { run, state: Mutex::new(State { acknowledged: BTreeMap::new(), file }) })
+        Ok(Journal { run, state: Mutex::new(State { acknowledged: Vec::new(), file }) })
     }
     /// Reads a journal back.
     pub fn read(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
         let Some((first, rest)) = text.split_once('\n') else { bail!("{} is not a journal: it has no first line", path.display()) };
         let run: Run = serde_json::from_str(first).with_context(|| format!("{} is not a journal", path.display()))?;
-        let mut acknowledged = BTreeMap::new();
+        let mut acknowledged = Vec::new();
         for line in rest.split_inclusive('\n').filter_map(|l| l.strip_suffix('\n')) {
             let numbers = line.split_once(' ').and_then(|(b, t)| Some((b.parse().ok()?, t.parse().ok()?)));
             let (batch, time_ns) = numbers.with_context(|| format!("{}: {line:?} is not a line of a journal", path.display()))?;
-            acknowledged.insert(batch, time_ns);
+            acknowledged.push((batch, time_ns));
         }
         Ok(Journal { run, state: Mutex::new(State { acknowledged, file: None }) })
     }
@@ -59,12 +60,20 @@ impl Journal {
         if let Some(file) = &mut state.file {
             file.write_all(format!("{batch} {time_ns}\n").as_bytes()).context("writing the journal")?;
         }
-        state.acknowledged.insert(batch, time_ns);
+        state.acknowledged.push((batch, time_ns));
         Ok(())
     }
     /// Acknowledged batches and their times.
     pub fn acknowledged(&self) -> BTreeMap<u64, i64> {
-        self.state.lock().acknowledged.clone()
+        self.state.lock().acknowledged.iter().copied().collect()
+    }
+    /// How many batches were acknowledged.
+    pub fn acknowledgements(&self) -> usize {
+        self.state.lock().acknowledged.len()
+    }
+    /// The batch that was acknowledged as the `n`-th, from 0, and its time.
+    pub fn nth(&self, n: usize) -> Option<(u64, i64)> {
+        self.state.lock().acknowledged.get(n).copied()
     }
 }
 

@@ -20,3 +20,6 @@ pub const LATE_NS: u64 = 6 * 3_600_000_000_000;
 pub const EXAMPLES: usize = 10;
 /// Sequence numbers travel as doubles in samples, which are exact up to here.
 pub const SEQUENCE: u64 = 1 << 53;
+/// A client that went to another server tries the one it began with again after this: as long as a health check of a load
+/// balancer takes to trust a server again.
+pub const HOME_AGAIN: std::time::Duration = std::time::Duration::from_secs(10);

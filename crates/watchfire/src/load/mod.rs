@@ -16,24 +16,27 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Parser, ValueEnum};
 
-mod client;
+pub mod client;
 mod histogram;
-mod journal;
+pub mod journal;
 mod limits;
-mod pace;
+pub mod pace;
 mod proto;
-mod rng;
-mod rows;
-mod send;
-mod verify;
+pub mod rng;
+pub mod rows;
+pub mod send;
+pub mod verify;
 
+use client::{Client, Targets};
 use journal::Journal;
 use rows::Run;
+use send::Sender;
 
 use crate::exit::Exit;
 
@@ -67,9 +70,12 @@ pub struct Args {
     /// What to write.
     #[arg(value_enum)]
     pub signal: Signal,
-    /// The server.
+    /// The server. Given several times: nodes of one cluster; on a failure or timeout the next one is tried.
     #[arg(long, default_value = "http://127.0.0.1:3100", value_name = "URL")]
-    pub addr: String,
+    pub addr: Vec<String>,
+    /// How long one request may take.
+    #[arg(long, default_value = "60s", value_name = "DURATION", value_parser = duration)]
+    pub timeout: Duration,
     /// Open loop: 10MB/s of raw rows, or a number of rows (5000/s). Without it, as fast as answers come.
     #[arg(long, value_name = "RATE", value_parser = pace::Rate::parse)]
     pub rate: Option<pace::Rate>,
@@ -120,7 +126,8 @@ pub struct Args {
     pub output: Output,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A duration of a command line.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let ns = base::units::parse_duration_ns(text).map_err(|e| e.to_string())?;
     u64::try_from(ns).map(Duration::from_nanos).map_err(|_| "a duration cannot be negative".into())
 }
@@ -135,19 +142,22 @@ fn share(text: &str) -> Result<f64, String> {
 /// Runs the command.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let existing = args.journal.as_deref().filter(|p| p.exists());
+    let targets = Targets::new(args.addr.iter().cloned());
     let (journal, sent) = match (existing, args.verify) {
-        (Some(path), true) => (Journal::read(path)?, None),
+        (Some(path), true) => (Arc::new(Journal::read(path)?), None),
         (Some(path), false) => {
             bail!("{} exists: remove it to write a new run, or add --verify to check the run it tells of", path.display())
         }
         (None, _) => {
             let run = Run::new(&args, &base::Clock::System)?;
-            let journal = Journal::create(run, args.journal.as_deref())?;
-            let report = send::send(&args, &journal).context("loading")?;
+            let journal = Arc::new(Journal::create(run, args.journal.as_deref())?);
+            let report = Sender::new(args.clone(), journal.clone(), targets.clone()).run().context("loading")?;
             (journal, Some(report))
         }
     };
-    let verified = if args.verify { Some(verify::verify(&args, &journal)?) } else { None };
+    let signal = journal.run().signal;
+    anyhow::ensure!(signal == args.signal, "the journal tells of {signal:?}, not of {:?}", args.signal);
+    let verified = if args.verify { Some(verify::verify(&Client::new(&args, targets, 0)?, &journal)?) } else { None };
     match args.output {
         Output::Text => {
             sent.iter().for_each(|r| print!("{r}"));

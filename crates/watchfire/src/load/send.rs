@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::Args;
-use super::client::{Answer, Client};
+use super::client::{Answer, Client, Targets};
 use super::histogram::Histogram;
 use super::journal::Journal;
 use super::pace::Pace;
@@ -109,31 +111,69 @@ struct Tally {
     silence: Duration,
 }
 
-/// Writes until the duration or the rows are used up; returns once every request taken is answered or given up.
-pub fn send(args: &Args, journal: &Journal) -> anyhow::Result<Report> {
-    let began = Instant::now();
-    let shared = Mutex::new(Shared {
-        next_batch: 0,
-        rows: 0,
-        last_ms: i64::MIN,
-        pace: Pace::new(args.rate),
-        last_answer: began,
-        tally: Tally::default(),
-    });
-    std::thread::scope(|scope| {
-        let start = |n| {
-            let worker = || Connection { args, journal, shared: &shared, client: Client::new(args)?, began }.run();
-            std::thread::Builder::new().name(format!("load-{n}")).spawn_scoped(scope, worker)
-        };
-        let threads = (0..args.connections).map(start).collect::<Result<Vec<_>, _>>()?;
-        threads.into_iter().try_for_each(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    })?;
-    let s = shared.into_inner();
-    Ok(s.tally.report((s.last_answer - began).as_secs_f64().max(1e-9)))
+/// The writing half of a run.
+pub struct Sender {
+    args: Args,
+    journal: Arc<Journal>,
+    targets: Arc<Targets>,
+    began: Instant,
+    shared: Mutex<Shared>,
+    stop: AtomicU8,
+}
+
+/// No new requests; those that were taken are sent until they are answered.
+const DRAIN: u8 = 1;
+/// No more attempts.
+const ABORT: u8 = 2;
+
+impl Sender {
+    /// Of the run that `journal` was begun for.
+    pub fn new(args: Args, journal: Arc<Journal>, targets: Arc<Targets>) -> Self {
+        let began = Instant::now();
+        let shared = Mutex::new(Shared {
+            next_batch: 0,
+            rows: 0,
+            last_ms: i64::MIN,
+            pace: Pace::new(args.rate),
+            last_answer: began,
+            tally: Tally::default(),
+        });
+        Sender { args, journal, targets, began, shared, stop: AtomicU8::new(0) }
+    }
+    /// Writes until the duration or the rows are used up, or until it is told to stop; returns once every request taken is
+    /// answered or given up.
+    pub fn run(&self) -> anyhow::Result<Report> {
+        std::thread::scope(|scope| {
+            let start = |n: usize| {
+                let worker = move || Connection { sender: self, client: Client::new(&self.args, self.targets.clone(), n)? }.run();
+                std::thread::Builder::new().name(format!("load-{n}")).spawn_scoped(scope, worker)
+            };
+            let threads = (0..self.args.connections).map(start).collect::<Result<Vec<_>, _>>()?;
+            threads.into_iter().try_for_each(|t| t.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        })?;
+        let s = self.shared.lock();
+        Ok(s.tally.report((s.last_answer - self.began).as_secs_f64().max(1e-9)))
+    }
+    /// Takes no new request.
+    pub fn stop(&self) {
+        self.stop.fetch_max(DRAIN, Ordering::SeqCst);
+    }
+    /// Gives up what is not answered yet, too.
+    pub fn abort(&self) {
+        self.stop.fetch_max(ABORT, Ordering::SeqCst);
+    }
+    /// Rows acknowledged so far.
+    pub fn acknowledged_rows(&self) -> u64 {
+        self.shared.lock().tally.rows
+    }
+    /// The run and what was acknowledged of it.
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
 }
 
 impl Tally {
-    fn report(self, seconds: f64) -> Report {
+    fn report(&self, seconds: f64) -> Report {
         Report {
             seconds,
             acknowledged_requests: self.requests,
@@ -145,8 +185,17 @@ impl Tally {
             retries: self.retries,
             latency: (&self.latency).into(),
             delay: (&self.delay).into(),
-            problems: self.problems,
+            problems: self.problems.clone(),
             longest_silence_ms: self.silence.as_secs_f64() * 1e3,
+        }
+    }
+    /// Counts an attempt that came to nothing.
+    fn failed(&mut self, problem: String, given_up: bool) {
+        self.problem(problem);
+        if given_up {
+            self.abandoned += 1;
+        } else {
+            self.retries += 1;
         }
     }
     fn problem(&mut self, text: String) {
@@ -160,19 +209,17 @@ impl Tally {
 
 /// One connection with one request in flight.
 struct Connection<'a> {
-    args: &'a Args,
-    journal: &'a Journal,
-    shared: &'a Mutex<Shared>,
+    sender: &'a Sender,
     client: Client,
-    began: Instant,
 }
 
 impl Connection<'_> {
     fn run(&self) -> anyhow::Result<()> {
+        let s = self.sender;
         while let Some((number, time_ns)) = self.take() {
-            let batch = self.journal.run().batch(number, time_ns);
-            let due = self.shared.lock().pace.due(batch.rows, batch.raw_bytes);
-            if due.duration_since(self.began) > self.args.duration {
+            let batch = s.journal.run().batch(number, time_ns);
+            let due = s.shared.lock().pace.due(batch.rows, batch.raw_bytes);
+            if due.duration_since(s.began) > s.args.duration {
                 break;
             }
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
@@ -182,9 +229,10 @@ impl Connection<'_> {
     }
     /// The next batch and its time; none when the run is over.
     fn take(&self) -> Option<(u64, i64)> {
-        let run = self.journal.run();
-        let mut s = self.shared.lock();
-        if self.began.elapsed() >= self.args.duration || self.args.rows.is_some_and(|n| s.rows >= n) {
+        let (args, run) = (&self.sender.args, self.sender.journal.run());
+        let mut s = self.sender.shared.lock();
+        let stopped = self.sender.stop.load(Ordering::SeqCst) >= DRAIN;
+        if stopped || self.sender.began.elapsed() >= args.duration || args.rows.is_some_and(|n| s.rows >= n) {
             return None;
         }
         let batch = s.next_batch;
@@ -200,43 +248,47 @@ impl Connection<'_> {
         loop {
             let sent = Instant::now();
             attempts += 1;
-            match self.client.push(batch) {
+            let (after, problem, wait) = match self.client.push(batch) {
                 Answer::Acknowledged => {
-                    self.journal.acknowledge(number, time_ns)?;
-                    let mut s = self.shared.lock();
-                    let now = Instant::now();
-                    let silence = now.duration_since(s.last_answer);
-                    s.last_answer = now;
-                    let t = &mut s.tally;
-                    t.silence = t.silence.max(silence);
-                    (t.requests, t.rows) = (t.requests + 1, t.rows + batch.rows);
-                    (t.raw_bytes, t.body_bytes) = (t.raw_bytes + batch.raw_bytes, t.body_bytes + batch.body.len() as u64);
-                    t.delay.add(now.duration_since(due));
-                    if attempts == 1 {
-                        t.latency.add(now.duration_since(sent));
-                    }
+                    self.sender.journal.acknowledge(number, time_ns)?;
+                    self.sender.shared.lock().acknowledged(batch, due, (attempts == 1).then_some(sent));
                     return Ok(());
                 }
                 Answer::Refused(status, text) => {
-                    let mut s = self.shared.lock();
-                    s.tally.refused += 1;
-                    s.tally.problem(format!("refused: {status} {text}"));
+                    let tally = &mut self.sender.shared.lock().tally;
+                    tally.refused += 1;
+                    tally.problem(format!("refused: {status} {text}"));
                     return Ok(());
                 }
-                Answer::Again(after, problem) => {
-                    let give_up = first.elapsed() > self.args.retry_for;
-                    let mut s = self.shared.lock();
-                    s.tally.problem(problem);
-                    if give_up {
-                        s.tally.abandoned += 1;
-                        return Ok(());
-                    }
-                    s.tally.retries += 1;
-                    drop(s);
-                    std::thread::sleep(after.map_or(backoff, |a| a.min(RETRY_AFTER_MAX)));
-                    backoff = (backoff * 2).min(BACKOFF_MAX);
-                }
+                Answer::Again(after, problem) => (after, problem, self.client.turn()),
+                Answer::Slower(after, problem) => (after, problem, true),
+            };
+            let give_up = first.elapsed() > self.sender.args.retry_for || self.sender.stop.load(Ordering::SeqCst) >= ABORT;
+            self.sender.shared.lock().tally.failed(problem, give_up);
+            if give_up {
+                return Ok(());
             }
+            if wait {
+                std::thread::sleep(after.map_or(backoff, |a| a.min(RETRY_AFTER_MAX)));
+                backoff = (backoff * 2).min(BACKOFF_MAX);
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Counts an acknowledgement; `sent` is when, if the first attempt was the one.
+    fn acknowledged(&mut self, batch: &Batch, due: Instant, sent: Option<Instant>) {
+        let now = Instant::now();
+        let silence = now.duration_since(self.last_answer);
+        self.last_answer = now;
+        let t = &mut self.tally;
+        t.silence = t.silence.max(silence);
+        (t.requests, t.rows) = (t.requests + 1, t.rows + batch.rows);
+        (t.raw_bytes, t.body_bytes) = (t.raw_bytes + batch.raw_bytes, t.body_bytes + batch.body.len() as u64);
+        t.delay.add(now.duration_since(due));
+        if let Some(sent) = sent {
+            t.latency.add(now.duration_since(sent));
         }
     }
 }

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{Pause, Runner};
-use base::{Clock, Kind, Result};
+use base::{Kind, Result};
 use cluster::membership::Membership;
-use cluster::transport::LateService;
+use cluster::transport::{LateService, Transport};
 use cluster::transport::http::{self, Http, Listener};
 use cluster::{Cluster, Degraded, Identity, NodeService, Timing};
-use disk::RealFs;
 use server::Node;
 use table::Engine;
 
+use super::ground::Ground;
 use crate::settings::{self, Settings};
 
 /// How often names of `cluster.join` are looked up again.
@@ -31,6 +31,7 @@ const LEAVE_AGAIN: Duration = Duration::from_secs(2);
 /// A node that others can talk to, and that says hello to them.
 pub struct Joined {
     http: Arc<Http>,
+    transport: Arc<dyn Transport>,
     listener: Listener,
     service: Arc<NodeService>,
     membership: Arc<Membership>,
@@ -40,10 +41,10 @@ pub struct Joined {
 
 /// Joins the cluster that the settings name, as a node that is not whole yet. None when they name none. An error of kind `Invalid` is a
 /// wrong setting, or a data directory of another cluster.
-pub fn join(settings: &Settings, node: &Node) -> Result<Option<Joined>> {
+pub fn join(settings: &Settings, node: &Node, ground: &Ground) -> Result<Option<Joined>> {
     let dir = std::path::absolute(&settings.data_dir)?;
-    let Some(c) = &settings.cluster else { return Identity::none(&RealFs, &dir).map(|()| None) };
-    let identity = Identity::open(&RealFs, &dir, &c.name)?;
+    let Some(c) = &settings.cluster else { return Identity::none(&*ground.fs, &dir).map(|()| None) };
+    let identity = Identity::open(&*ground.fs, &dir, &c.name)?;
     let body_bytes = settings.server.body_bytes + HEADER_BYTES;
     let http = Arc::new(Http::start(http::Settings {
         cluster: c.name.clone(),
@@ -55,7 +56,8 @@ pub fn join(settings: &Settings, node: &Node) -> Result<Option<Joined>> {
     let late = LateService::default();
     let listener = http.listen(&c.listen, late.clone())?;
     let address = c.advertise.clone().unwrap_or_else(|| listener.address().to_string());
-    let membership = open_membership(c, &address, &identity, &dir, &http)?;
+    let transport = ground.transport(http.clone());
+    let membership = open_membership(c, &address, &identity, &dir, ground, transport.clone())?;
     let service = NodeService::new(membership.clone());
     // Set once, here.
     let _ = late.set(service.clone());
@@ -65,12 +67,12 @@ pub fn join(settings: &Settings, node: &Node) -> Result<Option<Joined>> {
         move |out| http.write_stats(out)
     }));
     tracing::info!(cluster = c.name, node = %identity.node, address, listening = %listener.address(), "joining");
-    let mut joined = Joined { http, listener, service, membership, address, runners: vec![] };
+    let mut joined = Joined { http, transport, listener, service, membership, address, runners: vec![] };
     joined.start(c.join.clone())?;
     Ok(Some(joined))
 }
 
-fn open_membership(c: &settings::Cluster, address: &str, identity: &Identity, dir: &Path, http: &Arc<Http>) -> Result<Arc<Membership>> {
+fn open_membership(c: &settings::Cluster, address: &str, identity: &Identity, dir: &Path, ground: &Ground, transport: Arc<dyn Transport>) -> Result<Arc<Membership>> {
     let settings = cluster::Settings {
         name: c.name.clone(),
         address: address.to_owned(),
@@ -80,7 +82,7 @@ fn open_membership(c: &settings::Cluster, address: &str, identity: &Identity, di
         seeds: c.join.clone(),
         timing: Timing::default(),
     };
-    Membership::open(settings, identity.node, Arc::new(RealFs), dir, Clock::System, http.clone())
+    Membership::open(settings, identity.node, ground.fs.clone(), dir, ground.clock.clone(), transport)
 }
 
 impl Joined {
@@ -111,7 +113,7 @@ impl Joined {
 
     /// The log is replayed: the node is whole once [`Joined::activate`] is called.
     pub fn open(&mut self, engine: Arc<Engine>, node: &Node) -> Result<Arc<Cluster>> {
-        let cluster = Cluster::new(engine, self.membership.clone(), self.http.clone());
+        let cluster = Cluster::new(engine, self.membership.clone(), self.transport.clone());
         self.service.open(cluster.clone());
         node.add_figures(Box::new({
             let cluster = cluster.clone();

@@ -8,6 +8,8 @@
 mod banner;
 mod cluster;
 mod collect;
+pub mod drill;
+mod ground;
 mod lock;
 mod logging;
 mod open;
@@ -16,11 +18,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use base::{Clock, Kind};
+use base::Kind;
 use server::{App, Node};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::collect::Collectors;
+use self::ground::Ground;
 use self::open::Opened;
 use crate::cli::ServeArgs;
 use crate::exit::{Exit, Failure};
@@ -38,7 +41,10 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode> {
         .max_blocking_threads(settings.server.ingest_concurrency + settings.server.query_concurrency + 8)
         .build()
         .context("starting the runtime")?;
-    let result = runtime.block_on(serve(settings));
+    let result = runtime.block_on(async {
+        let ground = Ground::new(args).await?;
+        serve(settings, ground).await
+    });
     // Queries that were told to stop may still compute; nobody waits for them.
     runtime.shutdown_background();
     drop(lock);
@@ -76,10 +82,10 @@ fn of_flag<T: settings::FromText>(flag: &str, text: &str) -> Result<settings::Gi
     T::from_text(text).map(given).map_err(|e| Failure::error(Exit::Usage, format!("{flag}: {e}")))
 }
 
-async fn serve(settings: Settings) -> Result<()> {
+async fn serve(settings: Settings, ground: Ground) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let node = Node::new(Clock::System, "replaying the log");
+    let node = Node::new(ground.clock.clone(), "replaying the log");
     let app = App::new(node.clone(), settings.server.clone());
     let listener = server::bind(&settings.listen).await.map_err(|e| anyhow!("{e}"))?;
     let address = listener.local_addr().context("asking for the address")?;
@@ -90,7 +96,7 @@ async fn serve(settings: Settings) -> Result<()> {
     let settings = Arc::new(settings);
     let opening = tokio::task::spawn_blocking({
         let (node, settings) = (node.clone(), settings.clone());
-        move || open_all(&node, &settings)
+        move || open_all(&node, &settings, &ground)
     });
     let opened = tokio::select! {
         o = opening => o.context("opening the store")?,
@@ -142,13 +148,13 @@ async fn serve(settings: Settings) -> Result<()> {
 }
 
 /// Joins the cluster, if there is one, and opens the store.
-fn open_all(node: &Node, settings: &Settings) -> Result<Opened> {
+fn open_all(node: &Node, settings: &Settings, ground: &Ground) -> Result<Opened> {
     let said = |e: base::Error| match e.kind() {
         Kind::Invalid => Failure::error(Exit::Settings, e.to_string()),
         _ => anyhow!("{}: {e}", settings.data_dir.display()),
     };
-    let joined = cluster::join(settings, node).map_err(said)?;
-    open::open(node, settings, joined).map_err(|e| anyhow!("{}: {e}", settings.data_dir.display()))
+    let joined = cluster::join(settings, node, ground).map_err(said)?;
+    open::open(node, settings, ground, joined).map_err(|e| anyhow!("{}: {e}", settings.data_dir.display()))
 }
 
 /// The second signal: whoever sends it does not want to wait, and nothing acknowledged depends on waiting.

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use agent::{Pause, Runner};
-use base::{Clock, Result};
+use base::Result;
 use cluster::{Cluster, Distributor, Ledger, Limits, Rate};
-use disk::{Fs, RealFs};
 use server::Node;
 use table::{Engine, EngineOptions, Retention};
 
 use super::cluster::Joined;
+use super::ground::Ground;
 use crate::settings::{Caps, Keep, Settings};
 use crate::storage;
 
@@ -33,16 +33,16 @@ pub struct Opened {
 }
 
 /// Opens the data directory and gives the store to `node`.
-pub fn open(node: &Node, settings: &Settings, mut joined: Option<Joined>) -> Result<Opened> {
-    let fs: Arc<dyn Fs> = Arc::new(RealFs);
+pub fn open(node: &Node, settings: &Settings, ground: &Ground, mut joined: Option<Joined>) -> Result<Opened> {
+    let fs = ground.fs.clone();
     let dir = std::path::absolute(&settings.data_dir)?;
-    let store = storage::open(&settings.storage, &dir, NODE)?;
+    let store = storage::open(&settings.storage, &dir, NODE)?.map(|s| ground.store(s));
     let engine = Engine::open(EngineOptions {
         fs: fs.clone(),
         dir: dir.clone(),
         store,
         node: NODE.into(),
-        clock: Clock::System,
+        clock: ground.clock.clone(),
         tables: vec![&logs::SPEC, &metrics::SPEC, &traces::SPEC],
         codecs: [logs::ingest::codecs(), metrics::ingest::codecs(), traces::ingest::codecs()].concat(),
         settings: table::Settings {

@@ -9,7 +9,7 @@ const PATHS: [&str; 6] = ["/api/v1/orders", "/api/v1/cart", "/checkout", "/login
 const WORDS: [&str; 8] = ["connection", "accepted", "payment", "timeout", "retrying", "cache", "miss", "finished"];
 const LEVELS: [&str; 8] = ["info", "info", "info", "info", "debug", "warn", "error", "info"];
 /// A batch's lines lie within so many nanoseconds, which is the least distance of two batches.
-const SPREAD_NS: i64 = 2_000_000;
+pub const SPREAD_NS: i64 = 2_000_000;
 
 /// Streams that one batch touches: each has four lines or more.
 fn together(run: &Run) -> u64 {

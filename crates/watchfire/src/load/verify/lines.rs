@@ -44,6 +44,12 @@ pub fn read(client: &Client, tally: &mut Tally) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Reads the lines of one batch: no other batch has lines in its time.
+pub fn read_batch(client: &Client, tally: &mut Tally, batch: u64, time_ns: i64) -> anyhow::Result<()> {
+    let tenant = tally.run.tenant_of(batch);
+    read_window(client, tally, tenant.as_deref(), time_ns, time_ns + lines::SPREAD_NS)
+}
+
 /// Reads `[from, until)`. A full page may have been cut in the middle of lines of one time, so the last time of a full
 /// page is read again by the next one, and not counted by this one.
 fn read_window(client: &Client, tally: &mut Tally, tenant: Option<&str>, mut from: i64, until: i64) -> anyhow::Result<()> {

@@ -11,16 +11,16 @@ use serde::Serialize;
 
 use super::client::Client;
 use super::journal::Journal;
+use super::Signal;
 use super::limits::EXAMPLES;
 use super::rows::Run;
-use super::{Args, Signal};
 
 mod lines;
 mod samples;
 mod spans;
 
 /// What was found.
-#[derive(Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Verified {
     /// Rows acknowledged.
     pub acknowledged: u64,
@@ -73,6 +73,8 @@ impl fmt::Display for Verified {
 pub struct Tally<'a> {
     run: &'a Run,
     acknowledged: BTreeMap<u64, i64>,
+    /// The least sequence number that is counted in `seen`.
+    first: u64,
     seen: Vec<u8>,
     beyond: BTreeMap<u64, u64>,
     altered: u64,
@@ -83,13 +85,14 @@ pub struct Tally<'a> {
 
 impl<'a> Tally<'a> {
     fn new(run: &'a Run, acknowledged: BTreeMap<u64, i64>) -> Self {
-        let batches = acknowledged.last_key_value().map_or(0, |(b, _)| b + 1);
+        let first = acknowledged.first_key_value().map_or(0, |(b, _)| *b);
+        let batches = acknowledged.last_key_value().map_or(0, |(b, _)| b + 1 - first);
         let seen = vec![0; (batches * run.batch_rows) as usize];
-        Tally { run, acknowledged, seen, beyond: BTreeMap::new(), altered: 0, altered_examples: Vec::new(), warnings: 0, queries: 0 }
+        Tally { run, acknowledged, first: first * run.batch_rows, seen, beyond: BTreeMap::new(), altered: 0, altered_examples: Vec::new(), warnings: 0, queries: 0 }
     }
     /// Counts a row by its number.
     fn saw(&mut self, sequence: u64) {
-        match self.seen.get_mut(sequence as usize) {
+        match sequence.checked_sub(self.first).and_then(|at| self.seen.get_mut(at as usize)) {
             Some(n) => *n = n.saturating_add(1),
             None => *self.beyond.entry(sequence).or_default() += 1,
         }
@@ -120,8 +123,8 @@ impl<'a> Tally<'a> {
             queries: self.queries,
             seconds,
         };
-        for (sequence, n) in self.seen.iter().enumerate() {
-            let (batch, place) = self.run.place(sequence as u64);
+        for (sequence, n) in (self.first..).zip(&self.seen) {
+            let (batch, place) = self.run.place(sequence);
             let acknowledged = self.acknowledged.contains_key(&batch) && place < self.run.rows_in(batch);
             v.acknowledged += u64::from(acknowledged);
             match (acknowledged, *n) {
@@ -138,25 +141,37 @@ impl<'a> Tally<'a> {
     }
 }
 
-fn note(count: &mut u64, examples: &mut Vec<u64>, sequence: usize) {
+fn note(count: &mut u64, examples: &mut Vec<u64>, sequence: u64) {
     *count += 1;
     if examples.len() < EXAMPLES {
-        examples.push(sequence as u64);
+        examples.push(sequence);
     }
 }
 
 /// Reads a run back.
-pub fn verify(args: &Args, journal: &Journal) -> anyhow::Result<Verified> {
-    let began = Instant::now();
+pub fn verify(client: &Client, journal: &Journal) -> anyhow::Result<Verified> {
     let run = journal.run();
-    anyhow::ensure!(run.signal == args.signal, "the journal tells of {:?}, not of {:?}", run.signal, args.signal);
-    let client = Client::new(args)?;
-    let mut tally = Tally::new(run, journal.acknowledged());
-    match run.signal {
-        Signal::Logs => lines::read(&client, &mut tally)?,
-        Signal::Metrics => samples::read(&client, &mut tally)?,
-        Signal::Traces => spans::read(&client, &mut tally)?,
-    }
+    read(client, Tally::new(run, journal.acknowledged()), |tally| match run.signal {
+        Signal::Logs => lines::read(client, tally),
+        Signal::Metrics => samples::read(client, tally),
+        Signal::Traces => spans::read(client, tally),
+    })
+}
+
+/// Reads one batch back, of a run without late rows.
+pub fn verify_batch(client: &Client, run: &Run, batch: u64, time_ns: i64) -> anyhow::Result<Verified> {
+    read(client, Tally::new(run, BTreeMap::from([(batch, time_ns)])), |tally| match run.signal {
+        Signal::Logs => lines::read_batch(client, tally, batch, time_ns),
+        Signal::Metrics => samples::read_batch(client, tally, batch, time_ns),
+        Signal::Traces => spans::read(client, tally),
+    })
+}
+
+fn read<'a>(client: &Client, mut tally: Tally<'a>, ask: impl FnOnce(&mut Tally<'a>) -> anyhow::Result<()>) -> anyhow::Result<Verified> {
+    let (began, incomplete) = (Instant::now(), client.incomplete());
+    ask(&mut tally)?;
+    // An answer that says so in its header says so in its warnings as well, where its protocol has them.
+    tally.warnings = tally.warnings.max(client.incomplete() - incomplete);
     Ok(tally.finish(began.elapsed().as_secs_f64()))
 }
 

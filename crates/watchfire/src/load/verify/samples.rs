@@ -82,6 +82,15 @@ fn pages(times: Vec<(i64, u64)>) -> Vec<RangeInclusive<i64>> {
     out
 }
 
+/// Reads the samples of one batch: no other batch has its time.
+pub fn read_batch(client: &Client, tally: &mut Tally, batch: u64, time_ns: i64) -> anyhow::Result<()> {
+    let (series, time_ms) = (samples::series_of(tally.run, batch), time_ns / 1_000_000);
+    for shard in samples::shard_of(series.start)..=samples::shard_of(series.end - 1) {
+        read_window(client, tally, batch % tally.run.tenants, shard, time_ms..=time_ms)?;
+    }
+    Ok(())
+}
+
 fn read_window(client: &Client, tally: &mut Tally, tenant: u64, shard: u64, window: RangeInclusive<i64>) -> anyhow::Result<()> {
     // A range selector leaves out its left edge, so it begins a millisecond before the first sample.
     let query = format!("{{run=\"{}\",shard=\"{shard}\"}}[{}ms]", tally.run.name, window.end() - window.start() + 1);
