@@ -59,9 +59,18 @@ impl Answering {
             sent += b.num_rows() as u64;
             rows::encode(&b, &mut |m| out.send(m))?;
         }
-        while !ended {
-            let slot = self.slots.take(cancel, &mut out)?;
-            let Some(b) = batches.next().transpose()? else { break };
+        if !ended {
+            sent += self.rest(&mut *batches, cancel, &mut out)?;
+        }
+        out.send(End { rows: sent, lacks: scan.missing.notes() }.encode())
+    }
+
+    /// Sends what is left, and takes a slot for the work but not for the waiting. Returns the rows.
+    fn rest(&self, batches: &mut dyn Iterator<Item = Result<RecordBatch>>, cancel: &Cancel, out: &mut Out<'_>) -> Result<u64> {
+        let mut sent = 0;
+        loop {
+            let slot = self.slots.take(cancel, out)?;
+            let Some(b) = batches.next().transpose()? else { return Ok(sent) };
             let mut messages = vec![];
             if b.num_rows() > 0 {
                 rows::encode(&b, &mut |m| {
@@ -74,7 +83,6 @@ impl Answering {
             messages.into_iter().try_for_each(|m| out.send(m))?;
             out.tick()?;
         }
-        out.send(End { rows: sent, lacks: scan.missing.notes() }.encode())
     }
 
     /// Answers `Method::Series`.
