@@ -58,13 +58,13 @@ pub struct BlockMeta {
     /// When it was made, nanoseconds.
     pub created_ns: i64,
     /// The node that made it.
-    #[serde(default = "local")]
+    #[serde(default = "local", skip_serializing_if = "is_local")]
     pub node: String,
     /// Name of its data file.
-    #[serde(default = "data")]
+    #[serde(default = "data", skip_serializing_if = "is_data")]
     pub data: String,
     /// Name of its series file.
-    #[serde(default = "series")]
+    #[serde(default = "series", skip_serializing_if = "is_series")]
     pub series: String,
     /// Runs and blocks whose rows of this partition it holds, all that are not confirmed gone.
     pub ancestors: Vec<String>,
@@ -95,6 +95,15 @@ pub struct RetentionMark {
     pub ahead_for_ns: i64,
 }
 
+fn is_local(node: &str) -> bool {
+    node == LOCAL
+}
+fn is_data(name: &str) -> bool {
+    name == DATA
+}
+fn is_series(name: &str) -> bool {
+    name == SERIES
+}
 fn local() -> String {
     LOCAL.into()
 }
