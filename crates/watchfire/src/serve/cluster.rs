@@ -7,8 +7,8 @@ use std::time::Duration;
 use agent::{Pause, Runner};
 use base::{Kind, Result};
 use cluster::membership::Membership;
-use cluster::transport::{LateService, Transport};
 use cluster::transport::http::{self, Http, Listener};
+use cluster::transport::{LateService, Transport};
 use cluster::{Cluster, Degraded, Identity, NodeService, Timing};
 use server::Node;
 use table::Engine;
@@ -72,7 +72,14 @@ pub fn join(settings: &Settings, node: &Node, ground: &Ground) -> Result<Option<
     Ok(Some(joined))
 }
 
-fn open_membership(c: &settings::Cluster, address: &str, identity: &Identity, dir: &Path, ground: &Ground, transport: Arc<dyn Transport>) -> Result<Arc<Membership>> {
+fn open_membership(
+    c: &settings::Cluster,
+    address: &str,
+    identity: &Identity,
+    dir: &Path,
+    ground: &Ground,
+    transport: Arc<dyn Transport>,
+) -> Result<Arc<Membership>> {
     let settings = cluster::Settings {
         name: c.name.clone(),
         address: address.to_owned(),
@@ -104,6 +111,11 @@ impl Joined {
             })?);
         }
         Ok(())
+    }
+
+    /// Its name, in the cluster and in the store.
+    pub fn name(&self) -> String {
+        self.membership.id().to_string()
     }
 
     /// Where others reach it.

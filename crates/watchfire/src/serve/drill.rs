@@ -62,7 +62,9 @@ struct ObjectStore {
 impl Drill {
     /// No faults so far.
     pub fn new() -> Arc<Self> {
-        tracing::warn!("THIS IS A DRILL: this node does faults to itself when it is told to, and loses what is not synced when it is killed");
+        tracing::warn!(
+            "THIS IS A DRILL: this node does faults to itself when it is told to, and loses what is not synced when it is killed"
+        );
         Arc::new(Drill { disk: VolatileFs::default(), cut: Arc::default(), store: Mutex::default() })
     }
 
@@ -100,7 +102,10 @@ impl Drill {
 
     /// Listens for its faults on an address of this machine, as long as the process lives.
     pub async fn listen(self: Arc<Self>, address: SocketAddr) -> Result<()> {
-        ensure!(address.ip().is_loopback(), "--drill {address}: a drill listens on 127.0.0.1 (or ::1) only, because anybody there may break this node");
+        ensure!(
+            address.ip().is_loopback(),
+            "--drill {address}: a drill listens on 127.0.0.1 (or ::1) only, because anybody there may break this node"
+        );
         let listener = tokio::net::TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         let router = axum::Router::new().route("/drill/faults", post(take_faults)).with_state(self);
         tokio::spawn(async move { axum::serve(listener, router).await });

@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use serde::Serialize;
 
+use super::Signal;
 use super::client::Client;
 use super::journal::Journal;
-use super::Signal;
 use super::limits::EXAMPLES;
 use super::rows::Run;
 
@@ -88,7 +88,17 @@ impl<'a> Tally<'a> {
         let first = acknowledged.first_key_value().map_or(0, |(b, _)| *b);
         let batches = acknowledged.last_key_value().map_or(0, |(b, _)| b + 1 - first);
         let seen = vec![0; (batches * run.batch_rows) as usize];
-        Tally { run, acknowledged, first: first * run.batch_rows, seen, beyond: BTreeMap::new(), altered: 0, altered_examples: Vec::new(), warnings: 0, queries: 0 }
+        Tally {
+            run,
+            acknowledged,
+            first: first * run.batch_rows,
+            seen,
+            beyond: BTreeMap::new(),
+            altered: 0,
+            altered_examples: Vec::new(),
+            warnings: 0,
+            queries: 0,
+        }
     }
     /// Counts a row by its number.
     fn saw(&mut self, sequence: u64) {
