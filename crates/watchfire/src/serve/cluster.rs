@@ -113,6 +113,11 @@ impl Joined {
         Ok(())
     }
 
+    /// Its name, in the cluster and in the store.
+    pub fn name(&self) -> String {
+        self.membership.id().to_string()
+    }
+
     /// Where others reach it.
     pub fn address(&self) -> &str {
         &self.address

@@ -36,18 +36,20 @@ pub struct Opened {
 pub fn open(node: &Node, settings: &Settings, ground: &Ground, mut joined: Option<Joined>) -> Result<Opened> {
     let fs = ground.fs.clone();
     let dir = std::path::absolute(&settings.data_dir)?;
-    let store = storage::open(&settings.storage, &dir, NODE)?.map(|s| ground.store(s));
+    let name = joined.as_ref().map_or_else(|| NODE.to_owned(), Joined::name);
+    let store = storage::open(&settings.storage, &dir, &name)?.map(|s| ground.store(s));
     let engine = Engine::open(EngineOptions {
         fs: fs.clone(),
         dir: dir.clone(),
         store,
-        node: NODE.into(),
+        node: name,
         clock: ground.clock.clone(),
         tables: vec![&logs::SPEC, &metrics::SPEC, &traces::SPEC],
         codecs: [logs::ingest::codecs(), metrics::ingest::codecs(), traces::ingest::codecs()].concat(),
         settings: table::Settings {
             retention: retention(settings),
             cache_bytes: settings.storage.cache_bytes,
+            shared_store: joined.is_some(),
             delete_delay: DELETE_DELAY.max(settings.server.query_timeout + 2 * LIST_EVERY),
             ..table::Settings::default()
         }
