@@ -45,10 +45,9 @@ impl FsStore {
         let mut aside = path.as_os_str().to_owned();
         aside.push(format!(".{}-{}{ASIDE}", self.writer, self.next.fetch_add(1, Ordering::Relaxed)));
         let aside = PathBuf::from(aside);
-        let mut tries = 3;
+        let mut tries = limits::DIRECTORY_TRIES;
         let file = loop {
-            self.fs.create_dir_all(dir)?;
-            match self.fs.create(&aside) {
+            match self.fs.create_dir_all(dir).and_then(|()| self.fs.create(&aside)) {
                 Err(e) if e.kind() == io::ErrorKind::NotFound && tries > 0 => tries -= 1,
                 other => break other?,
             }
@@ -59,7 +58,11 @@ impl FsStore {
             let _ = self.fs.remove(&aside);
             return Err(e.into());
         }
-        Ok(self.fs.sync_dir(dir)?)
+        match self.fs.sync_dir(dir) {
+            // Placed, and deleted again by another, with the directory.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => Ok(other?),
+        }
     }
 
     fn walk(&self, dir: &Path, key: &str, out: &mut Vec<Object>) -> Result<()> {

@@ -34,3 +34,6 @@ pub mod network {
     /// Objects that a listing may name: a hundred bytes each, and a block has three.
     pub const LISTED: usize = 4_000_000;
 }
+/// Times that a directory is made anew for an object because another process removed it as empty in between: each time, somebody
+/// else got on.
+pub const DIRECTORY_TRIES: usize = 1000;

@@ -21,10 +21,12 @@ struct Node {
 }
 
 /// Settings of a node that collects nothing.
-fn settings(name: &str, secret: &str, join: &[&str]) -> String {
+fn settings(dir: &Path, name: &str, secret: &str, join: &[&str]) -> String {
     format!(
         "memory_limit: 128MiB\ncollect: {{ files: [], host: false, itself: false }}\n\
+         storage: {{ url: 'file://{}' }}\n\
          cluster: {{ name: {name}, secret: {secret}, listen: '127.0.0.1:0', join: [{}] }}\n",
+        dir.join("store").display(),
         join.join(", ")
     )
 }
@@ -88,9 +90,9 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 #[test]
 fn nodes_meet_share_rows_and_leave() {
     let dir = tempfile::tempdir().unwrap();
-    let mut a = Node::start(dir.path(), "a", &settings("town", SECRET, &[]));
-    let mut b = Node::start(dir.path(), "b", &settings("town", SECRET, &[&a.address]));
-    let c = Node::start(dir.path(), "c", &settings("town", SECRET, &[&a.address]));
+    let mut a = Node::start(dir.path(), "a", &settings(dir.path(), "town", SECRET, &[]));
+    let mut b = Node::start(dir.path(), "b", &settings(dir.path(), "town", SECRET, &[&a.address]));
+    let c = Node::start(dir.path(), "c", &settings(dir.path(), "town", SECRET, &[&a.address]));
     for n in [&a, &b, &c] {
         until("all three are active everywhere", || n.conditions() == ["active"; 3]);
     }
@@ -110,24 +112,35 @@ fn nodes_meet_share_rows_and_leave() {
     assert!(text.contains("cluster town: rows are on 2 nodes") && text.contains("answers are whole"), "{text}");
     assert!(text.contains(&b.address) && text.contains("active (the node that was asked)"), "{text}");
 
+    let read = |n: &Node| {
+        let asked = Command::new(BIN).args(["logs", "{app=\"x\"}", "--output", "raw", "--addr", &n.url]).output().unwrap();
+        assert!(asked.status.success() && asked.stderr.is_empty(), "{asked:?}");
+        String::from_utf8(asked.stdout).unwrap()
+    };
+    for n in [&a, &b, &c] {
+        assert_eq!(read(n), "one\n", "any node answers for all");
+    }
+
     // Told to leave by an operator: it ends by itself, and nobody misses it.
     let left = b.run(&["leave"]);
     assert!(left.status.success(), "{left:?}");
     assert_eq!(b.ended(), 0);
     until("the one that left is no member", || a.conditions() == ["active"; 2]);
+    assert_eq!((read(&a), read(&c)), ("one\n".into(), "one\n".into()));
     // Told to stop by its service manager: the same.
     // SAFETY: sends a signal to a child that has not been waited for.
     assert_eq!(unsafe { libc::kill(a.child.id() as i32, libc::SIGTERM) }, 0);
     assert_eq!(a.ended(), 0);
     until("alone again", || c.conditions() == ["active"]);
+    assert_eq!(read(&c), "one\n", "what the others held is in the object store, and known of");
     assert!(!a.logged().contains(SECRET) && !c.logged().contains(SECRET));
 }
 
 #[test]
 fn a_dead_node_is_noticed_and_can_be_forgotten() {
     let dir = tempfile::tempdir().unwrap();
-    let a = Node::start(dir.path(), "a", &settings("town", SECRET, &[]));
-    let mut b = Node::start(dir.path(), "b", &settings("town", SECRET, &[&a.address]));
+    let a = Node::start(dir.path(), "a", &settings(dir.path(), "town", SECRET, &[]));
+    let mut b = Node::start(dir.path(), "b", &settings(dir.path(), "town", SECRET, &[&a.address]));
     until("they met", || a.conditions() == ["active"; 2]);
     let id = a.status()["members"][1]["id"].as_str().unwrap().to_owned();
     let died = Instant::now();
@@ -145,10 +158,11 @@ fn a_dead_node_is_noticed_and_can_be_forgotten() {
 #[test]
 fn who_does_not_belong_is_turned_away_in_both_logs() {
     let dir = tempfile::tempdir().unwrap();
-    let a = Node::start(dir.path(), "a", &settings("town", SECRET, &[]));
-    let name = Node::start(dir.path(), "name", &settings("village", SECRET, &[&a.address]));
-    let secret = Node::start(dir.path(), "secret", &settings("town", "another-secret-of-32-characters!", &[&a.address]));
-    let none = Node::start(dir.path(), "none", &settings("town", SECRET, &[&a.address]).replace(&format!("secret: {SECRET}, "), ""));
+    let a = Node::start(dir.path(), "a", &settings(dir.path(), "town", SECRET, &[]));
+    let name = Node::start(dir.path(), "name", &settings(dir.path(), "village", SECRET, &[&a.address]));
+    let secret = Node::start(dir.path(), "secret", &settings(dir.path(), "town", "another-secret-of-32-characters!", &[&a.address]));
+    let none =
+        Node::start(dir.path(), "none", &settings(dir.path(), "town", SECRET, &[&a.address]).replace(&format!("secret: {SECRET}, "), ""));
     for (stranger, its_words, our_words) in [
         (&name, "belongs to cluster \\\"town\\\" and this node to \\\"village\\\"", "it belongs to cluster \\\"village\\\""),
         (&secret, "cluster.secret must be the same on all nodes", "its cluster.secret is another one"),
@@ -167,8 +181,8 @@ fn who_does_not_belong_is_turned_away_in_both_logs() {
 #[test]
 fn a_data_directory_belongs_to_one_cluster() {
     let dir = tempfile::tempdir().unwrap();
-    drop(Node::start(dir.path(), "a", &settings("town", SECRET, &[])));
-    for other in [settings("village", SECRET, &[]), "collect: { files: [], host: false, itself: false }\n".to_owned()] {
+    drop(Node::start(dir.path(), "a", &settings(dir.path(), "town", SECRET, &[])));
+    for other in [settings(dir.path(), "village", SECRET, &[]), "collect: { files: [], host: false, itself: false }\n".to_owned()] {
         let refused = command(dir.path(), "a", &other).output().unwrap();
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert_eq!(refused.status.code(), Some(3), "{said}");

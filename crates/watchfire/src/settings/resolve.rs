@@ -123,6 +123,10 @@ fn resolve(l: &Layer) -> Result<Settings, String> {
             "listen: {listen} can be reached by others: set auth.token, or allow it without one by `insecure: true` (flag --insecure)"
         ));
     }
+    let (cluster, storage) = (cluster::resolve(&l.cluster)?, storage(l)?);
+    if cluster.is_some() && storage.bucket.is_none() {
+        return Err("storage.url: has no value, and the nodes of a cluster need an object store that all of them share".into());
+    }
     let memory_bytes = match must(&l.memory_limit, "memory_limit")? {
         Memory::Bytes(n) => *n,
         Memory::Percent(p) => (memory::available(Path::new("/")) / 100 * p).max(64 << 20),
@@ -139,9 +143,9 @@ fn resolve(l: &Layer) -> Result<Settings, String> {
         limits: caps(&l.limits)?,
         retention: keep(&l.retention),
         tenants,
-        storage: storage(l)?,
+        storage,
         server: server_settings(l, token, memory_bytes)?,
-        cluster: cluster::resolve(&l.cluster)?,
+        cluster,
         collect: Collect {
             files: l.collect.files.iter().flatten().map(|g| g.0.0.clone()).collect(),
             host: must(&l.collect.host, "collect.host")?.0,
