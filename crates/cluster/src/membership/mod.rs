@@ -35,6 +35,8 @@ struct Inner {
     me: Record,
     members: BTreeMap<NodeId, Member>,
     forgotten: BTreeMap<NodeId, u64>,
+    /// Members that fell silent or left so far: what they committed before may not be known here.
+    departures: u64,
     /// When the last round began, by the time that passes.
     last_round_ns: Option<i64>,
     /// The last refusal by another cluster or version, told once.
@@ -79,8 +81,15 @@ impl Membership {
             revision: 0,
         };
         let members = remembered.members.into_iter().filter(|r| r.life.id != id).map(|r| (r.life.id, Member::unheard(r))).collect();
-        let inner =
-            Inner { me, members, forgotten: remembered.forgotten, last_round_ns: None, refused: None, seeds: settings.seeds.clone() };
+        let inner = Inner {
+            me,
+            members,
+            forgotten: remembered.forgotten,
+            departures: 0,
+            last_round_ns: None,
+            refused: None,
+            seeds: settings.seeds.clone(),
+        };
         Ok(Arc::new(Membership { settings, clock, transport, memory, inner: Mutex::new(inner), saving: Mutex::default() }))
     }
 
@@ -125,9 +134,9 @@ impl Membership {
         let told = self.say_hello(&self.addresses(false));
         let mut inner = self.inner.lock();
         let now = self.clock.elapsed_ns();
-        for m in inner.members.values_mut().filter(|m| !told.contains(&m.record.life.id)) {
-            m.suspect(now);
-        }
+        let untold = inner.members.values_mut().filter(|m| !told.contains(&m.record.life.id));
+        let fell_silent: usize = untold.map(|m| usize::from(m.suspect(now))).sum();
+        inner.departures += fell_silent as u64;
         Ok(())
     }
 
@@ -265,7 +274,8 @@ impl Membership {
         let now = self.clock.elapsed_ns();
         let mut inner = self.inner.lock();
         let missed = inner.members.values_mut().filter(|m| m.record.address == address && Some(m.record.life.id) != but);
-        missed.for_each(|m| m.miss(now, &self.settings.timing));
+        let fell_silent: usize = missed.map(|m| usize::from(m.miss(now, &self.settings.timing))).sum();
+        inner.departures += fell_silent as u64;
     }
 
     /// A refusal is told once, not with every round.
@@ -292,9 +302,15 @@ impl Membership {
     /// A call to this member failed: it is silent until its next hello.
     pub fn suspect(&self, id: NodeId) {
         let now = self.clock.elapsed_ns();
-        if let Some(m) = self.inner.lock().members.get_mut(&id) {
-            m.suspect(now);
-        }
+        let mut inner = self.inner.lock();
+        let fell_silent = inner.members.get_mut(&id).is_some_and(|m| m.suspect(now));
+        inner.departures += u64::from(fell_silent);
+    }
+
+    /// How many times a member fell silent or left, as seen here. Whoever looks at blocks must have read their list since the last
+    /// time: nobody is left to name what that member committed.
+    pub fn departures(&self) -> u64 {
+        self.inner.lock().departures
     }
 
     /// This member could not keep a copy in time or at all: it is passed over for a while, longer each time.
@@ -488,14 +504,14 @@ impl Inner {
     }
 
     fn forget(&mut self, id: NodeId) -> Option<Record> {
-        let m = self.members.remove(&id)?;
-        self.bury(m.record.life);
-        Some(m.record)
+        let record = self.members.get(&id)?.record.clone();
+        self.bury(record.life);
+        Some(record)
     }
 
     /// A life of which nothing can be missing: rumors of it are not believed any more.
     fn bury(&mut self, life: Life) {
-        self.members.remove(&life.id);
+        self.departures += u64::from(self.members.remove(&life.id).is_some());
         self.forgotten.insert(life.id, life.boot);
         while self.forgotten.len() > limits::MEMBERS {
             self.forgotten.pop_first();

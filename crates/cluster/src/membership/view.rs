@@ -128,18 +128,16 @@ impl Member {
         }
     }
 
-    /// A hello failed.
-    pub fn miss(&mut self, now_ns: i64, timing: &Timing) {
+    /// A hello failed. True if it falls silent by that.
+    pub fn miss(&mut self, now_ns: i64, timing: &Timing) -> bool {
         let since = *self.failing_since_ns.get_or_insert(now_ns);
-        if now_ns - since >= timing.silent_after.as_nanos() as i64 {
-            self.silent = true;
-        }
+        now_ns - since >= timing.silent_after.as_nanos() as i64 && !std::mem::replace(&mut self.silent, true)
     }
 
-    /// A call that cannot be explained otherwise failed.
-    pub fn suspect(&mut self, now_ns: i64) {
+    /// A call that cannot be explained otherwise failed. True if it falls silent by that.
+    pub fn suspect(&mut self, now_ns: i64) -> bool {
         self.failing_since_ns.get_or_insert(now_ns);
-        self.silent = true;
+        !std::mem::replace(&mut self.silent, true)
     }
 
     /// Nothing is known of it any more but what it says from now on.

@@ -29,12 +29,14 @@ pub struct ClusterRows {
     counters: Arc<Counters>,
     /// Up to which version this node knows the blocks that each member committed.
     known: Mutex<HashMap<NodeId, u64>>,
+    /// Up to which departure of a member the list of blocks was read.
+    listed: Mutex<u64>,
 }
 
 impl ClusterRows {
     /// Of the cluster that `membership` knows.
     pub fn new(engine: Arc<Engine>, membership: Arc<Membership>, transport: Arc<dyn Transport>, counters: Arc<Counters>) -> Self {
-        ClusterRows { engine, membership, transport, counters, known: Mutex::default() }
+        ClusterRows { engine, membership, transport, counters, known: Mutex::default(), listed: Mutex::default() }
     }
 
     /// The members that are asked; the verdict takes down the others.
@@ -45,6 +47,23 @@ impl ClusterRows {
             verdict.absent(p, if p.condition == Condition::Joining { "it is joining and not whole yet" } else { "it does not answer" });
         }
         present
+    }
+
+    /// A member that is gone names no more blocks: the list of them is read once after that.
+    fn list_after_departures(&self, verdict: &Verdict) {
+        let mut listed = self.listed.lock();
+        let departures = self.membership.departures();
+        if *listed == departures {
+            return;
+        }
+        match self.engine.refresh(table::Refresh::All) {
+            Ok(()) => *listed = departures,
+            Err(e) => verdict.note(Lack {
+                whose: "blocks of a node that is gone".into(),
+                why: format!("they cannot be looked up: {}", e.message()),
+                since_ns: None,
+            }),
+        }
     }
 
     fn known(&self, id: NodeId) -> u64 {
@@ -98,10 +117,11 @@ impl ClusterRows {
 impl Rows for ClusterRows {
     fn scan(&self, q: &ScanRequest) -> Result<RowStream> {
         let peers = self.membership.others();
+        let verdict = Verdict::new(&self.membership, &self.counters, &q.missing);
         if peers.is_empty() {
+            self.list_after_departures(&verdict);
             return self.engine.scan(q);
         }
-        let verdict = Verdict::new(&self.membership, &self.counters, &q.missing);
         let peers = self.present(peers, &verdict);
         let whole = wanted_whole(q);
         let mut streams = vec![];
@@ -119,16 +139,18 @@ impl Rows for ClusterRows {
         }
         // Only now the look at our own rows and at the blocks: what has left a member's memory since it answered is in a block
         // that is known here.
+        self.list_after_departures(&verdict);
         let all = self.engine.scan_with(q, streams)?;
         Ok(RowStream { series: all.series, batches: Box::new(Judged { batches: all.batches, verdict }) })
     }
 
     fn series(&self, q: &ScanRequest) -> Result<Vec<Labels>> {
         let peers = self.membership.others();
+        let verdict = Verdict::new(&self.membership, &self.counters, &q.missing);
         if peers.is_empty() {
+            self.list_after_departures(&verdict);
             return self.engine.series(q);
         }
-        let verdict = Verdict::new(&self.membership, &self.counters, &q.missing);
         let asked = ScanRequest { predicate: None, ..q.clone() };
         let answers = Answers::default();
         let mut pending: HashMap<NodeId, Peer> = HashMap::new();
@@ -154,6 +176,7 @@ impl Rows for ClusterRows {
                 Err(e) => verdict.failed(&peer, &e),
             }
         }
+        self.list_after_departures(&verdict);
         all.extend(self.engine.series(q)?);
         all.sort_unstable();
         all.dedup();
