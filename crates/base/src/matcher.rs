@@ -6,6 +6,10 @@ use regex::Regex;
 
 use crate::{Error, Labels, Result, limits};
 
+/// What anchors a pattern at both ends and lets `.` match a newline.
+const BEFORE: &str = "^(?s:";
+const AFTER: &str = ")$";
+
 /// How a matcher compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum MatchOp {
@@ -45,13 +49,17 @@ impl Matcher {
         let regex = match op {
             MatchOp::Eq | MatchOp::Ne => None,
             MatchOp::Re | MatchOp::NotRe => Some(
-                regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
+                regex::RegexBuilder::new(&format!("{BEFORE}{pattern}{AFTER}"))
                     .size_limit(limits::REGEX_COMPILED_BYTES)
                     .build()
                     .map_err(|e| Error::invalid(format!("regular expression {value:?} is not valid: {e}")))?,
             ),
         };
         Ok(Matcher { name: name.into(), op, value, regex })
+    }
+    /// The pattern that a pattern matcher compiled, in the syntax of the `regex` crate: what [`Matcher::with_pattern`] was given.
+    pub fn pattern(&self) -> Option<&str> {
+        self.regex.as_ref()?.as_str().strip_prefix(BEFORE)?.strip_suffix(AFTER)
     }
     /// An equality matcher.
     pub fn eq(name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -109,6 +117,7 @@ mod tests {
     fn patterns_are_anchored_and_cross_lines() {
         let m = Matcher::new("a", MatchOp::Re, "x.*y|z").unwrap();
         assert!(m.matches_value("x\ny") && m.matches_value("z") && !m.matches_value("az"));
+        assert_eq!((m.pattern(), Matcher::eq("a", "x").pattern()), (Some("x.*y|z"), None));
         let m = Matcher::new("a", MatchOp::NotRe, ".+").unwrap();
         assert!(m.matches(&Labels::empty()));
         assert!(Matcher::new("a", MatchOp::Re, "(").is_err());

@@ -19,6 +19,13 @@ pub struct Options {
     pub warnings: Vec<String>,
 }
 
+impl Options {
+    /// The same with these warnings.
+    pub fn warn(self, warnings: Vec<String>) -> Self {
+        Options { warnings, ..self }
+    }
+}
+
 /// The body of `query` and `query_range`.
 pub fn query(result: &QueryResult, options: &Options) -> Vec<u8> {
     let mut out = Vec::with_capacity(4096);

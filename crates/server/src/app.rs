@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, Method, Response, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use base::stats::Exposition;
-use base::{Error, Kind, Result, Tenant};
+use base::{Error, Kind, Labels, Result, Tenant};
 use bytes::Bytes;
-use table::{Cancel, FrameHeader, Ingested, Rows};
+use table::{Cancel, FrameHeader, Ingested, Missing, RowStream, Rows, ScanRequest};
 
 use crate::backend::Backend;
 use crate::body::{self, Budget, Received};
@@ -39,6 +39,8 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) tenant: Tenant,
     pub(crate) route: String,
+    /// What the answer may lack; the queries of this call take the notes.
+    pub(crate) missing: Missing,
     body: Body,
 }
 
@@ -80,7 +82,8 @@ impl Call {
     pub(crate) fn new(app: Arc<App>, route: String, request: Request) -> Result<Call> {
         let (parts, body) = request.into_parts();
         let tenant = tenant(&parts.headers)?;
-        Ok(Call { app, method: parts.method, uri: parts.uri, headers: parts.headers, tenant, route, body })
+        let missing = Missing::default();
+        Ok(Call { app, method: parts.method, uri: parts.uri, headers: parts.headers, tenant, route, missing, body })
     }
 
     /// A header as text, if it is there and is ASCII.
@@ -140,24 +143,68 @@ impl Call {
         Ok(ingested)
     }
 
-    /// Runs a query. It is cancelled when the client goes away and when its time is over.
+    /// Runs a query. It is cancelled when the client goes away and when its time is over. What its answer may lack is in the
+    /// call's notes when it is done.
     pub(crate) fn query<T, F>(&self, ask: F) -> impl Future<Output = Result<T>> + Send + use<T, F>
     where
         T: Send + 'static,
         F: FnOnce(&dyn Rows, &Cancel) -> Result<T> + Send + 'static,
     {
-        let app = self.app.clone();
+        let (app, missing) = (self.app.clone(), self.missing.clone());
         async move {
             let cancel = Cancel::default();
             let _guard = CancelOnDrop(cancel.clone());
             let backend = app.backend.clone();
-            let job = app.queries.run(move || ask(backend.rows()?, &cancel));
+            let job = app.queries.run(move || ask(&Noting { rows: backend.rows()?, missing: &missing }, &cancel));
             let limit = app.settings.query_timeout;
             tokio::time::timeout(limit, job).await.unwrap_or_else(|_| {
                 let seconds = limit.as_secs_f64();
                 Err(Error::new(Kind::Timeout, format!("the query ran longer than {seconds} s: ask for a shorter time or fewer series")))
             })
         }
+    }
+}
+
+/// The store as one call sees it: every scan takes its notes for the call's answer.
+struct Noting<'a> {
+    rows: &'a dyn Rows,
+    missing: &'a Missing,
+}
+
+impl Noting<'_> {
+    fn with_notes(&self, q: &ScanRequest) -> ScanRequest {
+        ScanRequest { missing: self.missing.clone(), ..q.clone() }
+    }
+}
+
+impl Rows for Noting<'_> {
+    fn scan(&self, request: &ScanRequest) -> Result<RowStream> {
+        self.rows.scan(&self.with_notes(request))
+    }
+    fn series(&self, request: &ScanRequest) -> Result<Vec<Labels>> {
+        self.rows.series(&self.with_notes(request))
+    }
+}
+
+/// The header of an answer that may lack something (P6): what, and why.
+pub(crate) const INCOMPLETE: &str = "x-watchfire-incomplete";
+
+/// What an answer may lack, as the protocols' warnings.
+pub(crate) fn warnings(missing: &Missing) -> Vec<String> {
+    missing.notes().iter().map(|lack| format!("this answer may be incomplete: {lack}")).collect()
+}
+
+/// Says in a header what an answer may lack.
+pub(crate) fn mark(r: &mut Response<Body>, missing: &Missing) {
+    let notes: Vec<String> = missing.notes().iter().map(ToString::to_string).collect();
+    if notes.is_empty() {
+        return;
+    }
+    // A header takes visible ASCII, and proxies take headers of a few kilobytes.
+    let text = notes.join("; ");
+    let text: String = text.chars().take(limits::INCOMPLETE_BYTES).map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect();
+    if let Ok(value) = HeaderValue::try_from(text) {
+        r.headers_mut().insert(INCOMPLETE, value);
     }
 }
 

@@ -25,6 +25,8 @@ pub const INGEST_WAIT: Duration = Duration::from_secs(10);
 pub const QUERY_WAIT: Duration = Duration::from_secs(20);
 /// How long a push waits until there is memory for its body.
 pub const BODY_MEMORY_WAIT: Duration = Duration::from_secs(10);
+/// Length of the header that says what an answer lacks: proxies refuse heads of more than some kilobytes.
+pub const INCOMPLETE_BYTES: usize = 2048;
 /// Refusals spelled out in one answer; the others are counted in it.
 pub const REFUSALS_SHOWN: usize = 10;
 /// After the stop signal, requests in flight get so long to end.

@@ -7,10 +7,10 @@ use base::units::SECOND_NS;
 use base::{Error, Result};
 use logs::query::{Context, RangeQuery, Settings};
 use logs::response;
-use table::{Cancel, Direction, Rows};
+use table::{Cancel, Direction, Missing, Rows};
 use wire::Options;
 
-use crate::app::{Call, json, no_content, refused};
+use crate::app::{Call, json, no_content, refused, warnings};
 use crate::params::Params;
 use crate::routes::Answer;
 use crate::status::{self, Dialect};
@@ -43,7 +43,11 @@ pub(crate) async fn query(mut call: Call) -> Answer {
     let query = params.require("query")?.to_owned();
     let time_ns = time_of(&params, "time")?.unwrap_or_else(|| now_ns(&call));
     let options = response_options(&call);
-    ask(&call, move |c| Ok(response::query(&logs::query::instant(c, &query, time_ns)?, &options))).await
+    ask(&call, move |c, missing| {
+        let result = logs::query::instant(c, &query, time_ns)?;
+        Ok(response::query(&result, &options.warn(warnings(missing))))
+    })
+    .await
 }
 
 /// `GET|POST /loki/api/v1/query_range`
@@ -67,9 +71,10 @@ pub(crate) async fn query_range(mut call: Call) -> Answer {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let direction = direction(&params)?;
     let options = response_options(&call);
-    ask(&call, move |c| {
+    ask(&call, move |c, missing| {
         let q = RangeQuery { query: &query, start_ns, end_ns, step_ns, interval_ns, limit, direction };
-        Ok(response::query(&logs::query::range(c, &q)?, &options))
+        let result = logs::query::range(c, &q)?;
+        Ok(response::query(&result, &options.warn(warnings(missing))))
     })
     .await
 }
@@ -79,7 +84,11 @@ pub(crate) async fn labels(mut call: Call) -> Answer {
     let params = call.params().await?;
     let (start, end) = names_span(&call, &params)?;
     let selector = params.get("query").unwrap_or("").to_owned();
-    ask(&call, move |c| Ok(response::strings(&logs::query::labels(c, &selector, start, end)?, &[]))).await
+    ask(&call, move |c, missing| {
+        let found = logs::query::labels(c, &selector, start, end)?;
+        Ok(response::strings(&found, &warnings(missing)))
+    })
+    .await
 }
 
 /// `GET|POST /loki/api/v1/label/{name}/values`
@@ -88,7 +97,11 @@ pub(crate) async fn label_values(mut call: Call) -> Answer {
     let (start, end) = names_span(&call, &params)?;
     let selector = params.get("query").unwrap_or("").to_owned();
     let name = call.path_parameter(4)?;
-    ask(&call, move |c| Ok(response::strings(&logs::query::label_values(c, &name, &selector, start, end)?, &[]))).await
+    ask(&call, move |c, missing| {
+        let found = logs::query::label_values(c, &name, &selector, start, end)?;
+        Ok(response::strings(&found, &warnings(missing)))
+    })
+    .await
 }
 
 /// `GET|POST /loki/api/v1/series`
@@ -96,9 +109,10 @@ pub(crate) async fn series(mut call: Call) -> Answer {
     let params = call.params().await?;
     let (start, end) = names_span(&call, &params)?;
     let selectors: Vec<String> = params.all("match[]").chain(params.all("match")).map(str::to_owned).collect();
-    ask(&call, move |c| {
+    ask(&call, move |c, missing| {
         let selectors: Vec<&str> = selectors.iter().map(String::as_str).collect();
-        Ok(response::series(&logs::query::series(c, &selectors, start, end)?, &[]))
+        let found = logs::query::series(c, &selectors, start, end)?;
+        Ok(response::series(&found, &warnings(missing)))
     })
     .await
 }
@@ -111,11 +125,12 @@ pub(crate) async fn buildinfo(_: Call) -> Answer {
 /// Runs a query of the language and answers with its body.
 fn ask<F>(call: &Call, f: F) -> impl Future<Output = Answer> + Send + use<F>
 where
-    F: FnOnce(Context<'_>) -> Result<Vec<u8>> + Send + 'static,
+    F: FnOnce(Context<'_>, &Missing) -> Result<Vec<u8>> + Send + 'static,
 {
-    let tenant = call.tenant.clone();
-    let body =
-        call.query(move |rows: &dyn Rows, cancel: &Cancel| f(Context { rows, tenant: &tenant, cancel, settings: &Settings::default() }));
+    let (tenant, missing) = (call.tenant.clone(), call.missing.clone());
+    let body = call.query(move |rows: &dyn Rows, cancel: &Cancel| {
+        f(Context { rows, tenant: &tenant, cancel, settings: &Settings::default() }, &missing)
+    });
     async { Ok(json(body.await?)) }
 }
 

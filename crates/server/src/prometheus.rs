@@ -8,10 +8,10 @@ use axum::http::{HeaderValue, Response, StatusCode};
 use base::{Error, Matcher, Result, Tenant};
 use metrics::metadata::{self, Scope};
 use metrics::{Options as QueryOptions, response};
-use table::{Cancel, Rows};
+use table::{Cancel, Missing, Rows};
 use wire::Options;
 
-use crate::app::{Call, json, no_content, refused};
+use crate::app::{Call, json, no_content, refused, warnings};
 use crate::params::Params;
 use crate::routes::Answer;
 use crate::status;
@@ -51,9 +51,11 @@ pub(crate) async fn query(mut call: Call) -> Answer {
     let query = params.require("query")?.to_owned();
     let time_ms = time_of(&params, "time")?.unwrap_or_else(|| call.app.backend.clock().now_ms());
     let (options, limit) = (query_options(&params)?, limit(&params)?);
-    ask(&call, move |rows, tenant, cancel| {
+    ask(&call, move |rows, tenant, cancel, missing| {
         let options = QueryOptions { cancel: cancel.clone(), ..options };
-        Ok(response::query(&metrics::instant(rows, tenant, &query, time_ms, &options)?, limit))
+        let mut result = metrics::instant(rows, tenant, &query, time_ms, &options)?;
+        result.warnings.extend(warnings(missing));
+        Ok(response::query(&result, limit))
     })
     .await
 }
@@ -66,9 +68,11 @@ pub(crate) async fn query_range(mut call: Call) -> Answer {
     let end_ms = time::prometheus_ms("end", params.require("end")?)?;
     let step_ms = time::duration_ns("step", params.require("step")?)? / 1_000_000;
     let (options, limit) = (query_options(&params)?, limit(&params)?);
-    ask(&call, move |rows, tenant, cancel| {
+    ask(&call, move |rows, tenant, cancel, missing| {
         let options = QueryOptions { cancel: cancel.clone(), ..options };
-        Ok(response::query(&metrics::range(rows, tenant, &query, start_ms, end_ms, step_ms, &options)?, limit))
+        let mut result = metrics::range(rows, tenant, &query, start_ms, end_ms, step_ms, &options)?;
+        result.warnings.extend(warnings(missing));
+        Ok(response::query(&result, limit))
     })
     .await
 }
@@ -76,9 +80,9 @@ pub(crate) async fn query_range(mut call: Call) -> Answer {
 /// `GET|POST /api/v1/labels`
 pub(crate) async fn labels(mut call: Call) -> Answer {
     let wanted = Wanted::of(&call.params().await?)?;
-    ask(&call, move |rows, tenant, cancel| {
+    ask(&call, move |rows, tenant, cancel, missing| {
         let found = metadata::label_names(rows, tenant, &wanted.scope(cancel))?;
-        Ok(response::texts(&found.items, &found.warnings()))
+        Ok(response::texts(&found.items, &[found.warnings(), warnings(missing)].concat()))
     })
     .await
 }
@@ -87,9 +91,9 @@ pub(crate) async fn labels(mut call: Call) -> Answer {
 pub(crate) async fn label_values(mut call: Call) -> Answer {
     let wanted = Wanted::of(&call.params().await?)?;
     let name = unescape(&call.path_parameter(3)?);
-    ask(&call, move |rows, tenant, cancel| {
+    ask(&call, move |rows, tenant, cancel, missing| {
         let found = metadata::label_values(rows, tenant, &name, &wanted.scope(cancel))?;
-        Ok(response::texts(&found.items, &found.warnings()))
+        Ok(response::texts(&found.items, &[found.warnings(), warnings(missing)].concat()))
     })
     .await
 }
@@ -100,9 +104,9 @@ pub(crate) async fn series(mut call: Call) -> Answer {
     if wanted.selectors.is_empty() {
         return Err(Error::invalid("no match[] parameter provided"));
     }
-    ask(&call, move |rows, tenant, cancel| {
+    ask(&call, move |rows, tenant, cancel, missing| {
         let found = metadata::series(rows, tenant, &wanted.scope(cancel))?;
-        Ok(response::series(&found.items, &found.warnings()))
+        Ok(response::series(&found.items, &[found.warnings(), warnings(missing)].concat()))
     })
     .await
 }
@@ -115,10 +119,10 @@ pub(crate) async fn buildinfo(_: Call) -> Answer {
 /// Runs a query of the language and answers with its body.
 fn ask<F>(call: &Call, f: F) -> impl Future<Output = Answer> + Send + use<F>
 where
-    F: FnOnce(&dyn Rows, &Tenant, &Cancel) -> Result<Vec<u8>> + Send + 'static,
+    F: FnOnce(&dyn Rows, &Tenant, &Cancel, &Missing) -> Result<Vec<u8>> + Send + 'static,
 {
-    let tenant = call.tenant.clone();
-    let body = call.query(move |rows: &dyn Rows, cancel: &Cancel| f(rows, &tenant, cancel));
+    let (tenant, missing) = (call.tenant.clone(), call.missing.clone());
+    let body = call.query(move |rows: &dyn Rows, cancel: &Cancel| f(rows, &tenant, cancel, &missing));
     async { Ok(json(body.await?)) }
 }
 

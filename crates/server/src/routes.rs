@@ -14,7 +14,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use base::{Error, Kind, Result};
 use futures_util::FutureExt;
 
-use crate::app::{App, Call};
+use crate::app::{App, Call, mark};
 use crate::status::{self, Dialect};
 use crate::{admin, auth, loki, otlp, prometheus, tempo};
 
@@ -66,11 +66,16 @@ where
 {
     on(methods, async move |State(app): State<Arc<App>>, path: MatchedPath, request: Request| {
         let dialect = status::dialect(request.uri().path(), request.headers());
-        let answer = match Call::new(app, path.as_str().to_owned(), request) {
-            Ok(call) => handler(call).await,
-            Err(e) => Err(e),
-        };
-        answer.unwrap_or_else(|e| failed(dialect, path.as_str(), &e))
+        let failed = |e| failed(dialect, path.as_str(), &e);
+        match Call::new(app, path.as_str().to_owned(), request) {
+            Ok(call) => {
+                let missing = call.missing.clone();
+                let mut r = handler(call).await.unwrap_or_else(failed);
+                mark(&mut r, &missing);
+                r
+            }
+            Err(e) => failed(e),
+        }
     })
 }
 

@@ -5,22 +5,23 @@ use base::{Error, Kind, Result};
 use table::{Cancel, Rows, TimeRange};
 use traces::read::{self, Trace};
 
-use crate::app::{Call, json, reply};
+use crate::app::{Call, json, reply, warnings};
 use crate::params::Params;
 use crate::routes::Answer;
 use crate::time;
 
-/// Encodes a trace.
-type Encode = fn(&Trace) -> Result<Vec<u8>>;
+/// Encodes a trace; the text says what of it may be missing.
+type Encode = fn(&Trace, Option<&str>) -> Result<Vec<u8>>;
 
 /// `GET /api/traces/{id}`
 pub(crate) async fn trace_v1(call: Call) -> Answer {
-    trace(call, 2, |t| Ok(t.to_json_v1()?.into_bytes()), |t| Ok(t.to_protobuf_v1().to_vec())).await
+    // This version has no place for what is missing: the header alone says it.
+    trace(call, 2, |t, _| Ok(t.to_json_v1()?.into_bytes()), |t, _| Ok(t.to_protobuf_v1().to_vec())).await
 }
 
 /// `GET /api/v2/traces/{id}`
 pub(crate) async fn trace_v2(call: Call) -> Answer {
-    trace(call, 3, |t| Ok(t.to_json_v2()?.into_bytes()), |t| Ok(t.to_protobuf_v2())).await
+    trace(call, 3, |t, partial| Ok(t.to_json_v2(partial)?.into_bytes()), |t, partial| Ok(t.to_protobuf_v2(partial))).await
 }
 
 /// `GET /api/echo`
@@ -34,9 +35,11 @@ async fn trace(mut call: Call, position: usize, as_json: Encode, as_protobuf: En
     let range = span(&params)?;
     let protobuf = call.header("accept").is_some_and(|a| a.contains("application/protobuf") || a.contains("application/x-protobuf"));
     let encode = if protobuf { as_protobuf } else { as_json };
-    let tenant = call.tenant.clone();
+    let (tenant, missing) = (call.tenant.clone(), call.missing.clone());
     let found = call.query(move |rows: &dyn Rows, cancel: &Cancel| {
-        read::by_id(rows, tenant, &id, range, cancel.clone())?.map(|t| encode(&t)).transpose()
+        let Some(found) = read::by_id(rows, tenant, &id, range, cancel.clone())? else { return Ok(None) };
+        let partial = warnings(&missing).join("; ");
+        encode(&found, Some(partial.as_str()).filter(|p| !p.is_empty())).map(Some)
     });
     match found.await? {
         None => Err(Error::new(Kind::NotFound, "trace not found")),

@@ -151,6 +151,12 @@ impl Catalog {
             debug_assert!(k.table == table);
             out.extend(p.blocks.iter().map(|b| Source::File { file: b.file.clone(), hidden_days: vec![] }));
         }
+        self.unmerged_sources(table, tenant, days, out);
+    }
+
+    /// Runs that may hold rows of a tenant between two days that no block holds yet.
+    pub fn unmerged_sources(&self, table: usize, tenant: &Tenant, days: std::ops::RangeInclusive<i64>, out: &mut Vec<Source>) {
+        let key = |day| PartitionKey { table, tenant: tenant.clone(), day };
         for (id, r) in &self.runs {
             let Some(file) = r.files.get(&table) else { continue };
             let mine = || r.partitions.range(key(*days.start())..=key(*days.end()));

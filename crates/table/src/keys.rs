@@ -94,6 +94,13 @@ pub fn day_name(day: i64) -> String {
     format!("{y:04}-{m:02}-{d:02}")
 }
 
+/// A moment in UTC, to the second, for people.
+pub fn time_name(ns: i64) -> String {
+    let s = ns.div_euclid(1_000_000_000);
+    let (day, of_day) = (s.div_euclid(86_400), s.rem_euclid(86_400));
+    format!("{}T{:02}:{:02}:{:02}Z", day_name(day), of_day / 3600, of_day / 60 % 60, of_day % 60)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

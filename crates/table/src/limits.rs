@@ -14,6 +14,8 @@ pub const HEAD_SMALL_BATCHES: usize = 256;
 pub const SMALL_BATCH_ROWS: usize = 256;
 /// Losses kept one by one; more are only counted.
 pub const LOSSES: usize = 4096;
+/// Notes of what one answer may lack, kept one by one: they become headers and warnings that people read.
+pub const NOTES: usize = 64;
 /// Raw label hashes for each series: clients may write one label set in several ways, but not without end.
 pub const RAW_FORMS_PER_SERIES: usize = 8;
 /// Blocks smaller than this join every merge of their partition, so that a quiet tenant has one file a day, not one a

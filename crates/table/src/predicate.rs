@@ -26,6 +26,14 @@ pub enum Predicate {
 }
 
 impl Predicate {
+    /// [`Predicate::Regex`] with a pattern in the syntax of the `regex` crate, compiled as all of them are.
+    pub fn matching(column: impl Into<String>, pattern: &str) -> Result<Predicate> {
+        let mut builder = regex::bytes::RegexBuilder::new(pattern);
+        let regex = builder.size_limit(base::limits::REGEX_COMPILED_BYTES).build();
+        let regex = regex.map_err(|e| Error::invalid(format!("regular expression {pattern:?} is not valid: {e}")))?;
+        Ok(Predicate::Regex(column.into(), regex))
+    }
+
     /// Names of the columns it reads.
     pub fn columns<'a>(&'a self, out: &mut Vec<&'a str>) {
         match self {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arrow_array::RecordBatch;
 use base::{Error, Kind, Labels, Matcher, Result, Tenant};
 
+use crate::missing::Missing;
 use crate::predicate::Predicate;
 use crate::spec::TableSpec;
 
@@ -75,6 +76,8 @@ pub struct ScanRequest {
     pub direction: Direction,
     /// Stops it early.
     pub cancel: Cancel,
+    /// Takes notes of what the answer may lack, until its last batch.
+    pub missing: Missing,
 }
 
 impl ScanRequest {
@@ -89,6 +92,7 @@ impl ScanRequest {
             predicate: None,
             direction: Direction::Forward,
             cancel: Cancel::default(),
+            missing: Missing::default(),
         }
     }
 }

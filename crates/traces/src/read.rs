@@ -64,19 +64,26 @@ impl Trace {
     pub fn to_json_v1(&self) -> Result<String> {
         json::trace(&self.message, "batches")
     }
-    /// `{"trace":{"resourceSpans":[...]},"metrics":{}}`: the answer of Tempo's second interface.
-    pub fn to_json_v2(&self) -> Result<String> {
-        Ok(format!("{{\"trace\":{},\"metrics\":{{}}}}", json::trace(&self.message, "resourceSpans")?))
+    /// `{"trace":{"resourceSpans":[...]},"metrics":{}}`: the answer of Tempo's second interface. `partial` says what may be
+    /// missing, which adds `"status":"PARTIAL"` and the message.
+    pub fn to_json_v2(&self, partial: Option<&str>) -> Result<String> {
+        let status = partial.map(|p| format!(",\"status\":\"PARTIAL\",\"message\":{}", serde_json::Value::from(p))).unwrap_or_default();
+        Ok(format!("{{\"trace\":{},\"metrics\":{{}}{status}}}", json::trace(&self.message, "resourceSpans")?))
     }
     /// `Trace { 1: resourceSpans }`.
     pub fn to_protobuf_v1(&self) -> &[u8] {
         &self.message
     }
-    /// `TraceByIDResponse { 1: trace, 2: metrics, 3: status, 4: message }`, the status being `COMPLETE` (0, not written).
-    pub fn to_protobuf_v2(&self) -> Vec<u8> {
+    /// `TraceByIDResponse { 1: trace, 2: metrics, 3: status, 4: message }`, the status being `COMPLETE` (0, not written), or
+    /// `PARTIAL` (1) with a message that says what may be missing.
+    pub fn to_protobuf_v2(&self, partial: Option<&str>) -> Vec<u8> {
         let mut w = Writer::default();
         w.bytes(1, &self.message);
         w.bytes(2, &[]);
+        if let Some(partial) = partial {
+            w.varint(3, 1);
+            w.bytes(4, partial.as_bytes());
+        }
         w.out
     }
 }

@@ -112,7 +112,7 @@ pub struct Scripted {
     pub seen: Mutex<Vec<FrameHeader>>,
     /// Queries wait here until the other end is dropped.
     pub gate: Mutex<Option<Receiver<()>>>,
-    rows: MemoryRows,
+    rows: Box<dyn Rows>,
 }
 
 impl Scripted {
@@ -122,12 +122,26 @@ impl Scripted {
             ready: Ok(()),
             seen: Mutex::default(),
             gate: Mutex::default(),
-            rows: MemoryRows::default(),
+            rows: Box::new(MemoryRows::default()),
         })
+    }
+    /// Answers queries with these rows.
+    pub fn over(rows: impl Rows + 'static) -> Arc<Self> {
+        let mut s = Scripted::new(|| Ok(Ingested::default()));
+        if let Some(s) = Arc::get_mut(&mut s) {
+            s.rows = Box::new(rows);
+        }
+        s
     }
     pub fn not_ready(what: &str) -> Arc<Self> {
         let answer = Box::new(|| Ok(Ingested::default()));
-        Arc::new(Scripted { answer, ready: Err(what.into()), seen: Mutex::default(), gate: Mutex::default(), rows: MemoryRows::default() })
+        Arc::new(Scripted {
+            answer,
+            ready: Err(what.into()),
+            seen: Mutex::default(),
+            gate: Mutex::default(),
+            rows: Box::new(MemoryRows::default()),
+        })
     }
 }
 
@@ -140,7 +154,7 @@ impl Backend for Scripted {
         if let Some(gate) = &*self.gate.lock() {
             let _ = gate.recv();
         }
-        Ok(&self.rows)
+        Ok(&*self.rows)
     }
     fn flush(&self) -> Result<()> {
         (self.answer)().map(|_| ())

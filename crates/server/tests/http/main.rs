@@ -5,6 +5,7 @@
 mod admin;
 mod edges;
 mod harness;
+mod incomplete;
 mod loki;
 mod otlp;
 mod prometheus;

@@ -25,6 +25,7 @@ use super::index::{Directory, Segment, Stretch, decode_stretches};
 use super::layout::{Layout, Stretches, internal};
 use super::writer::{FOOTER_KEY, FooterNote};
 use super::{Damage, FORMAT_VERSION, LostRows, limits};
+use crate::missing::Missing;
 use crate::spec::TableSpec;
 
 /// A data file whose footer is in memory.
@@ -119,10 +120,10 @@ impl DataFile {
         self.store.read(b.offset..b.offset.saturating_add(u64::from(b.len))).ok()
     }
 
-    /// Tells that rows of a segment cannot be read.
-    pub fn report(&self, s: &Segment, column: Option<String>, rows: u64, reason: &Error) {
+    /// Tells that rows of a segment cannot be read, and notes it for the answer that lacks them.
+    pub fn report(&self, s: &Segment, column: Option<String>, rows: u64, reason: &Error, missing: &Missing) {
         let Some(damage) = &self.damage else { return };
-        damage.lost(LostRows {
+        let lost = LostRows {
             path: self.path.clone(),
             row_group: Some(s.row_group),
             column,
@@ -130,7 +131,9 @@ impl DataFile {
             first_time: s.first,
             last_time: s.last,
             reason: reason.message().into(),
-        });
+        };
+        missing.note(lost.lack());
+        damage.lost(lost);
     }
 
     pub(super) fn pages(&self, group: usize, leaf: usize) -> &[PageLocation] {
@@ -144,7 +147,7 @@ impl DataFile {
 
     /// Reads every page that `ranges` (rows of the row group, ascending) touch, takes the rows of damaged pages out of
     /// `ranges`, and keeps some of the pages for the reader.
-    fn check(&self, s: &Segment, leaves: &[usize], ranges: &mut Vec<Range<u32>>) -> Result<HashMap<u64, Bytes>> {
+    fn check(&self, s: &Segment, leaves: &[usize], ranges: &mut Vec<Range<u32>>, missing: &Missing) -> Result<HashMap<u64, Bytes>> {
         let mut kept = HashMap::new();
         if matches!(self.store, Store::Memory(_)) {
             return Ok(kept);
@@ -178,7 +181,7 @@ impl DataFile {
                     Err(e) if e.kind() == Kind::Corrupt => {
                         let lost = subtract(ranges, &rows);
                         let name = column.column_path().string();
-                        self.report(s, Some(name), u64::from(lost), &e);
+                        self.report(s, Some(name), u64::from(lost), &e, missing);
                     }
                     Err(e) => return Err(e.context(self.path.display())),
                 }
@@ -195,12 +198,13 @@ impl DataFile {
         stretches: &[Range<u32>],
         wanted: &[usize],
         batch_rows: usize,
+        missing: &Missing,
     ) -> Result<(RowReader, Vec<Range<u32>>)> {
         let leaves = self.layout.leaves(wanted);
         let mut left = joined(stretches);
-        let kept = self.check(s, &leaves, &mut left)?;
+        let kept = self.check(s, &leaves, &mut left, missing)?;
         if self.layout.needs_whole_stretches(wanted) && left != joined(stretches) {
-            left = self.without_beginning(s, stretches, &left);
+            left = self.without_beginning(s, stretches, &left, missing);
         }
         let levels = self.levels(&leaves)?;
         let rows: usize = left.iter().map(|r| r.len()).sum();
@@ -224,7 +228,7 @@ impl DataFile {
     }
 
     /// What can be decoded of stretches that damage cut: the rows before the first hole.
-    fn without_beginning(&self, s: &Segment, stretches: &[Range<u32>], left: &[Range<u32>]) -> Vec<Range<u32>> {
+    fn without_beginning(&self, s: &Segment, stretches: &[Range<u32>], left: &[Range<u32>], missing: &Missing) -> Vec<Range<u32>> {
         let first_run = |r: &Range<u32>| {
             let at = left.partition_point(|l| l.end <= r.start);
             let end = left.get(at).filter(|l| l.start <= r.start).map_or(r.start, |l| l.end.min(r.end));
@@ -233,7 +237,8 @@ impl DataFile {
         let out = joined(&stretches.iter().map(first_run).collect::<Vec<_>>());
         let lost = total(left) - total(&out);
         if lost > 0 {
-            self.report(s, None, u64::from(lost), &Error::corrupt("rows of a series that follow a damaged one cannot be decoded"));
+            let why = Error::corrupt("rows of a series that follow a damaged one cannot be decoded");
+            self.report(s, None, u64::from(lost), &why, missing);
         }
         out
     }

@@ -12,6 +12,7 @@ use super::cache::{IndexCache, Slots};
 use super::data::DataFile;
 use super::names::SeriesTable;
 use super::{Damage, FORMAT_VERSION, LostRows, SortedMeta, limits};
+use crate::missing::Missing;
 use crate::spec::TableSpec;
 
 /// A run or block. Shared; what it caches counts in [`SortedFile::cached_bytes`].
@@ -109,9 +110,14 @@ impl SortedFile {
         self.cache.get(self.id, &self.slots, &self.slots.series, load).map_err(|e| e.context(self.series_path.display()))
     }
 
-    /// Both files, or `None` if either is damaged, which is reported as the loss of the tenant's rows in it. Other
+    /// Both files, or `None` if either is damaged, which is reported and noted as the loss of the tenant's rows in it. Other
     /// errors (the disk, a file that is gone) are the caller's.
-    pub(super) fn both(&self, tenant: &Tenant, hidden_days: &[i64]) -> Result<Option<(Arc<DataFile>, Arc<SeriesTable>)>> {
+    pub(super) fn both(
+        &self,
+        tenant: &Tenant,
+        hidden_days: &[i64],
+        missing: &Missing,
+    ) -> Result<Option<(Arc<DataFile>, Arc<SeriesTable>)>> {
         let (path, e) = match self.data() {
             Ok(d) => match self.series() {
                 Ok(s) => return Ok(Some((d, s))),
@@ -123,7 +129,7 @@ impl SortedFile {
             return Err(e);
         }
         for p in self.meta.partitions.iter().filter(|p| p.tenant == tenant.as_str() && !hidden_days.contains(&p.day)) {
-            self.damage.lost(LostRows {
+            let lost = LostRows {
                 path: path.clone(),
                 row_group: None,
                 column: None,
@@ -131,7 +137,9 @@ impl SortedFile {
                 first_time: p.first_time,
                 last_time: p.last_time,
                 reason: e.message().into(),
-            });
+            };
+            missing.note(lost.lack());
+            self.damage.lost(lost);
         }
         Ok(None)
     }

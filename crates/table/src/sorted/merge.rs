@@ -22,6 +22,7 @@ use super::shred::{Census, KeyColumn};
 use super::view::{Asked, Views};
 use super::writer::{RowWriter, partitions};
 use super::{Budget, FORMAT_VERSION, MergeOptions, MergeStats, SeriesKey, SortedMeta, Source, limits};
+use crate::missing::Missing;
 use crate::scan::TimeRange;
 use crate::spec::{ColumnType, TableSpec};
 
@@ -45,8 +46,16 @@ pub fn merge(
     let start = day.saturating_mul(spec.unit.day());
     let range = TimeRange { start: start.max(options.keep_from.unwrap_or(start)), end: start.saturating_add(spec.unit.day()) };
     let budget: Arc<dyn Budget> = Arc::new(Unbounded);
-    let asked = Asked { spec, tenant, matchers: &[], range: TimeRange { start, ..range }, prune: Prune::default(), only_used: true };
-    let views = Views::new(sources, asked, &budget)?;
+    let asked = Asked {
+        spec,
+        tenant,
+        matchers: &[],
+        range: TimeRange { start, ..range },
+        prune: Prune::default(),
+        only_used: true,
+        missing: Missing::default(),
+    };
+    let views = Views::new(sources, &[], asked, &budget)?;
     let layout = Layout::shredded(spec, true, &frequent_keys(spec, &views, &budget)?)?;
     let mut stats = MergeStats::default();
     let mut writer = RowWriter::new(layout.clone(), SummingWriter::new(fs.create(data_path)?))?;

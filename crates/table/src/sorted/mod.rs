@@ -16,6 +16,7 @@
 //! - `file`, `cache`: a run or block as the engine holds it, and which of their indexes stay in memory.
 //! - `names`: the series file, rank to labels, kept columnar in memory; matchers run over dictionaries.
 //! - `order`: sorting unsorted rows; `part`, `run`: freezing and flushing.
+//! - `arrivals`: rows of other nodes, read as they come.
 //! - `piece`: a contiguous sorted stretch of rows of one source within one slice; `combine`: the k-way merge of
 //!   pieces with `resolve` removing doubles; `scan` and `merge` are the two users of it.
 //!
@@ -23,6 +24,7 @@
 //! cover every byte in one rule. Stretches inside the series file would be read in whole for a query of one slice;
 //! they lie in the data file, one blob for each slice.
 
+mod arrivals;
 mod cache;
 mod checked;
 mod combine;
@@ -51,13 +53,14 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use arrivals::OrderCheck;
 pub use cache::IndexCache;
 pub use file::{SortedFile, open};
 pub use inspect::inspect;
 pub use merge::merge;
 pub use part::{Part, freeze};
 pub use run::write_run;
-pub use scan::{scan, series};
+pub use scan::{scan, scan_for_merge, scan_with, series, wanted_whole};
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -66,6 +69,7 @@ use arrow_array::RecordBatch;
 use base::{Labels, Result, Tenant};
 use serde::{Deserialize, Serialize};
 
+use crate::missing::Lack;
 use crate::scan::Cancel;
 
 /// The version of the layout that this code writes.
@@ -150,6 +154,14 @@ pub struct LostRows {
     pub last_time: i64,
     /// For people.
     pub reason: String,
+}
+
+impl LostRows {
+    /// As a note for an answer that lacks them.
+    fn lack(&self) -> Lack {
+        let whose = format!("{} rows of {}", self.rows, self.path.display());
+        Lack { whose, why: format!("they are damaged on disk ({})", self.reason), since_ns: None }
+    }
 }
 
 /// Whoever counts damage. The same damage may be reported by each reader that meets it.

@@ -11,9 +11,11 @@ use arrow_schema::DataType;
 use base::{Kind, Result};
 
 use super::Budget;
+use super::arrivals::Slice;
 use super::data::{DataFile, RowReader, joined, overlap, total};
 use super::index::{Segment, Stretch};
 use super::order::{key_values, time_key};
+use crate::missing::Missing;
 
 /// A decoded batch that counts against a budget until it is dropped.
 pub struct Held {
@@ -53,12 +55,15 @@ pub enum Rows {
     Segment { data: Arc<DataFile>, segment: Segment, ranges: Vec<Range<u32>> },
     /// Sorted rows at hand, whole rows in the table's schema, in order; one range for each stretch.
     Memory { batch: RecordBatch, ranges: Vec<Range<u32>> },
+    /// Rows of another node. The piece's stretches are those of the batch at hand; what comes after it is not known yet.
+    Arriving(Slice),
 }
 
 enum Reading {
     Closed(Rows),
     Open(Box<(RowReader, Segment)>),
     Batches(VecDeque<RecordBatch>),
+    Arriving(Slice),
 }
 
 /// What a scan reads of each piece.
@@ -81,6 +86,7 @@ pub struct Piece {
     current: Option<Arc<Held>>,
     keys: Keys,
     at: usize,
+    missing: Missing,
     /// Counts the batches, so that users can tell whether they have seen the current one.
     pub generation: u64,
 }
@@ -92,8 +98,14 @@ enum Keys {
 }
 
 impl Piece {
-    pub fn new(source: usize, rows: Rows, stretches: Vec<Stretch>) -> Piece {
-        Piece { reading: Reading::Closed(rows), stretches: stretches.into(), source, current: None, keys: Keys::None, at: 0, generation: 0 }
+    pub fn new(source: usize, rows: Rows, stretches: Vec<Stretch>, missing: Missing) -> Piece {
+        let reading = Reading::Closed(rows);
+        Piece { reading, stretches: stretches.into(), source, current: None, keys: Keys::None, at: 0, missing, generation: 0 }
+    }
+
+    /// Whether its stretches are only those of the rows at hand.
+    pub fn is_arriving(&self) -> bool {
+        matches!(self.reading, Reading::Closed(Rows::Arriving(_)) | Reading::Arriving(_))
     }
 
     /// Opens the rows. Damage may take rows out of stretches, or all of them.
@@ -102,9 +114,9 @@ impl Piece {
         self.reading = match rows {
             Rows::Segment { data, segment, ranges } => {
                 let before = total(ranges);
-                let (reader, left) = match data.rows(segment, ranges, &wanted.columns, wanted.batch_rows) {
+                let (reader, left) = match data.rows(segment, ranges, &wanted.columns, wanted.batch_rows, &self.missing) {
                     Err(e) if e.kind() == Kind::Corrupt => {
-                        data.report(segment, None, u64::from(before), &e);
+                        data.report(segment, None, u64::from(before), &e, &self.missing);
                         (None, vec![])
                     }
                     other => other.map(|(reader, left)| (Some(reader), left))?,
@@ -127,6 +139,7 @@ impl Piece {
                 let pieces = joined(ranges).into_iter().map(|r| whole.slice(r.start as usize, (r.end - r.start) as usize));
                 Reading::Batches(pieces.collect())
             }
+            Rows::Arriving(slice) => Reading::Arriving(slice.clone()),
         };
         Ok(())
     }
@@ -142,11 +155,18 @@ impl Piece {
                 Reading::Open(open) => match open.0.next() {
                     Err(e) if e.kind() == Kind::Corrupt => {
                         let lost: u64 = self.stretches.iter().map(|s| u64::from(s.rows)).sum();
-                        open.0.data().report(&open.1, None, lost, &e);
+                        open.0.data().report(&open.1, None, lost, &e, &self.missing);
                         self.reading = Reading::Batches(VecDeque::new());
                         None
                     }
                     other => other?,
+                },
+                Reading::Arriving(slice) => match slice.next()? {
+                    Some((batch, stretches)) => {
+                        self.stretches = stretches.into();
+                        Some(batch.project(&wanted.columns).map_err(super::layout::internal)?)
+                    }
+                    None => None,
                 },
             };
             let Some(batch) = next else {
@@ -184,14 +204,15 @@ impl Piece {
         }
     }
 
-    /// Steps over `n` rows of the current stretch and batch. True when the stretch is at its end.
+    /// Steps over `n` rows of the current stretch and batch. True when the stretch is known to be at its end: the last one of
+    /// arriving rows may go on in the next batch.
     pub fn advance(&mut self, n: usize) -> bool {
         self.at += n;
         let Some(s) = self.stretches.front_mut() else { return true };
         s.rows = s.rows.saturating_sub(n as u32);
         if s.rows == 0 {
             self.stretches.pop_front();
-            return true;
+            return !(self.stretches.is_empty() && matches!(self.reading, Reading::Arriving(_)));
         }
         false
     }

@@ -22,6 +22,7 @@ use super::names;
 use super::part::Part;
 use super::writer::{Waiting, close_file, open_file, partitions};
 use super::{FORMAT_VERSION, SeriesKey, SeriesNames, SortedMeta, limits};
+use crate::missing::Missing;
 use crate::spec::{Order, TableSpec};
 
 /// Ranks by registry number, and the series in rank order.
@@ -107,7 +108,7 @@ impl RunWriter<'_> {
             self.waiting.push(Waiting { segment: at, filter: None, bytes: encode_stretches(s.slice, &stretches)? });
         } else {
             let all = s.first_row..s.first_row + s.rows;
-            let (mut reader, _) = data.rows(s, std::slice::from_ref(&all), &[0], limits::BATCH_ROWS)?;
+            let (mut reader, _) = data.rows(s, std::slice::from_ref(&all), &[0], limits::BATCH_ROWS, &Missing::default())?;
             while let Some(b) = reader.next()? {
                 for n in b.column(0).as_primitive::<UInt32Type>().values() {
                     series.push(self.rank(*n)?);

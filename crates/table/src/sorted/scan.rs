@@ -10,17 +10,85 @@ use arrow_buffer::BooleanBuffer;
 use arrow_select::filter::filter_record_batch;
 use base::{Error, Labels, Result};
 
+use super::arrivals::Arrivals;
 use super::combine::{Combine, overlaps};
 use super::layout::internal;
+use super::piece::Piece;
 use super::prune::Prune;
 use super::view::{Asked, Views};
 use super::{Budget, Source};
+use crate::predicate::Predicate;
 use crate::scan::{Direction, RowStream, ScanRequest, TimeRange};
 use crate::spec::{Order, SERIES, TableSpec};
 
 /// Scans sources. See [`crate::scan`] for what comes back. Doubles are removed within a slice, which is where copies of
 /// a row are: for tables ordered by a key, rows of one identity whose times lie in different slices are different rows.
 pub fn scan(spec: &'static TableSpec, sources: Vec<Source>, request: &ScanRequest, budget: Arc<dyn Budget>) -> Result<RowStream> {
+    scan_with(spec, sources, vec![], request, budget)
+}
+
+/// The same with rows of other nodes among the sources. Their streams hold whole rows, in the table's schema, in the
+/// direction asked for, of series in strict label order; copies of the rows that are asked for are among them as
+/// [`wanted_whole`] says.
+pub fn scan_with(
+    spec: &'static TableSpec,
+    sources: Vec<Source>,
+    streams: Vec<RowStream>,
+    request: &ScanRequest,
+    budget: Arc<dyn Budget>,
+) -> Result<RowStream> {
+    let mut scan = begin(spec, sources, streams, request, budget, false)?;
+    if scan.views.labels.is_empty() {
+        scan.slices.clear();
+        scan.arrivals.clear();
+    }
+    Ok(RowStream { series: scan.views.labels.clone(), batches: Box::new(scan) })
+}
+
+/// Rows of sources for another node, which merges them with its own: as [`scan`] gives them, but whole rows, only of series
+/// that may have one, and with empty batches in between, so that whoever sends them gets to say that the work goes on.
+/// `request` is what [`wanted_whole`] made.
+pub fn scan_for_merge(spec: &'static TableSpec, sources: Vec<Source>, request: &ScanRequest, budget: Arc<dyn Budget>) -> Result<RowStream> {
+    let scan = begin(spec, sources, vec![], request, budget, true)?;
+    Ok(RowStream { series: scan.views.labels.clone(), batches: Box::new(scan) })
+}
+
+/// What must be asked of a node so that its rows can be merged with others for `request`: every copy of a row that is asked
+/// for, even one that is not an answer itself, because it may be the one that decides; and all columns, since their bytes
+/// decide last.
+pub fn wanted_whole(request: &ScanRequest) -> ScanRequest {
+    let spec = request.table;
+    let mut whole = ScanRequest { columns: spec.columns.iter().map(|c| c.name).collect(), ..request.clone() };
+    whole.predicate = request.predicate.as_ref().and_then(|p| same_for_all_copies(spec, p));
+    if let Order::Key(_) = spec.order {
+        // Series and time are no part of a row's identity here, but its slice is.
+        whole.matchers.clear();
+        let TimeRange { start, end } = request.range;
+        let slice_of = |t: i64| t.checked_sub(t.rem_euclid(spec.slice)).unwrap_or(i64::MIN);
+        whole.range = TimeRange { start: slice_of(start), end: slice_of(end.saturating_sub(1)).saturating_add(spec.slice) };
+    }
+    whole
+}
+
+/// The part of a predicate on which all copies of a row agree, because it reads nothing but their identity.
+fn same_for_all_copies(spec: &'static TableSpec, p: &Predicate) -> Option<Predicate> {
+    if let Predicate::And(all) = p {
+        let mut kept: Vec<Predicate> = all.iter().filter_map(|p| same_for_all_copies(spec, p)).collect();
+        return if kept.len() > 1 { Some(Predicate::And(kept)) } else { kept.pop() };
+    }
+    let mut columns = vec![];
+    p.columns(&mut columns);
+    columns.iter().all(|c| spec.identity.contains(c)).then(|| p.clone())
+}
+
+fn begin(
+    spec: &'static TableSpec,
+    sources: Vec<Source>,
+    streams: Vec<RowStream>,
+    request: &ScanRequest,
+    budget: Arc<dyn Budget>,
+    for_merge: bool,
+) -> Result<Scan> {
     let plan = Plan::new(spec, request)?;
     let asked = Asked {
         spec,
@@ -28,19 +96,17 @@ pub fn scan(spec: &'static TableSpec, sources: Vec<Source>, request: &ScanReques
         matchers: &request.matchers,
         range: request.range,
         prune: Prune::new(spec, request.predicate.as_ref()),
-        only_used: false,
+        only_used: for_merge,
+        missing: request.missing.clone(),
     };
-    let views = Views::new(sources, asked, &budget)?;
+    let announced: Vec<_> = streams.iter().map(|s| s.series.clone()).collect();
+    let views = Views::new(sources, &announced, asked, &budget)?;
     let mut slices = VecDeque::from(views.slices());
     if request.direction == Direction::Backward {
         slices = slices.into_iter().rev().collect();
     }
-    if views.labels.is_empty() {
-        slices.clear();
-    }
-    let series = views.labels.clone();
-    let batches = Scan { plan, request: request.clone(), views, slices, current: None, budget, failed: false };
-    Ok(RowStream { series, batches: Box::new(batches) })
+    let arrivals = streams.into_iter().enumerate().map(|(i, s)| Arrivals::new(spec, s, views.numbers(i))).collect();
+    Ok(Scan { plan, request: request.clone(), views, slices, arrivals, current: None, budget, for_merge, failed: false })
 }
 
 /// Label sets of the series that match and may have a row in the range, in label order.
@@ -52,8 +118,9 @@ pub fn series(spec: &'static TableSpec, sources: &[Source], request: &ScanReques
         range: request.range,
         prune: Prune::default(),
         only_used: true,
+        missing: request.missing.clone(),
     };
-    let views = Views::new(sources.to_vec(), asked, &(Arc::new(Unbounded) as Arc<dyn Budget>))?;
+    let views = Views::new(sources.to_vec(), &[], asked, &(Arc::new(Unbounded) as Arc<dyn Budget>))?;
     Ok(views.labels.to_vec())
 }
 
@@ -119,8 +186,10 @@ struct Scan {
     request: ScanRequest,
     views: Views,
     slices: VecDeque<i64>,
+    arrivals: Vec<Arrivals>,
     current: Option<(i64, Combine)>,
     budget: Arc<dyn Budget>,
+    for_merge: bool,
     failed: bool,
 }
 
@@ -133,7 +202,7 @@ impl Scan {
                 match c.next(&self.views)? {
                     Some(batch) => {
                         let batch = self.finish(slice, batch)?;
-                        if batch.num_rows() > 0 {
+                        if batch.num_rows() > 0 || self.for_merge {
                             return Ok(Some(batch));
                         }
                         continue;
@@ -141,15 +210,42 @@ impl Scan {
                     None => self.current = None,
                 }
             }
-            let Some(slice) = self.slices.pop_front() else { return Ok(None) };
-            let pieces = self.views.pieces(slice)?;
+            let Some(slice) = self.next_slice()? else { return Ok(None) };
+            let pieces = self.pieces(slice)?;
             let tell_apart = match self.plan.spec.order {
-                Order::Series(_) => overlaps(&pieces),
+                // Of arriving rows it is not known yet whether they overlap with others.
+                Order::Series(_) => overlaps(&pieces) || pieces.len() > 1 && pieces.iter().any(Piece::is_arriving),
                 Order::Key(_) => pieces.len() > 1,
             };
             let columns = if tell_apart { self.plan.all() } else { self.plan.needed.clone() };
             self.current = Some((slice, Combine::new(self.plan.spec, pieces, columns, self.budget.clone())));
         }
+    }
+
+    /// The next slice that any source has, in the direction asked for.
+    fn next_slice(&mut self) -> Result<Option<i64>> {
+        let mut next = self.slices.front().copied();
+        for a in &self.arrivals {
+            next = match (next, a.slice()?) {
+                (Some(x), Some(y)) if self.request.direction == Direction::Forward => Some(x.min(y)),
+                (Some(x), Some(y)) => Some(x.max(y)),
+                (x, y) => x.or(y),
+            };
+        }
+        if next.is_some() && next == self.slices.front().copied() {
+            self.slices.pop_front();
+        }
+        Ok(next)
+    }
+
+    fn pieces(&self, slice: i64) -> Result<Vec<Piece>> {
+        let mut pieces = self.views.pieces(slice)?;
+        for (i, a) in self.arrivals.iter().enumerate() {
+            if let Some((rows, stretches)) = a.rows(slice)? {
+                pieces.extend(self.views.arriving_piece(i, rows, stretches));
+            }
+        }
+        Ok(pieces)
     }
 
     /// Leaves rows out that are not part of the answer, and columns.

@@ -13,6 +13,7 @@ use arrow_array::{RecordBatch, UInt32Array};
 use arrow_select::take::take_record_batch;
 use base::{Kind, Labels, Matcher, Result, Tenant};
 
+use super::arrivals::Slice;
 use super::combine::Sources;
 use super::data::DataFile;
 use super::index::{Segment, Stretch};
@@ -23,6 +24,7 @@ use super::part::Part;
 use super::piece::{Piece, Rows};
 use super::prune::Prune;
 use super::{Budget, SeriesNames, Source};
+use crate::missing::Missing;
 use crate::scan::TimeRange;
 use crate::spec::{Order, TableSpec};
 
@@ -35,6 +37,8 @@ pub struct Asked<'a> {
     pub prune: Prune,
     /// Whether series without rows in the range shall be left out, where stretches can tell.
     pub only_used: bool,
+    /// Takes notes of rows that cannot be read.
+    pub missing: Missing,
 }
 
 /// Sorted rows of unsorted ones, of one slice.
@@ -45,9 +49,23 @@ struct MemorySegment {
 }
 
 enum Rest {
-    File { data: Arc<DataFile>, series: Arc<SeriesTable>, hidden_days: Vec<i64> },
-    Part { part: Arc<Part>, names: Arc<dyn SeriesNames> },
-    Memory { segments: Vec<MemorySegment>, names: Arc<dyn SeriesNames> },
+    File {
+        data: Arc<DataFile>,
+        series: Arc<SeriesTable>,
+        hidden_days: Vec<i64>,
+    },
+    Part {
+        part: Arc<Part>,
+        names: Arc<dyn SeriesNames>,
+    },
+    Memory {
+        segments: Vec<MemorySegment>,
+        names: Arc<dyn SeriesNames>,
+    },
+    /// Rows of another node: they are not here, only their series are.
+    Arriving {
+        series: Arc<[Labels]>,
+    },
 }
 
 struct View {
@@ -67,6 +85,9 @@ impl View {
         match &self.rest {
             Rest::File { series, .. } => series.labels(number),
             Rest::Part { names, .. } | Rest::Memory { names, .. } => Ok(names.key(number).labels),
+            Rest::Arriving { series } => {
+                series.get(number as usize).cloned().ok_or_else(|| internal("arriving rows name a series that was not announced"))
+            }
         }
     }
 
@@ -74,7 +95,7 @@ impl View {
         match &self.rest {
             Rest::File { data, hidden_days, .. } => Some((data, hidden_days)),
             Rest::Part { part, .. } => Some((&part.data, &[])),
-            Rest::Memory { .. } => None,
+            Rest::Memory { .. } | Rest::Arriving { .. } => None,
         }
     }
 }
@@ -94,6 +115,7 @@ pub struct Views {
     tenant: Tenant,
     range: TimeRange,
     prune: Prune,
+    missing: Missing,
     views: Vec<View>,
     /// The series asked for that the sources know, in label order.
     pub labels: Arc<[Labels]>,
@@ -117,7 +139,8 @@ impl Sources for Views {
 }
 
 impl Views {
-    pub fn new(sources: Vec<Source>, asked: Asked<'_>, budget: &Arc<dyn Budget>) -> Result<Views> {
+    /// Views of `sources`, then of rows that will arrive of the series in `arriving`.
+    pub fn new(sources: Vec<Source>, arriving: &[Arc<[Labels]>], asked: Asked<'_>, budget: &Arc<dyn Budget>) -> Result<Views> {
         let mut views = vec![];
         let mut reserved = vec![];
         // Labels asked for, the view, and its number.
@@ -129,7 +152,7 @@ impl Views {
                     if !wanted_at_all(&asked, &hidden_days, &file.meta().partitions) {
                         continue;
                     }
-                    let Some((data, series)) = file.both(asked.tenant, &hidden_days)? else { continue };
+                    let Some((data, series)) = file.both(asked.tenant, &hidden_days, &asked.missing)? else { continue };
                     let matching = series.matching(asked.tenant, asked.matchers);
                     (Rest::File { data, series, hidden_days }, matching)
                 }
@@ -159,6 +182,16 @@ impl Views {
             reserved.push(Reserved(bytes, budget.clone()));
             views.push(new);
         }
+        for series in arriving {
+            let bytes = series.iter().map(|l| l.as_bytes().len() + size_of::<Labels>()).sum();
+            budget.reserve(bytes)?;
+            reserved.push(Reserved(bytes, budget.clone()));
+            let view = views.len() as u32;
+            // Of tables ordered by a key, rows of other series come along to decide between copies.
+            let wanted = |l: &&Labels| asked.matchers.iter().all(|m| m.matches(l));
+            found.extend(series.iter().zip(0..).filter(|(l, _)| wanted(l)).map(|(l, n)| (l.clone(), view, n)));
+            views.push(View { rest: Rest::Arriving { series: series.clone() }, base: 0, map: vec![] });
+        }
         // Each source's labels are sorted already, which this sort makes use of.
         found.sort_by(|a, b| a.0.cmp(&b.0));
         let labels = assign(found, &mut views);
@@ -167,6 +200,7 @@ impl Views {
             tenant: asked.tenant.clone(),
             range: asked.range,
             prune: asked.prune,
+            missing: asked.missing,
             views,
             labels,
             _reserved: reserved,
@@ -187,6 +221,24 @@ impl Views {
         out
     }
 
+    /// The caller's numbers of the series of the `i`-th stream of arriving rows, as far as they were asked for.
+    pub fn numbers(&self, i: usize) -> Vec<Option<u32>> {
+        let Some((_, v)) = self.arriving().nth(i) else { return vec![] };
+        let Rest::Arriving { series } = &v.rest else { return vec![] };
+        (0..series.len() as u32).map(|n| v.get(n)).collect()
+    }
+
+    /// The views of arriving rows, with their places among all.
+    fn arriving(&self) -> impl Iterator<Item = (usize, &View)> {
+        self.views.iter().enumerate().filter(|(_, v)| matches!(v.rest, Rest::Arriving { .. }))
+    }
+
+    /// A piece of the `i`-th stream of arriving rows.
+    pub fn arriving_piece(&self, i: usize, rows: Slice, stretches: Vec<Stretch>) -> Option<Piece> {
+        let (source, _) = self.arriving().nth(i)?;
+        Some(Piece::new(source, Rows::Arriving(rows), stretches, self.missing.clone()))
+    }
+
     /// The pieces of a slice.
     pub fn pieces(&self, slice: i64) -> Result<Vec<Piece>> {
         let mut out = vec![];
@@ -199,7 +251,7 @@ impl Views {
                 for s in segments_of(v, self.spec, &self.tenant, self.range).filter(|s| s.slice == slice) {
                     match self.segment_piece(source, v, data, s) {
                         Ok(p) => out.extend(p),
-                        Err(e) if e.kind() == Kind::Corrupt => data.report(s, None, u64::from(s.rows), &e),
+                        Err(e) if e.kind() == Kind::Corrupt => data.report(s, None, u64::from(s.rows), &e, &self.missing),
                         Err(e) => return Err(e),
                     }
                 }
@@ -221,7 +273,7 @@ impl Views {
         if stretches.is_empty() || self.prune.excludes(data, s) {
             return Ok(None);
         }
-        Ok(Some(Piece::new(source, Rows::Segment { data: data.clone(), segment: s.clone(), ranges }, stretches)))
+        Ok(Some(Piece::new(source, Rows::Segment { data: data.clone(), segment: s.clone(), ranges }, stretches, self.missing.clone())))
     }
 
     fn memory_piece(&self, source: usize, v: &View, s: &MemorySegment) -> Option<Piece> {
@@ -229,7 +281,8 @@ impl Views {
             Order::Series(_) => self.select(v, &s.stretches, 0),
             Order::Key(_) => (std::iter::once(0..s.batch.num_rows() as u32).collect(), s.stretches.clone()),
         };
-        (!stretches.is_empty()).then(|| Piece::new(source, Rows::Memory { batch: s.batch.clone(), ranges }, stretches))
+        let rows = Rows::Memory { batch: s.batch.clone(), ranges };
+        (!stretches.is_empty()).then(|| Piece::new(source, rows, stretches, self.missing.clone()))
     }
 
     /// The stretches of series that were asked for and touch the range, under the caller's numbers.
@@ -294,7 +347,7 @@ fn used(asked: &Asked<'_>, v: &View, numbers: Vec<u32>) -> Result<Vec<u32>> {
                     }
                 }
             }
-            Err(e) if e.kind() == Kind::Corrupt => data.report(s, None, u64::from(s.rows), &e),
+            Err(e) if e.kind() == Kind::Corrupt => data.report(s, None, u64::from(s.rows), &e, &asked.missing),
             Err(e) => return Err(e),
         }
     }
@@ -375,7 +428,8 @@ fn sort_head(asked: &Asked<'_>, batches: &[RecordBatch], names: &dyn SeriesNames
     Ok((segments, bytes, all.filter(|n| verdicts.get(*n as usize) == Some(&3)).collect()))
 }
 
-fn stretches_of(batch: &RecordBatch, by_series: bool) -> Vec<Stretch> {
+/// The stretches of sorted rows.
+pub fn stretches_of(batch: &RecordBatch, by_series: bool) -> Vec<Stretch> {
     let series = batch.column(0).as_primitive::<UInt32Type>().values();
     let times = batch.column(1).as_primitive::<Int64Type>().values();
     if !by_series {

@@ -330,8 +330,12 @@ fn a_trace_comes_back_as_it_was_sent() {
     assert_eq!(t.span_count(), 4);
     let got = TracesData::decode(t.to_protobuf_v1()).unwrap();
     assert_eq!(sorted(got.clone()), sorted(sent));
-    let v2 = TraceByIdResponse::decode(t.to_protobuf_v2().as_slice()).unwrap();
+    let v2 = TraceByIdResponse::decode(t.to_protobuf_v2(None).as_slice()).unwrap();
     assert_eq!(v2, TraceByIdResponse { trace: Some(got), metrics: Some(Empty {}), status: 0, message: String::new() });
+    let partial = TraceByIdResponse::decode(t.to_protobuf_v2(Some("of \"b\"")).as_slice()).unwrap();
+    assert_eq!((partial.status, partial.message.as_str(), partial.trace), (1, "of \"b\"", v2.trace));
+    let json: Value = serde_json::from_str(&t.to_json_v2(Some("of \"b\"")).unwrap()).unwrap();
+    assert_eq!((&json["status"], &json["message"]), (&Value::from("PARTIAL"), &Value::from("of \"b\"")));
 }
 
 #[test]
@@ -402,7 +406,7 @@ fn json_is_as_tempo_writes_it() {
     }]);
     let v1: Value = serde_json::from_str(&t.to_json_v1().unwrap()).unwrap();
     assert_eq!(v1, json!({"batches": list}));
-    let v2: Value = serde_json::from_str(&t.to_json_v2().unwrap()).unwrap();
+    let v2: Value = serde_json::from_str(&t.to_json_v2(None).unwrap()).unwrap();
     assert_eq!(v2, json!({"trace": {"resourceSpans": list}, "metrics": {}}));
 }
 

@@ -81,6 +81,8 @@ fn check(spec: &'static TableSpec, seed: u64) {
                 want.len()
             );
         }
+        let apart = collect(&q, over_nodes(spec, sources.of(&q.tenant), &q, &mut r)).unwrap();
+        assert_eq!(apart, want, "{} seed {seed}: the same rows on several nodes {:?}", spec.name, q.predicate);
         let mut named: Vec<_> = want.iter().map(|r| r.series.clone()).collect();
         named.sort();
         named.dedup();
@@ -88,6 +90,34 @@ fn check(spec: &'static TableSpec, seed: u64) {
         assert!(listed.is_sorted() && named.iter().all(|n| listed.contains(n)));
     }
     assert_eq!(loss.count(), 0);
+}
+
+/// The answer of one node that has some of the sources, and others that have the others; some are on several of them.
+fn over_nodes(spec: &'static TableSpec, sources: Vec<Source>, q: &ScanRequest, r: &mut Dice) -> RowStream {
+    let mut nodes: Vec<Vec<Source>> = vec![vec![]; 1 + r.below(4)];
+    for s in sources {
+        for _ in 0..=r.below(2) {
+            let node = r.below(nodes.len());
+            nodes[node].push(s.clone());
+        }
+    }
+    let mine = nodes.remove(0);
+    let whole = wanted_whole(q);
+    let budget = || Arc::new(scan::Unbounded);
+    // In batches of a few rows, so that a series and a key go on from one to the next.
+    let rows = 1 + r.below(5);
+    let others = nodes.into_iter().map(|n| {
+        let stream = scan_for_merge(spec, n, &whole, budget()).unwrap();
+        let mut check = OrderCheck::new(spec, q.direction, stream.series.len());
+        let batches = stream.batches.flat_map(move |b| {
+            let b = b.unwrap();
+            (0..b.num_rows()).step_by(rows).map(move |at| Ok(b.slice(at, rows.min(b.num_rows() - at)))).collect::<Vec<_>>()
+        });
+        let batches = batches.inspect(move |b| check.check(b.as_ref().unwrap()).unwrap());
+        RowStream { series: stream.series, batches: Box::new(batches) }
+    });
+    let others = others.collect();
+    scan_with(spec, mine, others, q, budget()).unwrap()
 }
 
 proptest! {
