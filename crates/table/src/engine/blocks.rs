@@ -127,7 +127,7 @@ impl Blocks {
                 theirs
             }
         };
-        self.copy_meta(&kept, true)?;
+        self.copy_meta(&kept)?;
         self.block_in_store(remote, key, kept)
     }
 
@@ -185,18 +185,13 @@ impl Blocks {
         Ok(Block { meta: m, home: Home::Store, file })
     }
 
-    /// A block of the store, by the copy of its meta or by asking. `durable`: as for [`Blocks::copy_meta`].
-    pub fn load(&self, remote: &Remote, key: &str, durable: bool) -> Result<Block> {
+    /// A block of the store, by the copy of its meta or by asking.
+    pub fn load(&self, remote: &Remote, key: &str) -> Result<Block> {
         let m = match self.copied_meta(key) {
             Some(m) => m,
             None => {
                 let m: BlockMeta = meta::decode(&remote.store.get(&format!("{key}/{META}"))?).map_err(|e| e.context(key))?;
-                if let Err(e) = self.copy_meta(&m, durable) {
-                    if durable {
-                        return Err(e);
-                    }
-                    tracing::debug!(error = %e, "the copy of a meta is not written");
-                }
+                self.copy_meta(&m)?;
                 m
             }
         };
@@ -222,18 +217,14 @@ impl Blocks {
         meta::read(&*self.fs, &self.copy_path(key)).ok()
     }
 
-    /// Keeps a copy. This node's own blocks and those it found at its first start must be known after any crash:
-    /// their runs are gone.
-    /// Others' newest are asked for after a start anyway.
-    fn copy_meta(&self, m: &BlockMeta, durable: bool) -> Result<()> {
+    /// Keeps a copy, durable before the block is read: what it supersedes is removed then, and must not be missed after a
+    /// crash from which the store is away. A block may be ours although we learn it from the list, where the answer to its
+    /// commit was lost.
+    fn copy_meta(&self, m: &BlockMeta) -> Result<()> {
         let path = self.copy_path(&Keys::block(&m.table, &m.tenant, m.day, &m.id));
         let text = meta::encode(m)?;
         self.fs.create_dir_all(path.parent().unwrap_or(self.keys.root()))?;
-        if durable {
-            return Ok(disk::write_durably(&*self.fs, &path, &text)?);
-        }
-        // A torn one fails its checksum.
-        Ok(self.fs.create(&path)?.write_at(0, &text)?)
+        Ok(disk::write_durably(&*self.fs, &path, &text)?)
     }
 
     /// Every block that a copy of a meta names.

@@ -150,12 +150,11 @@ impl Engine {
     fn load_all(&self, remote: &Remote, keys: Vec<String>) -> Result<Option<Vec<Block>>> {
         let threads = keys.len().div_ceil(8).clamp(1, limits::METAS_AT_ONCE);
         let queue = Mutex::new(keys);
-        let first = !self.all_known.load(Ordering::Acquire);
         let hands = || -> Result<Option<Vec<Block>>> {
             let mut out = vec![];
             loop {
                 let Some(key) = queue.lock().pop() else { return Ok(Some(out)) };
-                match self.blocks.load(remote, &key, first) {
+                match self.blocks.load(remote, &key) {
                     Ok(b) => out.push(b),
                     Err(e) if e.kind() == Kind::NotFound => return Ok(None),
                     Err(e) if e.kind() == Kind::Corrupt => {
@@ -296,7 +295,7 @@ impl Engine {
             if self.live.read().catalog.block(&key, &b.id).is_some() {
                 continue;
             }
-            match self.blocks.load(remote, &Keys::block(&b.table, &b.tenant, b.day, &b.id), false) {
+            match self.blocks.load(remote, &Keys::block(&b.table, &b.tenant, b.day, &b.id)) {
                 Ok(block) => new.push(block),
                 Err(e) if e.kind() == Kind::NotFound => {
                     gone.insert(key);
