@@ -228,8 +228,7 @@ fn acknowledged_rows_survive_with_a_store_that_fails() {
 }
 
 fn many(on: On) {
-    let seeds: u64 =
-        std::env::var("WATCHFIRE_SIM_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(if on == On::Store { 150 } else { 200 });
+    let seeds: u64 = std::env::var("WATCHFIRE_SIM_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(200);
     let from: u64 = std::env::var("WATCHFIRE_SIM_FROM").ok().and_then(|s| s.parse().ok()).unwrap_or(1);
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let totals: Vec<(usize, u64)> = std::thread::scope(|s| {
