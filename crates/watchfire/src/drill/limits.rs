@@ -5,6 +5,8 @@ use std::time::Duration;
 /// A client of a drill tries the next node after this: longer than a node waits for the other copies (a second), and short enough to keep
 /// writes under 2 s.
 pub const CLIENT_TIMEOUT: Duration = Duration::from_millis(1500);
+/// A reader tries the next node after this: longer than a node waits for another one's rows (a second and a half).
+pub const READ_TIMEOUT: Duration = Duration::from_secs(2);
 /// A write that is not acknowledged for so long has failed. Agents hold rows back for longer than this.
 pub const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 /// A read that no node answers for so long has failed: a person reloads the page.

@@ -76,8 +76,8 @@ impl Watch {
         self.stop.store(true, Ordering::SeqCst);
     }
 
-    /// Notes a read that began in `phase`, in which `expected` held.
-    fn note(&self, phase: u64, expected: Reads, result: Result<Verified>) {
+    /// Notes a read that began in `phase`, in which `expected` held; `lacks` is what the answer said it may lack, if it did.
+    fn note(&self, phase: u64, expected: Reads, result: Result<Verified>, lacks: &str) {
         let mut s = self.state.lock();
         // A read across a change may have met either side of it.
         let expected = if s.phase == phase { expected } else { expected.max(s.expected) };
@@ -90,7 +90,7 @@ impl Watch {
             }
             Ok(v) => {
                 s.answered();
-                s.met.look(expected, &v);
+                s.met.look(expected, &v, lacks);
             }
         }
     }
@@ -110,11 +110,11 @@ impl State {
 }
 
 impl Met {
-    fn look(&mut self, expected: Reads, v: &Verified) {
+    fn look(&mut self, expected: Reads, v: &Verified, lacks: &str) {
         self.reads += 1;
         if v.warnings > 0 && expected == Reads::Whole {
             self.partial += 1;
-            self.problem("an answer said that it is incomplete".into());
+            self.problem(format!("an answer said that it is incomplete: {lacks}"));
         } else if v.warnings > 0 {
             self.partial_allowed += 1;
         } else if v.missing > 0 {
@@ -167,7 +167,7 @@ impl Reader {
                 }
                 let what = format!("{:?} batch {batch}", journal.run().signal);
                 let result = verify::verify_batch(client, journal.run(), batch, time_ns);
-                self.watch.note(phase, expected, result.map_err(|e| e.context(what)));
+                self.watch.note(phase, expected, result.map_err(|e| e.context(what)), &client.lacks());
             }
             std::thread::sleep(READ_EVERY.saturating_sub(began.elapsed()).max(Duration::from_millis(1)));
         }
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_hole_is_worse_than_an_answer_that_says_so() {
         let watch = Watch::new();
-        let note = |result| watch.note(0, Reads::Whole, result);
+        let note = |result| watch.note(0, Reads::Whole, result, "b");
         note(verified(0, 0, 0));
         note(verified(3, 0, 1));
         note(verified(3, 0, 0));
@@ -208,8 +208,8 @@ mod tests {
     fn what_may_lack_rows_must_still_say_so() {
         let watch = Watch::new();
         watch.expect(Reads::MayLack);
-        watch.note(1, Reads::MayLack, verified(3, 0, 1));
-        watch.note(1, Reads::MayLack, verified(3, 0, 0));
+        watch.note(1, Reads::MayLack, verified(3, 0, 1), "");
+        watch.note(1, Reads::MayLack, verified(3, 0, 0), "");
         let m = watch.met();
         assert_eq!((m.partial, m.partial_allowed, m.holes), (0, 1, 1));
     }
@@ -218,11 +218,11 @@ mod tests {
     fn a_read_across_a_change_may_meet_either_side() {
         let watch = Watch::new();
         watch.expect(Reads::Nobody);
-        watch.note(0, Reads::Whole, Err(anyhow::anyhow!("nobody")));
+        watch.note(0, Reads::Whole, Err(anyhow::anyhow!("nobody")), "");
         watch.expect(Reads::Whole);
-        watch.note(1, Reads::Nobody, Err(anyhow::anyhow!("nobody")));
+        watch.note(1, Reads::Nobody, Err(anyhow::anyhow!("nobody")), "");
         assert_eq!(watch.met().failed, 0);
-        watch.note(2, Reads::Whole, Err(anyhow::anyhow!("nobody")));
+        watch.note(2, Reads::Whole, Err(anyhow::anyhow!("nobody")), "");
         assert_eq!(watch.met().failed, 1);
     }
 }

@@ -232,11 +232,7 @@ impl fmt::Display for Summary {
             )?;
         }
         let failed = self.drills.iter().filter(|r| !r.passed).count();
-        if failed == 0 {
-            writeln!(f, "Passed: {} of as many drills.", self.drills.len())
-        } else {
-            writeln!(f, "{failed} of {} drills FAILED.", self.drills.len())
-        }
+        if failed == 0 { writeln!(f, "All drills passed.") } else { writeln!(f, "{failed} of {} drills FAILED.", self.drills.len()) }
     }
 }
 

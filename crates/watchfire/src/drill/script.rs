@@ -60,6 +60,10 @@ pub enum Step {
     Reconnect(Place),
     /// From now on the object store is like this for these nodes.
     Store(&'static [Place], StoreFaults),
+    /// Ask every node to give everything it holds to the object store, and do not wait for it.
+    Flush,
+    /// Ask every node to give everything it holds to the object store: each must have done it within so many seconds.
+    Drained(u64),
     /// Its disk takes nothing any more, or does again.
     DiskFull(Place, bool),
     /// A new node joins.
@@ -135,6 +139,8 @@ impl fmt::Display for Step {
             Step::Store(_, s) if s.down => write!(f, "the object store is down"),
             Step::Store(_, s) if s.fail_percent > 0 => write!(f, "the object store fails {} of 100 calls", s.fail_percent),
             Step::Store(_, s) => write!(f, "each call of the object store takes {} ms longer", s.delay_ms),
+            Step::Flush => write!(f, "every node is asked to give what it holds to the object store"),
+            Step::Drained(s) => write!(f, "the object store must have taken everything within {s} s"),
             Step::DiskFull(n, true) => write!(f, "the disk of node {} is full", name(*n)),
             Step::DiskFull(n, false) => write!(f, "the disk of node {} has room again", name(*n)),
             Step::Join(n) => write!(f, "node {} joins", name(*n)),

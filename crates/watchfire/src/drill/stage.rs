@@ -163,6 +163,8 @@ impl Stage<'_> {
                 let up = self.fleet.up();
                 places.iter().filter(|p| up.contains(p)).try_for_each(|p| self.fleet.set_faults(*p, |f| f.store = faults))
             }
+            Step::Flush => self.ask_to_flush(),
+            Step::Drained(seconds) => self.drained(seconds),
             Step::DiskFull(n, full) => self.fleet.set_faults(n, |f| f.disk_full = full),
             Step::Leave(n) => {
                 self.fleet.leave(n)?;
@@ -193,6 +195,28 @@ impl Stage<'_> {
             t.targets().cut(n, cut);
         }
         self.fleet.cut(n, cut)
+    }
+
+    /// The answers are of no interest: what was asked for may fail now, or come to nothing because the node dies.
+    fn ask_to_flush(&self) -> Result<()> {
+        for url in self.fleet.up().into_iter().map(|p| self.fleet.url(p)) {
+            std::thread::Builder::new().name("flush".into()).spawn(move || drop(control::flush(&url)))?;
+        }
+        Ok(())
+    }
+
+    fn drained(&mut self, seconds: u64) -> Result<()> {
+        let (began, limit) = (Instant::now(), Duration::from_secs_f64(seconds as f64 * self.conditions.slack));
+        for place in self.fleet.up() {
+            while let Err(e) = control::flush(&self.fleet.url(place)) {
+                ensure!(began.elapsed() < limit, "node {} could not give everything to the object store: {e:#}", name(place));
+                self.pause(LOOK_EVERY)?;
+            }
+        }
+        let took = began.elapsed();
+        ensure!(took < limit, "the object store had taken everything after {:.1} s only", took.as_secs_f64());
+        self.tell(format!("the object store has taken everything, within {:.1} s", took.as_secs_f64()));
+        Ok(())
     }
 
     /// Waits until every node says that every node is there and nothing is held by one alone.
@@ -272,8 +296,10 @@ impl Stage<'_> {
     fn ask_all(&mut self, outcome: &Outcome) -> Result<()> {
         for place in self.fleet.up() {
             self.tick()?;
-            self.progress.step(self.drill.name, &format!("asking node {} for every acknowledged row", name(place)));
             let found = traffic::verify(&self.fleet.url(place), &outcome.written)?;
+            let took: Vec<String> =
+                found.iter().map(|(signal, v)| format!("{signal:?} {:.1} s in {} questions", v.seconds, v.queries)).collect();
+            self.tell(format!("node {} was asked for every acknowledged row ({})", name(place), took.join(", ")));
             let sum = |of: fn(&Verified) -> u64| found.iter().map(|(_, v)| of(v)).sum::<u64>();
             let v = &mut self.report.rows;
             *v = Rows {

@@ -4,7 +4,8 @@ use super::script::{Bounds, Drill, Reads, Step};
 use crate::serve::drill::StoreFaults;
 
 use Step::{
-    CutOff, DiskFull, Freeze, Join, Kill, KillAll, Leave, Reconnect, SomeIncomplete, Start, StartAll, Stop, Store, Wait, Wake, Whole, Wipe,
+    CutOff, DiskFull, Drained, Flush, Freeze, Join, Kill, KillAll, Leave, Reconnect, SomeIncomplete, Start, StartAll, Stop, Store, Wait,
+    Wake, Whole, Wipe,
 };
 
 const A: usize = 0;
@@ -17,6 +18,8 @@ const WELL: StoreFaults = StoreFaults { down: false, fail_percent: 0, delay_ms: 
 
 /// A node that is gone is noticed and routed around within 2 s.
 const PROMPT: Bounds = Bounds { write_gap: 2.0, read_gap: 2.0, write_p99: 2.0 };
+/// A node that does not answer and does not say that it is gone costs those who ask it first their own timeout as well.
+const HUNG: Bounds = Bounds { read_gap: 3.0, ..PROMPT };
 /// For drills in which nobody is there for a while.
 const DARK: Bounds = Bounds { write_gap: 30.0, read_gap: 10.0, write_p99: 30.0 };
 
@@ -38,7 +41,7 @@ pub const DRILLS: &[Drill] = &[
         must: "Writes that were on their way to it end within 2 s; what it says after waking is true.",
         nodes: &[2, 3],
         nodes_short: &[2],
-        bounds: PROMPT,
+        bounds: HUNG,
         clock_off: None,
         steps: &[Wait(3, 10), Freeze(A), Wait(6, 30), Wake(A), Whole(30), Wait(2, 10)],
     },
@@ -62,9 +65,11 @@ pub const DRILLS: &[Drill] = &[
         clock_off: None,
         steps: &[
             Wait(2, 10),
-            Store(&[B], StoreFaults { down: true, ..WELL }),
             Kill(A),
-            Wait(3, 20),
+            // Long enough for node b to look up what node a had given to the object store before it died.
+            Wait(3, 10),
+            Store(&[B], StoreFaults { down: true, ..WELL }),
+            Wait(2, 20),
             Start(A),
             Wait(2, 5),
             Step::Reads(Reads::MayLack),
@@ -83,7 +88,7 @@ pub const DRILLS: &[Drill] = &[
         must: "The connected nodes go on within 2 s; the return of the lonely one does no harm.",
         nodes: &[2, 3],
         nodes_short: &[3],
-        bounds: PROMPT,
+        bounds: HUNG,
         clock_off: None,
         steps: &[Wait(3, 10), CutOff(A), Wait(6, 30), Reconnect(A), Whole(30), Wait(2, 10)],
     },
@@ -105,7 +110,17 @@ pub const DRILLS: &[Drill] = &[
         nodes_short: &[2],
         bounds: PROMPT,
         clock_off: None,
-        steps: &[Wait(2, 10), Store(ALL, StoreFaults { down: true, ..WELL }), Wait(8, 120), Store(ALL, WELL), Whole(60), Wait(2, 20)],
+        steps: &[
+            Wait(2, 10),
+            Store(ALL, StoreFaults { down: true, ..WELL }),
+            Wait(2, 60),
+            Flush,
+            Wait(4, 60),
+            Store(ALL, WELL),
+            Drained(30),
+            Whole(60),
+            Wait(1, 20),
+        ],
     },
     Drill {
         name: "store-slow",
@@ -115,7 +130,16 @@ pub const DRILLS: &[Drill] = &[
         nodes_short: &[2],
         bounds: Bounds { read_gap: 10.0, ..PROMPT },
         clock_off: None,
-        steps: &[Wait(2, 10), Store(ALL, StoreFaults { delay_ms: 1500, ..WELL }), Wait(6, 60), Store(ALL, WELL), Whole(60), Wait(2, 10)],
+        steps: &[
+            Wait(2, 10),
+            Store(ALL, StoreFaults { delay_ms: 1500, ..WELL }),
+            Flush,
+            Wait(6, 60),
+            Store(ALL, WELL),
+            Drained(60),
+            Whole(60),
+            Wait(1, 10),
+        ],
     },
     Drill {
         name: "store-flaky",
@@ -125,7 +149,18 @@ pub const DRILLS: &[Drill] = &[
         nodes_short: &[2],
         bounds: PROMPT,
         clock_off: None,
-        steps: &[Wait(2, 10), Store(ALL, StoreFaults { fail_percent: 30, ..WELL }), Wait(8, 60), Store(ALL, WELL), Whole(60), Wait(2, 10)],
+        steps: &[
+            Wait(2, 10),
+            Store(ALL, StoreFaults { fail_percent: 30, ..WELL }),
+            Flush,
+            Wait(3, 30),
+            Flush,
+            Wait(3, 30),
+            Store(ALL, WELL),
+            Drained(60),
+            Whole(60),
+            Wait(1, 10),
+        ],
     },
     Drill {
         name: "disk-full",
@@ -165,7 +200,7 @@ pub const DRILLS: &[Drill] = &[
         nodes_short: &[2],
         bounds: PROMPT,
         clock_off: Some((A, 300)),
-        steps: &[Wait(6, 30), Kill(B), Wait(2, 10), Start(B), Whole(30), Wait(2, 10)],
+        steps: &[Wait(3, 15), Flush, Wait(2, 15), Kill(B), Wait(2, 10), Start(B), Whole(30), Drained(60), Wait(1, 10)],
     },
 ];
 
@@ -194,7 +229,11 @@ mod tests {
             assert_eq!(count(&|s| matches!(s, CutOff(_))), count(&|s| matches!(s, Reconnect(_))), "{}", d.name);
             assert_eq!(count(&|s| matches!(s, DiskFull(_, true))), count(&|s| matches!(s, DiskFull(_, false))), "{}", d.name);
             let whole = d.steps.iter().rposition(|s| matches!(s, Whole(_))).expect("a drill waits for the fleet to be whole");
-            assert!(d.steps[whole..].iter().all(|s| matches!(s, Whole(_) | Wait(..) | Step::Reads(Reads::Whole))), "{}", d.name);
+            assert!(
+                d.steps[whole..].iter().all(|s| matches!(s, Whole(_) | Drained(_) | Wait(..) | Step::Reads(Reads::Whole))),
+                "{}",
+                d.name
+            );
             assert!(d.nodes_short.iter().all(|n| d.nodes.contains(n)), "{}: the full form leaves nothing out", d.name);
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 
-use super::limits::{CLIENT_TIMEOUT, CONNECTIONS, READ_PATIENCE, READERS, VERIFY_TIMEOUT, WRITE_PATIENCE};
+use super::limits::{CLIENT_TIMEOUT, CONNECTIONS, READ_PATIENCE, READ_TIMEOUT, READERS, VERIFY_TIMEOUT, WRITE_PATIENCE};
 use super::reader::{Met, Reader, Watch};
 use crate::load::client::{Client, Targets};
 use crate::load::journal::Journal;
@@ -46,7 +46,7 @@ impl Traffic {
             let args = arguments(signal, bytes_per_second, seed)?;
             let path = dir.join(format!("{}.journal", word(signal)));
             let journal = Arc::new(Journal::create(Run::new(&args, &base::Clock::System)?, Some(&path))?);
-            written.push((Args { retry_for: READ_PATIENCE, ..args.clone() }, journal.clone()));
+            written.push((Args { timeout: READ_TIMEOUT, retry_for: READ_PATIENCE, ..args.clone() }, journal.clone()));
             let sender = Arc::new(Sender::new(args, journal, targets.clone()));
             let running = sender.clone();
             let thread = std::thread::Builder::new().name(format!("load-{}", word(signal))).spawn(move || running.run())?;
@@ -121,7 +121,7 @@ fn arguments(signal: Signal, bytes_per_second: f64, seed: u64) -> Result<Args> {
     let (rate, batch_rows, series) = match signal {
         Signal::Logs => (Rate::Bytes(bytes_per_second), 500, 100),
         Signal::Metrics => (Rate::Rows(bytes_per_second / 500.0), 500, 1000),
-        Signal::Traces => (Rate::Rows(bytes_per_second / 10_000.0), 20, 12),
+        Signal::Traces => (Rate::Rows(bytes_per_second / 20_000.0), 20, 12),
     };
     Ok(Args {
         rate: Some(rate),

@@ -1,6 +1,6 @@
 //! HTTP as both halves of the tool need it: one connection per thread, kept alive, and the next server when one fails.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -65,6 +65,7 @@ pub struct Client {
     timeout: Duration,
     retry_for: Duration,
     incomplete: Cell<u64>,
+    lacks: RefCell<String>,
 }
 
 /// A read that came through.
@@ -92,11 +93,16 @@ impl Client {
             timeout: args.timeout,
             retry_for: args.retry_for,
             incomplete: Cell::new(0),
+            lacks: RefCell::default(),
         })
     }
     /// Answers so far that said they were incomplete.
     pub fn incomplete(&self) -> u64 {
         self.incomplete.get()
+    }
+    /// What the last of them said it may lack.
+    pub fn lacks(&self) -> String {
+        self.lacks.borrow().clone()
     }
     /// Asks the `n`-th server first from now on.
     pub fn begin_at(&self, n: usize) {
@@ -170,13 +176,16 @@ impl Client {
         }
         let mut response = request.call().map_err(|e| e.to_string())?;
         let status = response.status().as_u16();
-        let incomplete = response.headers().contains_key("x-watchfire-incomplete");
+        let incomplete = response.headers().get("x-watchfire-incomplete").map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
         let body = response.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec().map_err(|e| e.to_string())?;
         if matches!(status, 429 | 502..=504) {
             return Err(format!("{status} {}", String::from_utf8_lossy(&body)));
         }
         self.failed.set(0);
-        self.incomplete.set(self.incomplete.get() + u64::from(incomplete));
+        if let Some(lacks) = incomplete {
+            self.incomplete.set(self.incomplete.get() + 1);
+            *self.lacks.borrow_mut() = lacks;
+        }
         Ok(Reply { status, body })
     }
     /// Asks until there is an answer of status 200 (its body) or 404 (`None`).
