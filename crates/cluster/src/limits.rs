@@ -56,8 +56,9 @@ pub const HELLOS: usize = 8;
 pub const MARKS: usize = 4;
 /// Copies taken at once; more wait. They share fsyncs, so many of them cost little more than one.
 pub const APPENDS: usize = 64;
-/// Scans and questions about series answered at once for other nodes; more wait.
-pub const READS: usize = 16;
+/// Scans and questions about series answered at once for other nodes; more wait. Most of them wait themselves, for a query that reads
+/// a month of blocks before it comes to these rows; the few that compute take turns ([`READS_COMPUTING`]).
+pub const READS: usize = 64;
 /// Names looked up at once; a lookup that hangs holds a thread for as long as the system wants.
 pub const LOOKUPS: usize = 4;
 /// A name that is not looked up within this has no addresses for now.
@@ -92,6 +93,10 @@ pub const PACK_BYTES: usize = 512;
 pub const PACK_LEVEL: i32 = 1;
 /// Whoever works on an answer says so this often; several times within the deadline of a message.
 pub const WORKING_EVERY: Duration = Duration::from_millis(300);
+/// After the object store took longer than [`STORE_SLOW_NS`] not to name its blocks, queries do without for this long, and say so.
+pub const STORE_PAUSE_NS: i64 = 5_000_000_000;
+/// See [`STORE_PAUSE_NS`]: a failure that comes sooner costs a query nothing that people notice.
+pub const STORE_SLOW_NS: i64 = 200_000_000;
 /// How long the series of another node may take to come.
 pub const SERIES_DEADLINE: Duration = Duration::from_secs(10);
 /// Batches that are read ahead to see whether an answer is a small one...

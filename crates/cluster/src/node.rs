@@ -72,7 +72,7 @@ impl Cluster {
         engine.set_owner(Arc::new(move |table, tenant, day| owner.owns(base::hash::hash64(format!("{table}/{tenant}/{day}").as_bytes()))));
         let reads = Arc::new(read::stats::Counters::default());
         let rows = ClusterRows::new(engine.clone(), membership.clone(), transport.clone(), reads.clone());
-        let answering = Answering::new(engine.clone(), reads.clone(), limits::READS_COMPUTING);
+        let answering = Answering::new(membership.id(), engine.clone(), reads.clone(), limits::READS_COMPUTING);
         Arc::new(Cluster { engine, membership, transport, clock, counters: Counters::default(), rows, answering, reads })
     }
 
@@ -127,7 +127,10 @@ impl Cluster {
             let writes = *self.counters.alone_writes.lock();
             self.engine.flush()?;
             self.membership.covered(&lost);
-            self.replicator().clear_alone(writes)?;
+            // The next row would be alone again, and each new mark waits for those that do not answer.
+            if self.membership.can_replicate() {
+                self.replicator().clear_alone(writes)?;
+            }
         }
         for gone in self.membership.forget_covered() {
             tracing::info!(node = %gone.life.id, address = %gone.address, "forgotten: everything it had is elsewhere");
@@ -135,13 +138,14 @@ impl Cluster {
         Ok(self.membership.alone_since_ns().is_some())
     }
 
-    /// Takes no more rows, gives everything to the object store, and says goodbye. After it the node is no member.
-    pub fn leave(&self) -> Result<()> {
+    /// Takes no more rows, gives everything to the object store, and says goodbye, `for_good` if it will not come back. After it the node is
+    /// no member.
+    pub fn leave(&self, for_good: bool) -> Result<()> {
         self.membership.set_state(State::Leaving);
         self.membership.round();
         self.engine.flush()?;
         self.membership.clear_alone()?;
-        self.membership.set_state(State::Left);
+        self.membership.set_state(if for_good { State::Ended } else { State::Left });
         self.membership.round();
         Ok(())
     }
@@ -201,6 +205,7 @@ impl Service for NodeService {
                 if self.membership.state() != State::Active {
                     return Err(Error::unavailable("this node is leaving the cluster"));
                 }
+                self.membership.introduce()?;
                 cluster.engine.ingest_copy(&body).map(|_| Bytes::new())
             }
             Method::Alone => self.whole()?.replicator().mark_alone().map(|()| Bytes::new()),

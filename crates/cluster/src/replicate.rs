@@ -62,6 +62,7 @@ impl Replicator<'_> {
         if settings.replication < 2 {
             return self.engine.store(prepared);
         }
+        self.membership.introduce()?;
         let (copy, key) = (prepared.copy(), prepared.placement());
         let mut sending = Sending {
             r: self,
@@ -114,9 +115,8 @@ impl Replicator<'_> {
     pub fn mark_alone(&self) -> Result<()> {
         let mut writes = self.counters.alone_writes.lock();
         *writes += 1;
-        if self.membership.alone_since_ns().is_none() {
+        if self.membership.mark_alone()? {
             tracing::warn!("rows are kept on this node alone until another node or the object store has them");
-            self.membership.mark_alone()?;
         }
         Ok(())
     }
@@ -133,8 +133,9 @@ impl Replicator<'_> {
         let gone = || Error::unavailable("the only node that kept a copy is gone");
         let peer = self.membership.others().into_iter().find(|p| p.id == holder).ok_or_else(gone)?;
         let answers = Answers::default();
-        self.transport.call(&peer.address, Method::Alone, Bytes::new(), timing.patience, answers.of(()));
-        answers.next(timing.patience * 2).map_or_else(|| Err(gone()), |((), result)| result.map(|_| ()))
+        // The holder tells the others first, for each of whom it has patience.
+        self.transport.call(&peer.address, Method::Alone, Bytes::new(), timing.patience * 2, answers.of(()));
+        answers.next(timing.patience * 3).map_or_else(|| Err(gone()), |((), result)| result.map(|_| ()))
     }
 }
 

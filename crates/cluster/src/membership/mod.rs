@@ -17,26 +17,31 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{Clock, Kind, Result};
+use base::{Clock, Error, Kind, Result};
 use bytes::Bytes;
 use disk::Fs;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
-pub use record::{Hello, Life, Record, Rumor, State, VERSION};
+pub use record::{Hello, Life, Record, Rumor, State, VERSION, Word};
 pub use view::{Condition, MemberStatus, Peer};
 
 use crate::limits;
 use crate::settings::Settings;
 use crate::transport::{Answers, Method, NodeId, Transport};
-use record::{Memory, Remembered};
+use record::{Gone, Memory, Remembered};
 use view::Member;
 
 struct Inner {
     me: Record,
     members: BTreeMap<NodeId, Member>,
-    forgotten: BTreeMap<NodeId, u64>,
-    /// Members that fell silent or left so far: what they committed before may not be known here.
+    forgotten: BTreeMap<NodeId, Gone>,
+    /// How many times a member fell silent or left, or was heard of while it was silent, so far: what it committed before may not be
+    /// known here.
     departures: u64,
+    /// Grows when others must hear of this node anew before it keeps a row: it was away, or bears the mark since.
+    news: u64,
+    /// Everyone who could hear this node has heard it since `news` was this.
+    introduced: Option<u64>,
     /// When the last round began, by the time that passes.
     last_round_ns: Option<i64>,
     /// The last refusal by another cluster or version, told once.
@@ -54,6 +59,8 @@ pub struct Membership {
     inner: Mutex<Inner>,
     /// One change of what is remembered at a time, so that an older one never overwrites a newer.
     saving: Mutex<()>,
+    /// One introduction at a time.
+    introducing: Mutex<()>,
 }
 
 impl Membership {
@@ -81,26 +88,41 @@ impl Membership {
             revision: 0,
         };
         let members = remembered.members.into_iter().filter(|r| r.life.id != id).map(|r| (r.life.id, Member::unheard(r))).collect();
-        let inner = Inner {
+        let mut inner = Inner {
             me,
             members,
             forgotten: remembered.forgotten,
+            news: 0,
+            introduced: None,
             departures: 0,
             last_round_ns: None,
             refused: None,
             seeds: settings.seeds.clone(),
         };
-        Ok(Arc::new(Membership { settings, clock, transport, memory, inner: Mutex::new(inner), saving: Mutex::default() }))
+        inner.unknow();
+        let (saving, introducing) = (Mutex::default(), Mutex::default());
+        Ok(Arc::new(Membership { settings, clock, transport, memory, inner: Mutex::new(inner), saving, introducing }))
+    }
+
+    /// What this node knows now: if it was away, nothing of what others did meanwhile. Every look begins here, since a node that was frozen
+    /// may answer a question before its next round.
+    fn look(&self) -> MutexGuard<'_, Inner> {
+        let mut inner = self.inner.lock();
+        let limit = self.settings.timing.pause_limit.as_nanos() as i64;
+        if inner.last_round_ns.is_some_and(|last| self.clock.elapsed_ns() - last > limit) {
+            inner.unknow();
+        }
+        inner
     }
 
     /// From the next round on, looks for nodes at these addresses: names may have got others.
     pub fn set_seeds(&self, seeds: Vec<String>) {
-        self.inner.lock().seeds = seeds;
+        self.look().seeds = seeds;
     }
 
     /// This node's name.
     pub fn id(&self) -> NodeId {
-        self.inner.lock().me.life.id
+        self.look().me.life.id
     }
 
     /// What this cluster was set to.
@@ -110,34 +132,66 @@ impl Membership {
 
     /// What this node does now.
     pub fn state(&self) -> State {
-        self.inner.lock().me.state
+        self.look().me.state
     }
 
     /// Says to everyone from the next hello on what this node does.
     pub fn set_state(&self, state: State) {
-        self.inner.lock().change(|me| me.state = state);
+        self.look().change(|me| me.state = state);
     }
 
     /// Since when this node bears the alone mark, nanoseconds since 1970.
     pub fn alone_since_ns(&self) -> Option<i64> {
-        self.inner.lock().me.alone_since_ns
+        self.look().me.alone_since_ns
     }
 
-    /// Sets the alone mark. When it returns, the mark is durable and every member that answers knows of it; one that does not
-    /// answer in time is silent. To be called before a row is acknowledged that fewer than `replication` nodes hold.
-    pub fn mark_alone(&self) -> Result<()> {
-        let now_ns = self.clock.now_ns();
-        self.inner.lock().change(|me| {
-            me.alone_since_ns.get_or_insert(now_ns);
-        });
-        self.save()?;
-        let told = self.say_hello(&self.addresses(false));
-        let mut inner = self.inner.lock();
+    /// Says hello to everyone if this node has news that they must know before it keeps a row: it has just started, it was away,
+    /// or it bears the alone mark since. When it returns, everyone who answers has heard it, and a member that does
+    /// not answer in time is silent. An error says that this node hung meanwhile.
+    ///
+    /// Without it a node that was covered or forgotten, and wakes, could share a row with one that has not heard of it either.
+    pub fn introduce(&self) -> Result<()> {
+        let up_to_date = |inner: &Inner| inner.introduced == Some(inner.news);
+        if up_to_date(&self.look()) {
+            return Ok(());
+        }
+        let _one = self.introducing.lock();
+        let news = {
+            let mut inner = self.look();
+            if up_to_date(&inner) {
+                return Ok(());
+            }
+            inner.last_round_ns = Some(self.clock.elapsed_ns());
+            inner.news
+        };
+        // Whoever takes longer to hear of it was away for so long that it knows that.
+        let told = self.say_hello(&self.addresses(true), self.settings.timing.patience);
+        let mut inner = self.look();
         let now = self.clock.elapsed_ns();
         let untold = inner.members.values_mut().filter(|m| !told.contains(&m.record.life.id));
         let fell_silent: usize = untold.map(|m| usize::from(m.suspect(now))).sum();
         inner.departures += fell_silent as u64;
-        Ok(())
+        inner.introduced = Some(news);
+        if inner.news == news { Ok(()) } else { Err(Error::unavailable("this node hung while it said hello to the others")) }
+    }
+
+    /// Sets the alone mark. When it returns, the mark is durable and everyone who answers knows of it ([`Membership::introduce`]). To
+    /// be called before a row is acknowledged that fewer than `replication` nodes hold. True if the mark is new.
+    pub fn mark_alone(&self) -> Result<bool> {
+        let now_ns = self.clock.now_ns();
+        let new = {
+            let mut inner = self.look();
+            let new = inner.me.alone_since_ns.is_none();
+            if new {
+                inner.change(|me| me.alone_since_ns = Some(now_ns));
+                inner.news += 1;
+            }
+            new
+        };
+        if new {
+            self.save()?;
+        }
+        self.introduce().map(|()| new)
     }
 
     /// Takes the mark away: all rows that bore it are in the object store. Durable when it returns; others learn of it with the next hello.
@@ -145,29 +199,21 @@ impl Membership {
         if self.alone_since_ns().is_none() {
             return Ok(());
         }
-        self.inner.lock().change(|me| me.alone_since_ns = None);
+        self.look().change(|me| me.alone_since_ns = None);
         self.save()
     }
 
     /// One round of hellos, to members and to seeds that are no members yet. Returns when each is answered or too late.
     pub fn round(&self) {
-        let now = self.clock.elapsed_ns();
-        {
-            let mut inner = self.inner.lock();
-            let limit = self.settings.timing.pause_limit.as_nanos() as i64;
-            if inner.last_round_ns.replace(now).is_some_and(|last| now - last > limit) {
-                // I was away: what silent members did meanwhile I cannot know.
-                inner.members.values_mut().for_each(Member::unknow);
-            }
-        }
-        self.say_hello(&self.addresses(true));
+        self.look().last_round_ns = Some(self.clock.elapsed_ns());
+        self.say_hello(&self.addresses(true), self.settings.timing.hello_deadline);
         // A member that is said to answer where this node does has lost its disk.
         self.miss(&self.settings.address, None);
     }
 
     /// Where members answer, and, with `seeds`, whoever answers where one might.
     fn addresses(&self, seeds: bool) -> Vec<String> {
-        let inner = self.inner.lock();
+        let inner = self.look();
         let mut to: Vec<String> = inner.members.values().map(|m| m.record.address.clone()).collect();
         if seeds {
             to.extend(inner.seeds.iter().cloned());
@@ -178,8 +224,8 @@ impl Membership {
         to
     }
 
-    /// Says hello to all of them at once; returns who answered.
-    fn say_hello(&self, to: &[String]) -> Vec<NodeId> {
+    /// Says hello to all of them at once; returns who answered in time.
+    fn say_hello(&self, to: &[String], deadline: Duration) -> Vec<NodeId> {
         let body: Bytes = match self.hello().encode() {
             Ok(b) => b.into(),
             Err(e) => {
@@ -188,7 +234,6 @@ impl Membership {
             }
         };
         let answers = Answers::default();
-        let deadline = self.settings.timing.hello_deadline;
         for address in to {
             self.transport.call(address, Method::Hello, body.clone(), deadline, answers.of(address.clone()));
         }
@@ -224,13 +269,12 @@ impl Membership {
     }
 
     fn hello(&self) -> Hello {
-        let inner = self.inner.lock();
+        let inner = self.look();
         let mut others: Vec<Rumor> = inner.members.values().map(Member::rumor).collect();
-        others.extend(inner.forgotten.iter().map(|(&id, &boot)| Rumor {
-            life: Life { id, boot },
-            address: String::new(),
-            clean: true,
-            forgotten: true,
+        others.extend(inner.forgotten.iter().map(|(&id, g)| Rumor {
+            life: Life { id, boot: g.boot },
+            address: g.address.clone(),
+            word: if g.ended { Word::Ended } else { Word::Forgotten },
         }));
         others.truncate(limits::MEMBERS);
         Hello { cluster: self.settings.name.clone(), version: VERSION, from: inner.me.clone(), others }
@@ -240,23 +284,27 @@ impl Membership {
     /// the past, or from ourselves.
     fn hear(&self, h: &Hello, reached: bool) -> bool {
         let remember = {
-            let mut inner = self.inner.lock();
+            let mut inner = self.look();
             let id = h.from.life.id;
             if id == inner.me.life.id {
                 return false;
             }
             let before = inner.remembered();
-            if h.from.state == State::Left {
-                inner.bury(h.from.life);
+            if matches!(h.from.state, State::Left | State::Ended) {
+                inner.bury(&h.from, h.from.state == State::Ended);
             } else if inner.members.len() >= limits::MEMBERS && !inner.members.contains_key(&id) {
                 tracing::warn!(node = %h.from.address, "a cluster has at most {} nodes: this one is not taken in", limits::MEMBERS);
                 return false;
             } else {
                 inner.forgotten.remove(&id);
                 let m = inner.members.entry(id).or_insert_with(|| Member::unheard(h.from.clone()));
+                let last = m.record.clone();
                 if !m.hear(&h.from, reached) {
                     return false;
                 }
+                // It talks, and cannot be asked: what it has given to the object store is looked up.
+                let unlisted = m.is_silent() && m.record != last;
+                inner.departures += u64::from(unlisted);
                 inner.uncover(id);
                 inner.listen(&h.others);
             }
@@ -272,7 +320,7 @@ impl Membership {
     /// The members that should answer at `address` did not, but for one.
     fn miss(&self, address: &str, but: Option<NodeId>) {
         let now = self.clock.elapsed_ns();
-        let mut inner = self.inner.lock();
+        let mut inner = self.look();
         let missed = inner.members.values_mut().filter(|m| m.record.address == address && Some(m.record.life.id) != but);
         let fell_silent: usize = missed.map(|m| usize::from(m.miss(now, &self.settings.timing))).sum();
         inner.departures += fell_silent as u64;
@@ -280,7 +328,7 @@ impl Membership {
 
     /// A refusal is told once, not with every round.
     fn note_refusal(&self, e: &base::Error) {
-        let mut inner = self.inner.lock();
+        let mut inner = self.look();
         if inner.refused.as_deref() != Some(e.message()) {
             tracing::error!(error = %e, "a node was refused");
             inner.refused = Some(e.message().to_owned());
@@ -289,20 +337,20 @@ impl Membership {
 
     /// The last refusal by or of a node of another cluster or version.
     pub fn refusal(&self) -> Option<String> {
-        self.inner.lock().refused.clone()
+        self.look().refused.clone()
     }
 
     /// Writes down what must outlive the process, if it has changed.
     fn save(&self) -> Result<()> {
         let _one = self.saving.lock();
-        let what = self.inner.lock().remembered();
+        let what = self.look().remembered();
         self.memory.save(&what)
     }
 
     /// A call to this member failed: it is silent until its next hello.
     pub fn suspect(&self, id: NodeId) {
         let now = self.clock.elapsed_ns();
-        let mut inner = self.inner.lock();
+        let mut inner = self.look();
         let fell_silent = inner.members.get_mut(&id).is_some_and(|m| m.suspect(now));
         inner.departures += u64::from(fell_silent);
     }
@@ -310,20 +358,20 @@ impl Membership {
     /// How many times a member fell silent or left, as seen here. Whoever looks at blocks must have read their list since the last
     /// time: nobody is left to name what that member committed.
     pub fn departures(&self) -> u64 {
-        self.inner.lock().departures
+        self.look().departures
     }
 
     /// This member could not keep a copy in time or at all: it is passed over for a while, longer each time.
     pub fn avoid(&self, id: NodeId) {
         let (now, base) = (self.clock.elapsed_ns(), self.settings.timing.avoid);
-        if let Some(m) = self.inner.lock().members.get_mut(&id) {
+        if let Some(m) = self.look().members.get_mut(&id) {
             m.avoid(now, base);
         }
     }
 
     /// This member kept a copy.
     pub fn praise(&self, id: NodeId) {
-        if let Some(m) = self.inner.lock().members.get_mut(&id) {
+        if let Some(m) = self.look().members.get_mut(&id) {
             m.avoided = 0;
             m.avoid_until_ns = None;
         }
@@ -331,18 +379,18 @@ impl Membership {
 
     /// All other members, with their conditions.
     pub fn others(&self) -> Vec<Peer> {
-        let inner = self.inner.lock();
+        let inner = self.look();
         inner.members.values().map(Member::peer).collect()
     }
 
     /// Members that do not answer now.
     pub fn silent(&self) -> Vec<NodeId> {
-        self.inner.lock().members.values().filter(|m| m.is_silent()).map(|m| m.record.life.id).collect()
+        self.look().members.values().filter(|m| m.is_silent()).map(|m| m.record.life.id).collect()
     }
 
     /// Members that could take a copy now, best first: `key` decides among equals, another zone comes before one's own.
     pub fn takers(&self, key: u64) -> Vec<Peer> {
-        let inner = self.inner.lock();
+        let inner = self.look();
         let now = self.clock.elapsed_ns();
         let mut takers: Vec<(bool, u64, Peer)> = inner
             .members
@@ -359,9 +407,15 @@ impl Membership {
         takers.into_iter().map(|(.., p)| p).collect()
     }
 
+    /// Whether there are as many members that take rows as a row needs beside this node.
+    pub fn can_replicate(&self) -> bool {
+        let takers = self.others().iter().filter(|p| p.condition == Condition::Active).count();
+        takers + 1 >= self.settings.replication
+    }
+
     /// Whether this node owns what `key` names: the active member, or this node, of the greatest weight.
     pub fn owns(&self, key: u64) -> bool {
-        let inner = self.inner.lock();
+        let inner = self.look();
         let weight = |id: NodeId| base::hash::hash64(&[key.to_le_bytes(), id.0.to_le_bytes()].concat());
         let mine = (weight(inner.me.life.id), inner.me.life.id);
         let mut active = inner.members.values().map(Member::peer).filter(|p| p.condition == Condition::Active);
@@ -370,7 +424,7 @@ impl Membership {
 
     /// Promise P6: why an answer may miss something to which the `silent` members gave nothing, or `None` if it is whole.
     pub fn judge(&self, silent: &[NodeId]) -> Option<String> {
-        let inner = self.inner.lock();
+        let inner = self.look();
         let still: Vec<&Member> = silent.iter().filter_map(|id| inner.members.get(id)).collect();
         let named =
             |ms: &[&Member]| ms.iter().map(|m| format!("{} ({})", m.record.life.id, m.record.address)).collect::<Vec<_>>().join(", ");
@@ -383,7 +437,11 @@ impl Membership {
         }
         let unknown: Vec<&Member> = still.iter().filter(|m| !m.is_known()).copied().collect();
         if !unknown.is_empty() {
-            return Some(format!("{} silent since before this node could watch: it may hold rows that no other node has", named(&unknown)));
+            return Some(format!(
+                "{} silent since before this node could watch: it may hold rows that no other node has. If it is gone for good, say so with \
+                 `watchfire cluster forget`",
+                named(&unknown)
+            ));
         }
         if !still.is_empty() && still.len() >= self.settings.replication {
             return Some(format!("{} silent, as many as there are copies of a row ({})", named(&still), self.settings.replication));
@@ -393,7 +451,7 @@ impl Membership {
 
     /// Silent members whose rows ours must be given to the object store for, because they may be the only copies left.
     pub fn to_cover(&self) -> Vec<Life> {
-        let inner = self.inner.lock();
+        let inner = self.look();
         let now = self.clock.elapsed_ns();
         let after = self.settings.timing.cover_after;
         inner
@@ -407,7 +465,7 @@ impl Membership {
 
     /// Everything this node held when these members fell silent is in the object store.
     pub fn covered(&self, lives: &[Life]) {
-        let mut inner = self.inner.lock();
+        let mut inner = self.look();
         let now = self.clock.elapsed_ns();
         let after = self.settings.timing.cover_after;
         // One that has been heard meanwhile is not covered: it may have taken rows with us since.
@@ -423,9 +481,9 @@ impl Membership {
     /// Forgets members of which nothing can be missing any more; returns them.
     pub fn forget_covered(&self) -> Vec<Record> {
         let gone: Vec<Record> = {
-            let mut inner = self.inner.lock();
+            let mut inner = self.look();
             let ids: Vec<NodeId> = inner.members.keys().copied().filter(|id| self.forgettable(&inner, *id)).collect();
-            ids.into_iter().filter_map(|id| inner.forget(id)).collect()
+            ids.into_iter().filter_map(|id| inner.forget(id, false)).collect()
         };
         self.save_forgotten(&gone);
         gone
@@ -433,7 +491,7 @@ impl Membership {
 
     /// An operator's word that a node will never come back and that what it alone may have held is given up.
     pub fn forget(&self, id: NodeId) -> Option<Record> {
-        let gone = self.inner.lock().forget(id);
+        let gone = self.look().forget(id, true);
         self.save_forgotten(gone.as_slice());
         gone
     }
@@ -461,7 +519,7 @@ impl Membership {
 
     /// The members, for people.
     pub fn status(&self) -> Vec<MemberStatus> {
-        let inner = self.inner.lock();
+        let inner = self.look();
         let now = self.clock.elapsed_ns();
         let me = MemberStatus::of_me(&inner.me);
         std::iter::once(me).chain(inner.members.values().map(|m| m.status(now))).collect()
@@ -472,6 +530,18 @@ impl Inner {
     fn change(&mut self, what: impl FnOnce(&mut Record)) {
         what(&mut self.me);
         self.me.revision += 1;
+    }
+
+    /// This node was away: what others did meanwhile it cannot know. Whoever had gone may have come back, and have taken rows, until
+    /// somebody who has watched says that it did not.
+    fn unknow(&mut self) {
+        self.members.values_mut().for_each(Member::unknow);
+        let (ended, gone) = std::mem::take(&mut self.forgotten).into_iter().partition(|(_, g)| g.ended);
+        self.forgotten = ended;
+        for (id, g) in gone {
+            self.members.entry(id).or_insert_with(|| Member::returned(Life { id, boot: g.boot }, &g.address));
+        }
+        self.news += 1;
     }
 
     /// A member that was heard is covered no more: it may take rows again.
@@ -487,36 +557,59 @@ impl Inner {
             if id == self.me.life.id {
                 continue;
             }
-            if r.forgotten {
-                // Another node has seen all that is needed. One that is here, or has lived again since, or bears the mark, is kept.
-                let fits = |m: &Member| m.is_silent() && m.record.life.boot <= r.life.boot && m.record.alone_since_ns.is_none();
-                if self.members.get(&id).is_some_and(fits) {
-                    self.forget(id);
-                }
+            if matches!(r.word, Word::Forgotten | Word::Ended) {
+                self.believe_gone(r);
                 continue;
             }
             if let Some(m) = self.members.get_mut(&id) {
-                m.listen(r);
-            } else if self.forgotten.get(&id).is_none_or(|boot| *boot < r.life.boot) && self.members.len() < limits::MEMBERS {
+                let vouched = m.listen(r);
+                self.departures += u64::from(vouched);
+            } else if self.forgotten.get(&id).is_none_or(|g| g.boot < r.life.boot) && self.members.len() < limits::MEMBERS {
                 self.members.insert(id, Member::rumored(r));
             }
         }
     }
 
-    fn forget(&mut self, id: NodeId) -> Option<Record> {
+    /// Another node has seen all that is needed, or has an operator's word.
+    fn believe_gone(&mut self, r: &Rumor) {
+        let (id, ended) = (r.life.id, r.word == Word::Ended);
+        match self.members.get(&id) {
+            // One that is here, or has lived again since, or bears the mark, is kept.
+            Some(m) if !m.is_silent() || m.record.life.boot > r.life.boot || m.record.alone_since_ns.is_some() => {}
+            Some(_) => drop(self.forget(id, ended)),
+            // So that this node can say it, too, to those who start later.
+            None => {
+                let new = Gone { boot: r.life.boot, address: r.address.clone(), ended };
+                let g = self.forgotten.entry(id).or_insert_with(|| new.clone());
+                if new.boot >= g.boot {
+                    *g = Gone { ended: new.ended || g.ended, ..new };
+                }
+                self.bound_forgotten();
+            }
+        }
+    }
+
+    fn forget(&mut self, id: NodeId, ended: bool) -> Option<Record> {
         let record = self.members.get(&id)?.record.clone();
-        self.bury(record.life);
+        self.bury(&record, ended);
         Some(record)
     }
 
     /// A life of which nothing can be missing: rumors of it are not believed any more.
-    fn bury(&mut self, life: Life) {
+    fn bury(&mut self, record: &Record, ended: bool) {
+        let life = record.life;
         self.departures += u64::from(self.members.remove(&life.id).is_some());
-        self.forgotten.insert(life.id, life.boot);
+        // Whose place another node has taken does not come back to it.
+        let ended = ended || self.members.values().map(|m| &m.record).chain([&self.me]).any(|o| o.address == record.address);
+        self.forgotten.insert(life.id, Gone { boot: life.boot, address: record.address.clone(), ended });
+        self.bound_forgotten();
+        self.uncover(life.id);
+    }
+
+    fn bound_forgotten(&mut self) {
         while self.forgotten.len() > limits::MEMBERS {
             self.forgotten.pop_first();
         }
-        self.uncover(life.id);
     }
 
     fn remembered(&self) -> Remembered {

@@ -25,8 +25,10 @@ pub enum State {
     Active,
     /// Takes no rows and is giving everything to the object store.
     Leaving,
-    /// Holds nothing that is not in the object store, and goes.
+    /// Holds nothing that is not in the object store, and goes; mostly to come back, with another release.
     Left,
+    /// As [`State::Left`], for good: an operator said so.
+    Ended,
 }
 
 /// A node between two starts.
@@ -61,6 +63,21 @@ pub struct Record {
     pub revision: u64,
 }
 
+/// What one node knows of another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// It may have done anything.
+    #[default]
+    Unknown,
+    /// The teller has watched it without a pause since its own last word, and that word bore no alone mark.
+    Clean,
+    /// Nothing can be missing because of that life of it, and the teller has watched since: it did not come back.
+    Forgotten,
+    /// An operator has said that it will never come back.
+    Ended,
+}
+
 /// What one node says of another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rumor {
@@ -69,12 +86,9 @@ pub struct Rumor {
     pub life: Life,
     /// Where it was reached last.
     pub address: String,
-    /// The teller has watched it without a pause since its last word, and that word bore no alone mark.
+    /// What is known of it.
     #[serde(default)]
-    pub clean: bool,
-    /// The teller has forgotten it: nothing can be missing because of it.
-    #[serde(default)]
-    pub forgotten: bool,
+    pub word: Word,
 }
 
 /// A hello, and the answer to one.
@@ -125,6 +139,18 @@ impl Hello {
     }
 }
 
+/// A node that is no member any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gone {
+    /// Its last life that is known.
+    pub boot: u64,
+    /// Where it was.
+    pub address: String,
+    /// [`Word::Ended`], and not only [`Word::Forgotten`].
+    #[serde(default)]
+    pub ended: bool,
+}
+
 /// What a node must remember of the cluster beyond its own life.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remembered {
@@ -138,7 +164,7 @@ pub struct Remembered {
     pub members: Vec<Record>,
     /// Members it has forgotten, with the life that was.
     #[serde(default)]
-    pub forgotten: BTreeMap<NodeId, u64>,
+    pub forgotten: BTreeMap<NodeId, Gone>,
 }
 
 /// Keeps [`Remembered`] in `members.json`.

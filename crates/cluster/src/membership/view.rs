@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::record::{Record, Rumor, State};
+use super::record::{Life, Record, Rumor, State, Word};
 use crate::settings::Timing;
 use crate::transport::NodeId;
 
@@ -79,16 +79,20 @@ impl Member {
 
     /// One of whom another node has just told.
     pub fn rumored(r: &Rumor) -> Self {
-        let record = Record {
-            life: r.life,
-            address: r.address.clone(),
+        Member { vouched: r.word == Word::Clean, ..Member::returned(r.life, &r.address) }
+    }
+
+    /// One that may have come back while nobody watched.
+    pub fn returned(life: Life, address: &str) -> Self {
+        Member::unheard(Record {
+            life,
+            address: address.to_owned(),
             zone: String::new(),
             state: State::Joining,
             alone_since_ns: None,
             covers: vec![],
             revision: 0,
-        };
-        Member { vouched: r.clean, ..Member::unheard(record) }
+        })
     }
 
     /// Takes in its own word, unless that is older than what is known.
@@ -107,10 +111,10 @@ impl Member {
         true
     }
 
-    /// Takes in what another node says of it.
-    pub fn listen(&mut self, r: &Rumor) {
+    /// Takes in what another node says of it. True if it is vouched for by that.
+    pub fn listen(&mut self, r: &Rumor) -> bool {
         if !self.silent || r.life.boot < self.record.life.boot {
-            return;
+            return false;
         }
         if r.life.boot > self.record.life.boot {
             // It has lived again, and only others have heard it.
@@ -120,12 +124,11 @@ impl Member {
             self.known = false;
             self.vouched = false;
         }
-        if r.clean && !self.known && self.record.alone_since_ns.is_none() {
-            self.vouched = true;
-        }
         if !self.known && !r.address.is_empty() {
             self.record.address.clone_from(&r.address);
         }
+        let vouches = r.word == Word::Clean && !self.known && self.record.alone_since_ns.is_none();
+        vouches && !std::mem::replace(&mut self.vouched, true)
     }
 
     /// A hello failed. True if it falls silent by that.
@@ -171,12 +174,12 @@ impl Member {
     pub fn rumor(&self) -> Rumor {
         // Only what this node has watched itself: rumors of rumors would vouch for each other.
         let clean = self.known && self.record.alone_since_ns.is_none();
-        Rumor { life: self.record.life, address: self.record.address.clone(), clean, forgotten: false }
+        Rumor { life: self.record.life, address: self.record.address.clone(), word: if clean { Word::Clean } else { Word::Unknown } }
     }
 
     fn condition(&self) -> Condition {
         match (self.silent, self.record.state) {
-            (true, _) | (_, State::Left) => Condition::Silent,
+            (true, _) | (_, State::Left | State::Ended) => Condition::Silent,
             (_, State::Joining) => Condition::Joining,
             (_, State::Active) => Condition::Active,
             (_, State::Leaving) => Condition::Leaving,
@@ -204,7 +207,7 @@ impl MemberStatus {
         let condition = match me.state {
             State::Joining => Condition::Joining,
             State::Active => Condition::Active,
-            State::Leaving | State::Left => Condition::Leaving,
+            State::Leaving | State::Left | State::Ended => Condition::Leaving,
         };
         MemberStatus { condition, ..Self::of(me) }
     }

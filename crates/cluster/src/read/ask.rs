@@ -31,12 +31,22 @@ pub struct ClusterRows {
     known: Mutex<HashMap<NodeId, u64>>,
     /// Up to which departure of a member the list of blocks was read.
     listed: Mutex<u64>,
+    /// When the object store did not answer, by the time that passes.
+    failed_ns: Mutex<Option<i64>>,
 }
 
 impl ClusterRows {
     /// Of the cluster that `membership` knows.
     pub fn new(engine: Arc<Engine>, membership: Arc<Membership>, transport: Arc<dyn Transport>, counters: Arc<Counters>) -> Self {
-        ClusterRows { engine, membership, transport, counters, known: Mutex::default(), listed: Mutex::default() }
+        ClusterRows {
+            engine,
+            membership,
+            transport,
+            counters,
+            known: Mutex::default(),
+            listed: Mutex::default(),
+            failed_ns: Mutex::default(),
+        }
     }
 
     /// The members that are asked; the verdict takes down the others.
@@ -46,6 +56,7 @@ impl ClusterRows {
         for p in &absent {
             verdict.absent(p, if p.condition == Condition::Joining { "it is joining and not whole yet" } else { "it does not answer" });
         }
+        verdict.judge();
         present
     }
 
@@ -56,7 +67,7 @@ impl ClusterRows {
         if *listed == departures {
             return;
         }
-        match self.engine.refresh(table::Refresh::All) {
+        match self.paced(|| self.engine.refresh(table::Refresh::All)) {
             Ok(()) => *listed = departures,
             Err(e) => verdict.note(Lack {
                 whose: "blocks of a node that is gone".into(),
@@ -66,13 +77,30 @@ impl ClusterRows {
         }
     }
 
+    /// A store that lets us wait and then does not answer is not asked by every query: they would wait one after the other.
+    fn paced(&self, ask: impl FnOnce() -> Result<()>) -> Result<()> {
+        let now = || self.engine.clock().elapsed_ns();
+        let began = now();
+        if self.failed_ns.lock().is_some_and(|t| began.saturating_sub(t) < limits::STORE_PAUSE_NS) {
+            return Err(Error::unavailable("the object store did not answer a moment ago"));
+        }
+        let result = ask();
+        let late = now().saturating_sub(began) > limits::STORE_SLOW_NS;
+        *self.failed_ns.lock() = (result.is_err() && late).then(now);
+        result
+    }
+
     fn known(&self, id: NodeId) -> u64 {
         self.known.lock().get(&id).copied().unwrap_or(0)
     }
 
     /// Learns what a member committed. If that fails, the answer may lack what has moved into these blocks.
     fn learn(&self, peer: &Peer, commits: &Commits, verdict: &Verdict) {
-        match self.engine.learn_commits(commits) {
+        let learnt = match commits.reset || !commits.blocks.is_empty() {
+            true => self.paced(|| self.engine.learn_commits(commits)),
+            false => Ok(()),
+        };
+        match learnt {
             Ok(()) => drop(self.known.lock().insert(peer.id, commits.version)),
             Err(e) => verdict.note(Lack {
                 whose: format!("blocks of {}", name(peer)),
@@ -84,7 +112,7 @@ impl ClusterRows {
 
     fn open(&self, peer: &Peer, whole: &ScanRequest) -> Result<Incoming> {
         self.counters.asked.fetch_add(1, Ordering::Relaxed);
-        let body = Bytes::from(request::encode(whole, self.known(peer.id)));
+        let body = Bytes::from(request::encode(whole, peer.id, self.known(peer.id)));
         let messages = self.transport.stream(&peer.address, Method::Scan, body, self.membership.settings().timing.scan_deadline)?;
         Incoming::begin(whole, messages, self.counters.received.clone())
     }
@@ -133,7 +161,8 @@ impl Rows for ClusterRows {
                     let rows = PeerRows { peer: peer.clone(), incoming: Some(incoming), verdict: verdict.clone() };
                     streams.push(RowStream { series, batches: Box::new(rows) });
                 }
-                Err(e) if e.kind() == Kind::Canceled && q.cancel.check().is_err() => return Err(e),
+                // Whoever asked is gone, and nobody is to blame.
+                Err(e) if q.cancel.check().is_err() => return Err(e),
                 Err(e) => verdict.failed(peer, &e),
             }
         }
@@ -156,7 +185,7 @@ impl Rows for ClusterRows {
         let mut pending: HashMap<NodeId, Peer> = HashMap::new();
         for p in self.present(peers, &verdict) {
             self.counters.asked.fetch_add(1, Ordering::Relaxed);
-            let body = request::encode(&asked, self.known(p.id)).into();
+            let body = request::encode(&asked, p.id, self.known(p.id)).into();
             self.transport.call(&p.address, Method::Series, body, limits::SERIES_DEADLINE, answers.of(p.id));
             pending.insert(p.id, p);
         }

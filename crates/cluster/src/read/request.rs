@@ -5,6 +5,7 @@ use table::{Direction, Predicate, ScanRequest, TableSpec, TimeRange};
 
 use super::bytes::{Reader, damaged, put};
 use crate::limits;
+use crate::transport::NodeId;
 
 /// Version of everything in this module.
 pub const VERSION: u8 = 1;
@@ -13,13 +14,19 @@ pub const VERSION: u8 = 1;
 pub struct Asked {
     /// The scan.
     pub scan: ScanRequest,
+    /// Who is asked. Where it answers there may be another by now, with a new disk, whose rows are no answer to this.
+    pub whom: NodeId,
     /// The asker knows the blocks that this node committed up to this version.
     pub known: u64,
 }
 
 impl std::fmt::Debug for Asked {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Asked").field("table", &self.scan.table.name).field("known", &self.known).finish_non_exhaustive()
+        f.debug_struct("Asked")
+            .field("whom", &self.whom)
+            .field("table", &self.scan.table.name)
+            .field("known", &self.known)
+            .finish_non_exhaustive()
     }
 }
 
@@ -29,8 +36,9 @@ fn shape(spec: &TableSpec) -> u64 {
 }
 
 /// As bytes. A predicate that is too large to send is left out: whoever asks evaluates it again anyway.
-pub fn encode(q: &ScanRequest, known: u64) -> Vec<u8> {
+pub fn encode(q: &ScanRequest, whom: NodeId, known: u64) -> Vec<u8> {
     let mut out = vec![VERSION];
+    out.extend_from_slice(&whom.0.to_le_bytes());
     put(&mut out, q.table.name);
     out.extend_from_slice(&shape(q.table).to_le_bytes());
     put(&mut out, q.tenant.as_str());
@@ -48,7 +56,8 @@ pub fn encode(q: &ScanRequest, known: u64) -> Vec<u8> {
             MatchOp::NotRe => 3,
         });
         put(&mut out, &m.value);
-        put(&mut out, m.pattern().unwrap_or(""));
+        // Mostly a pattern is compiled as it was written: then it travels once.
+        put(&mut out, m.pattern().filter(|p| *p != m.value).unwrap_or(""));
     }
     let without = out.len();
     out.push(u8::from(q.predicate.is_some()));
@@ -111,6 +120,7 @@ pub fn decode(bytes: &[u8], tables: &[&'static TableSpec]) -> Result<Asked> {
     if r.u8()? != VERSION {
         return Err(damaged("a request of another version"));
     }
+    let whom = NodeId(r.u64()?);
     let (name, form) = (r.text()?, r.u64()?);
     let spec = *tables.iter().find(|t| t.name == name).ok_or_else(|| damaged("a table that is not known here"))?;
     if form != shape(spec) {
@@ -131,7 +141,7 @@ pub fn decode(bytes: &[u8], tables: &[&'static TableSpec]) -> Result<Asked> {
         scan.predicate = Some(decode_predicate(&mut r, spec, 0)?);
     }
     r.end()?;
-    Ok(Asked { scan, known })
+    Ok(Asked { scan, whom, known })
 }
 
 fn decode_matcher(r: &mut Reader<'_>) -> Result<Matcher> {
@@ -144,7 +154,8 @@ fn decode_matcher(r: &mut Reader<'_>) -> Result<Matcher> {
         _ => return Err(damaged("an unknown operator")),
     };
     let value = r.text()?;
-    Matcher::with_pattern(name, op, value, r.text()?)
+    let pattern = r.text()?;
+    Matcher::with_pattern(name, op, value, if pattern.is_empty() { value } else { pattern })
 }
 
 fn decode_predicate(r: &mut Reader<'_>, spec: &TableSpec, depth: usize) -> Result<Predicate> {

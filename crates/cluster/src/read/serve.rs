@@ -13,12 +13,15 @@ use parking_lot::{Condvar, Mutex};
 use table::{Cancel, Engine, ScanRequest};
 
 use super::message::{End, Head, Kind, close, encode_listing, encode_series};
+use super::request::Asked;
 use super::stats::Counters;
 use super::{request, rows};
 use crate::limits;
+use crate::transport::NodeId;
 
 /// Answers scans of other nodes.
 pub struct Answering {
+    me: NodeId,
     engine: Arc<Engine>,
     counters: Arc<Counters>,
     slots: Slots,
@@ -30,15 +33,29 @@ type Send<'a> = &'a mut dyn FnMut(Bytes) -> Result<()>;
 
 impl Answering {
     /// Computes for at most `slots` other nodes' scans at a time; those that wait for their asker take no slot.
-    pub fn new(engine: Arc<Engine>, counters: Arc<Counters>, slots: usize) -> Self {
-        Answering { engine, counters, slots: Slots { free: Mutex::new(slots.max(1)), freed: Condvar::new() }, open: AtomicUsize::new(0) }
+    pub fn new(me: NodeId, engine: Arc<Engine>, counters: Arc<Counters>, slots: usize) -> Self {
+        Answering {
+            me,
+            engine,
+            counters,
+            slots: Slots { free: Mutex::new(slots.max(1)), freed: Condvar::new() },
+            open: AtomicUsize::new(0),
+        }
+    }
+
+    fn asked(&self, body: &[u8]) -> Result<Asked> {
+        let asked = request::decode(body, self.engine.tables())?;
+        if asked.whom != self.me {
+            return Err(Error::unavailable(format!("{} does not answer here any more, this is {}", asked.whom, self.me)));
+        }
+        self.counters.answered.fetch_add(1, Ordering::Relaxed);
+        Ok(asked)
     }
 
     /// Answers `Method::Scan`.
     pub fn scan(&self, body: &[u8], cancel: &Cancel, send: Send<'_>) -> Result<()> {
-        let asked = request::decode(body, self.engine.tables())?;
+        let asked = self.asked(body)?;
         let _open = Open::new(&self.open)?;
-        self.counters.answered.fetch_add(1, Ordering::Relaxed);
         let mut out = Out { send, counters: &self.counters, told: Instant::now() };
         // At once: a node that is there is told from one that is not, however long the work takes.
         out.send(close(Kind::Working, &[]))?;
@@ -87,8 +104,7 @@ impl Answering {
 
     /// Answers `Method::Series`.
     pub fn series(&self, body: &[u8]) -> Result<Bytes> {
-        let asked = request::decode(body, self.engine.tables())?;
-        self.counters.answered.fetch_add(1, Ordering::Relaxed);
+        let asked = self.asked(body)?;
         let series = self.engine.series_unmerged(&asked.scan)?;
         let listing = encode_listing(&self.engine.commits_since(asked.known), &series)?;
         self.counters.sent.fetch_add(listing.len() as u64, Ordering::Relaxed);

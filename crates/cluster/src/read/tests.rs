@@ -12,6 +12,7 @@ use table::{BlockRef, Column, ColumnType, Commits, Direction, Lack, Order, Predi
 use super::message::{self, End, Head, Kind, close, open};
 use super::{decode_anything, request, rows};
 use crate::limits;
+use crate::transport::NodeId;
 
 /// A column of every type.
 static ALL: TableSpec = TableSpec {
@@ -101,13 +102,13 @@ fn scan() -> ScanRequest {
 #[test]
 fn a_request_comes_back_as_it_was_and_damage_never_panics() {
     let q = scan();
-    let bytes = request::encode(&q, 77);
+    let bytes = request::encode(&q, NodeId(5), 77);
     let got = request::decode(&bytes, &[&ALL]).unwrap();
     let form = |q: &ScanRequest| {
         let patterns: Vec<Option<String>> = q.matchers.iter().map(|m| m.pattern().map(str::to_owned)).collect();
         format!("{} {} {:?} {patterns:?} {:?} {:?} {:?}", q.table.name, q.tenant, q.matchers, q.range, q.predicate, q.direction)
     };
-    assert_eq!((form(&got.scan), got.known), (form(&q), 77));
+    assert_eq!((form(&got.scan), got.whom, got.known), (form(&q), NodeId(5), 77));
     for i in 0..bytes.len() {
         assert!(request::decode(&bytes[..i], &[&ALL]).is_err(), "cut at {i}");
         let mut b = bytes.clone();
@@ -123,9 +124,9 @@ fn a_condition_beyond_the_bounds_stays_at_home() {
     let deep = (0..limits::PREDICATE_DEPTH).fold(Predicate::Between("number".into(), 0.0, 1.0), |p, _| Predicate::Not(Box::new(p)));
     for p in [deep, Predicate::Contains("text".into(), vec![0; limits::READ_REQUEST_BYTES / 2])] {
         q.predicate = Some(p);
-        assert!(request::decode(&request::encode(&q, 0), &[&ALL]).unwrap().scan.predicate.is_none());
+        assert!(request::decode(&request::encode(&q, NodeId(5), 0), &[&ALL]).unwrap().scan.predicate.is_none());
     }
-    let mut bytes = request::encode(&scan(), 0);
+    let mut bytes = request::encode(&scan(), NodeId(5), 0);
     let nested = [3; 100_000];
     bytes.truncate(bytes.len() - 60);
     bytes.extend_from_slice(&nested);

@@ -44,6 +44,8 @@ impl Verdict {
         self.counters.silent.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(node = %peer.id, address = peer.address, error = %why, "a member's rows did not come, or not all");
         self.absent(peer, why.message());
+        // Now, while it is known what it may have held: it may be back, and rid of its rows, before the answer ends.
+        self.judge();
     }
 
     /// What a member could not read of its own.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test
 
 mod membership;
+mod reading;
 mod replication;
 mod sim;
 mod town;

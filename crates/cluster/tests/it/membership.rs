@@ -114,7 +114,7 @@ fn a_marked_member_is_not_forgotten_but_by_an_operator() {
 fn who_leaves_is_no_member_and_rumors_do_not_bring_it_back() {
     let mut town = Town::running(9, 3);
     town.push(2, "a", "N s 1700200000000000000 x\n").unwrap();
-    town.at(2).cluster.leave().unwrap();
+    town.at(2).cluster.leave(false).unwrap();
     town.stop(2);
     town.rounds(3, &BTreeSet::new());
     assert_eq!(conditions(&town, 0), [Condition::Active]);
@@ -157,4 +157,80 @@ fn nodes_of_another_cluster_are_refused_on_both_sides() {
     assert!(stranger.others().is_empty() && town.at(0).membership.others().is_empty());
     assert!(stranger.refusal().unwrap().contains("cluster.name"));
     assert!(town.at(0).membership.refusal().unwrap().contains("village"));
+}
+
+#[test]
+fn a_node_that_hung_judges_as_one_also_before_its_next_round() {
+    let mut town = Town::running(12, 2);
+    town.clock.advance_ns(30 * 1_000_000_000);
+    town.stop(1);
+    assert!(town.judge(0, &[1]).is_some(), "thirty seconds in which node 1 may have done anything");
+}
+
+#[test]
+fn a_node_that_left_may_have_come_back_while_nobody_watched() {
+    let mut town = Town::running(13, 2);
+    town.at(1).cluster.leave(false).unwrap();
+    town.stop(1);
+    town.rounds(2, &BTreeSet::new());
+    let (node_0, node_1) = (town.nodes[0].id, town.nodes[1].id);
+    assert_eq!((town.judge(0, &[1]), conditions(&town, 0).len()), (None, 0));
+    town.stop(0);
+    // Node 1 takes a row alone, and dies.
+    town.start(1).unwrap();
+    town.push(1, "a", "N s 1700200000000000000 alone\n").unwrap();
+    town.stop(1);
+    town.start(0).unwrap();
+    let (got, lacks) = town.ask(0, "a").unwrap();
+    assert!(got.is_empty() && lacks.iter().any(|l| l.contains("watchfire cluster forget")), "{lacks:?}");
+    // An operator's word ends it, over a restart, too.
+    town.at(0).cluster.forget(node_1).unwrap();
+    town.stop(0);
+    town.start(0).unwrap();
+    assert_eq!(town.ask(0, "a").unwrap().1, Vec::<String>::new());
+    // And so does a goodbye for good.
+    town.start(1).unwrap();
+    town.rounds(2, &BTreeSet::new());
+    town.at(0).cluster.leave(true).unwrap();
+    town.stop(0);
+    town.stop(1);
+    town.start(1).unwrap();
+    assert_eq!(town.judge(1, &[0]), None, "{node_0} said that it would not come back");
+    assert_eq!(town.ask(1, "a").unwrap().1, Vec::<String>::new());
+}
+
+#[test]
+fn who_watched_says_so_to_those_who_did_not() {
+    let mut town = Town::running(14, 3);
+    town.at(2).cluster.leave(false).unwrap();
+    town.stop(2);
+    town.rounds(2, &BTreeSet::new());
+    town.stop(0);
+    town.start(0).unwrap();
+    town.rounds(2, &BTreeSet::new());
+    assert_eq!(conditions(&town, 0), [Condition::Active], "node 1 was there: node 2 did not come back");
+    // A node that never met the one that left passes it on.
+    let n = town.add(77);
+    town.start(n).unwrap();
+    town.rounds(2, &BTreeSet::new());
+    town.stop(1);
+    town.stop(0);
+    town.start(0).unwrap();
+    town.rounds(2, &BTreeSet::new());
+    assert!(!town.at(0).membership.others().iter().any(|p| p.id == town.nodes[2].id));
+}
+
+#[test]
+fn a_forgotten_node_that_wakes_is_heard_before_it_shares_a_row() {
+    let town = Town::running(15, 3);
+    let asleep = BTreeSet::from([2]);
+    town.net.hang("node-2", true);
+    town.pass(12 * SECOND, &asleep);
+    assert_eq!(conditions(&town, 0), [Condition::Active], "node 2 is forgotten");
+    town.net.hang("node-2", false);
+    town.push(2, "a", "N s 1700200000000000000 x\n").unwrap();
+    // Before any round: nodes 0 and 1 know that it is back, so its fall and that of a holder are two.
+    for (one, other) in [(0, 1), (1, 0)] {
+        assert!(town.judge(one, &[2, other]).is_some(), "as node {one} sees it");
+    }
 }

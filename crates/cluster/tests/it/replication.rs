@@ -77,6 +77,7 @@ fn the_only_holder_bears_the_mark_even_if_it_is_another_node() {
 fn copies_whose_answer_is_lost_count_as_not_there() {
     let town = Town::running(6, 2);
     let (a, b) = (town.nodes[0].address.clone(), town.nodes[1].address.clone());
+    town.at(0).membership.introduce().unwrap();
     town.net.mute(&a, &b, true);
     town.push(0, "a", LINE).unwrap();
     assert!(town.at(0).membership.alone_since_ns().is_some());

@@ -267,7 +267,7 @@ impl Life {
 
     fn leave(&mut self) {
         let Some(n) = self.pick(self.lively()) else { return };
-        if self.town.at(n).cluster.leave().is_ok() {
+        if self.town.at(n).cluster.leave(false).is_ok() {
             self.town.stop(n);
         } else {
             self.die(n);
@@ -312,6 +312,7 @@ impl Life {
         self.cut = false;
         self.town.net.heal();
         for n in 0..self.town.nodes.len() {
+            self.town.nodes[n].fs.crash_after(u64::MAX);
             while self.town.nodes[n].running.is_none() {
                 self.start(n);
             }
@@ -372,7 +373,7 @@ fn live(seed: u64, steps: u64) -> Tally {
 fn acknowledged_rows_are_in_every_whole_answer() {
     #[allow(clippy::disallowed_methods)] // how long to look is the tester's to say
     let number = |name: &str, otherwise: u64| std::env::var(name).ok().and_then(|s| s.parse().ok()).unwrap_or(otherwise);
-    let (seeds, from) = (number("WATCHFIRE_SIM_SEEDS", 10), number("WATCHFIRE_SIM_FROM", 1));
+    let (seeds, from) = (number("WATCHFIRE_SIM_SEEDS", 100), number("WATCHFIRE_SIM_FROM", 1));
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let tallies: Vec<Tally> = std::thread::scope(|s| {
         let hands: Vec<_> = (0..threads)

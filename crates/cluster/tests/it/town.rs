@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use base::{Clock, Result};
 use cluster::membership::{Membership, State};
-use cluster::transport::NodeId;
 use cluster::transport::local::Net;
+use cluster::transport::{NodeId, Transport};
 use cluster::{Cluster, Degraded, NodeService, Settings, Timing};
 use disk::SimFs;
 use store::{Faulty, FsStore};
@@ -38,8 +38,13 @@ pub struct Town {
     pub degraded: Degraded,
     /// The object store, and how it fails.
     pub weather: Arc<Faulty>,
+    /// What becomes of a node's end of the wires.
+    pub wires: Option<Wires>,
     next_id: u64,
 }
+
+/// Makes of a node's number and its end of the wires what it talks through.
+pub type Wires = Box<dyn Fn(usize, Arc<dyn Transport>) -> Arc<dyn Transport>>;
 
 pub const BEGAN_NS: i64 = 1_700_200_000_000_000_000;
 
@@ -53,6 +58,7 @@ impl Town {
             nodes: vec![],
             degraded: Degraded::Accept,
             weather: Arc::new(Faulty::new(Arc::new(shelf), seed)),
+            wires: None,
             next_id: 1,
         };
         for n in 0..nodes {
@@ -64,11 +70,16 @@ impl Town {
     /// Nodes that run and know each other.
     pub fn running(seed: u64, nodes: usize) -> Self {
         let mut town = Town::new(seed, nodes);
-        for n in 0..nodes {
-            town.start(n).unwrap();
-        }
-        town.rounds(3, &BTreeSet::new());
+        town.start_all();
         town
+    }
+
+    /// Starts all nodes and lets them meet.
+    pub fn start_all(&mut self) {
+        for n in 0..self.nodes.len() {
+            self.start(n).unwrap();
+        }
+        self.rounds(3, &BTreeSet::new());
     }
 
     /// One more node with an empty disk.
@@ -102,7 +113,10 @@ impl Town {
     /// Starts a node on its disk, as far as the disk lets it.
     pub fn start(&mut self, n: usize) -> Result<()> {
         let node = &self.nodes[n];
-        let transport = self.net.end(&node.address);
+        let mut transport: Arc<dyn Transport> = self.net.end(&node.address);
+        if let Some(wires) = &self.wires {
+            transport = wires(n, transport);
+        }
         let fs = Arc::new(node.fs.clone());
         disk::Fs::create_dir_all(&*fs, Path::new("/data"))?;
         let membership = Membership::open(self.settings(n), node.id, fs, Path::new("/data"), self.clock.clone(), transport.clone())?;

@@ -193,6 +193,10 @@ impl Engine {
         for b in blocks {
             let Some(key) = self.key_of(&b) else { continue };
             if live.catalog.block(&key, &b.meta.id).is_none() {
+                // A commit of ours whose answer was lost, or what another node made of one: rows move into it now, as seen from others.
+                if live.catalog.runs_of(&key).iter().any(|r| b.meta.ancestors.contains(&r.name)) {
+                    self.note_commit(&b);
+                }
                 let b = Arc::new(b);
                 fetch.push(b.clone());
                 live.catalog.add_block(key, b, now);

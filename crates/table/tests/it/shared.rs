@@ -60,6 +60,28 @@ fn what_one_node_commits_the_other_learns_by_name() {
 }
 
 #[test]
+fn a_commit_whose_answer_was_lost_is_named_when_it_is_found() {
+    let mut lost = 0;
+    for seed in 0..100 {
+        let (store, clock) = (bucket(seed), Clock::manual(T));
+        let a = node(&store, &clock, "a");
+        let seen = a.commits_since(0);
+        push(&a, &clock, 0..10);
+        store.set(Faults { fail_percent: 40, ..Faults::default() });
+        let failed = a.flush().is_err();
+        store.set(Faults::default());
+        if !failed || metas(&store).is_empty() {
+            continue;
+        }
+        // It was done, and this node does not know. The list tells it, and from then on the rows are in a block.
+        a.refresh(Refresh::All).unwrap();
+        assert_eq!(a.commits_since(seen.version).blocks.len(), 1, "seed {seed}");
+        lost += 1;
+    }
+    assert!(lost > 5, "{lost} answers were lost");
+}
+
+#[test]
 fn runs_of_the_same_number_on_two_nodes_are_not_each_others() {
     let (store, clock) = (bucket(1), Clock::manual(T));
     let (a, b) = (node(&store, &clock, "a"), node(&store, &clock, "b"));

@@ -158,7 +158,7 @@ impl Joined {
 pub async fn leave(cluster: Arc<Cluster>, asked: bool) {
     let leaving = tokio::task::spawn_blocking(move || {
         loop {
-            match cluster.leave() {
+            match cluster.leave(asked) {
                 Ok(()) => return tracing::info!("left the cluster: everything is in the object store"),
                 Err(e) if asked || e.kind() == Kind::Unavailable => {
                     tracing::warn!(error = %e, "cannot give everything to the object store, trying again");
