@@ -143,11 +143,13 @@ fn rows_come_slice_by_slice_in_the_direction_asked_for() {
     assert_eq!(texts(rows, |q| q.direction = Direction::Backward).0, want);
 }
 
+/// Called with the address before a scan is sent there.
+type Before = Box<dyn Fn(&str) + Send + Sync>;
+
 /// The wires of a node, with a hand on them.
 struct Handled {
     inner: Arc<dyn Transport>,
-    /// Called before a scan is sent.
-    before: Box<dyn Fn(&str) + Send + Sync>,
+    before: Before,
     /// A scan's answer ends with an error after so many messages.
     messages: Arc<AtomicUsize>,
 }
@@ -169,7 +171,7 @@ impl Transport for Handled {
 fn handled(seed: u64, before: impl Fn(&str) + Send + Sync + 'static) -> (Town, Arc<AtomicUsize>) {
     let messages = Arc::new(AtomicUsize::new(usize::MAX));
     let hold = messages.clone();
-    let before: Mutex<Option<Box<dyn Fn(&str) + Send + Sync>>> = Mutex::new(Some(Box::new(before)));
+    let before: Mutex<Option<Before>> = Mutex::new(Some(Box::new(before)));
     let mut town = Town::new(seed, 2);
     town.wires = Some(Box::new(move |node, inner| match (node, before.lock().take()) {
         (0, Some(before)) => Arc::new(Handled { inner, before, messages: hold.clone() }),
