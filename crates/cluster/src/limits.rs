@@ -97,6 +97,8 @@ pub const WORKING_EVERY: Duration = Duration::from_millis(300);
 pub const STORE_PAUSE_NS: i64 = 5_000_000_000;
 /// See [`STORE_PAUSE_NS`]: a failure that comes sooner costs a query nothing that people notice.
 pub const STORE_SLOW_NS: i64 = 200_000_000;
+/// So many times the store is asked while it fails without delay: with three of ten calls failing, one of fifteen thousand questions goes without.
+pub const STORE_TRIES: usize = 8;
 /// How long the series of another node may take to come.
 pub const SERIES_DEADLINE: Duration = Duration::from_secs(10);
 /// Batches that are read ahead to see whether an answer is a small one...

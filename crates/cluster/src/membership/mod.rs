@@ -42,6 +42,10 @@ struct Inner {
     news: u64,
     /// Everyone who could hear this node has heard it since `news` was this.
     introduced: Option<u64>,
+    /// A round was ended since `news` was this; when the last that was ended began, by the time that passes.
+    greeted: Option<u64>,
+    /// See `greeted`.
+    greeted_ns: Option<i64>,
     /// When the last round began, by the time that passes.
     last_round_ns: Option<i64>,
     /// The last refusal by another cluster or version, told once.
@@ -61,6 +65,8 @@ pub struct Membership {
     saving: Mutex<()>,
     /// One introduction at a time.
     introducing: Mutex<()>,
+    /// One look around for all who want one.
+    looking: Mutex<()>,
 }
 
 impl Membership {
@@ -94,14 +100,17 @@ impl Membership {
             forgotten: remembered.forgotten,
             news: 0,
             introduced: None,
-            departures: 0,
+            greeted: None,
+            greeted_ns: None,
+            // What others committed while this node was not there is looked up once.
+            departures: 1,
             last_round_ns: None,
             refused: None,
             seeds: settings.seeds.clone(),
         };
         inner.unknow();
-        let (saving, introducing) = (Mutex::default(), Mutex::default());
-        Ok(Arc::new(Membership { settings, clock, transport, memory, inner: Mutex::new(inner), saving, introducing }))
+        let (saving, introducing, looking) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Ok(Arc::new(Membership { settings, clock, transport, memory, inner: Mutex::new(inner), saving, introducing, looking }))
     }
 
     /// What this node knows now: if it was away, nothing of what others did meanwhile. Every look begins here, since a node that was frozen
@@ -205,8 +214,17 @@ impl Membership {
 
     /// One round of hellos, to members and to seeds that are no members yet. Returns when each is answered or too late.
     pub fn round(&self) {
-        self.look().last_round_ns = Some(self.clock.elapsed_ns());
+        let (began_ns, news) = {
+            let mut inner = self.look();
+            let now = self.clock.elapsed_ns();
+            inner.last_round_ns = Some(now);
+            (now, inner.news)
+        };
         self.say_hello(&self.addresses(true), self.settings.timing.hello_deadline);
+        {
+            let mut inner = self.look();
+            (inner.greeted, inner.greeted_ns) = (Some(news), Some(began_ns));
+        }
         // A member that is said to answer where this node does has lost its disk.
         self.miss(&self.settings.address, None);
     }
@@ -298,13 +316,9 @@ impl Membership {
             } else {
                 inner.forgotten.remove(&id);
                 let m = inner.members.entry(id).or_insert_with(|| Member::unheard(h.from.clone()));
-                let last = m.record.clone();
                 if !m.hear(&h.from, reached) {
                     return false;
                 }
-                // It talks, and cannot be asked: what it has given to the object store is looked up.
-                let unlisted = m.is_silent() && m.record != last;
-                inner.departures += u64::from(unlisted);
                 inner.uncover(id);
                 inner.listen(&h.others);
             }
@@ -358,7 +372,33 @@ impl Membership {
     /// How many times a member fell silent or left, as seen here. Whoever looks at blocks must have read their list since the last
     /// time: nobody is left to name what that member committed.
     pub fn departures(&self) -> u64 {
-        self.look().departures
+        let mut inner = self.look();
+        let spoke: usize = inner.members.values_mut().map(|m| usize::from(m.is_silent() && std::mem::take(&mut m.unlisted))).sum();
+        inner.departures += spoke as u64;
+        inner.departures
+    }
+
+    /// Before a question, if this node was away, or a member that is silent has spoken or matters: says hello to everyone, once for all who ask
+    /// meanwhile. Who has just woken, or is just back, is found that way before an answer is called incomplete.
+    pub fn look_around(&self) {
+        let doubtful = {
+            let inner = self.look();
+            let silent: Vec<NodeId> = inner.members.values().filter(|m| m.is_silent()).map(|m| m.record.life.id).collect();
+            let spoke = inner.members.values().any(|m| m.is_silent() && m.unlisted);
+            inner.greeted != Some(inner.news) || spoke || self.judge_of(&inner, &silent).is_some()
+        };
+        if doubtful {
+            self.look_again();
+        }
+    }
+
+    /// Says hello to everyone, once for all who ask meanwhile.
+    pub fn look_again(&self) {
+        let asked_ns = self.clock.elapsed_ns();
+        let _one = self.looking.lock();
+        if self.look().greeted_ns.is_none_or(|t| t <= asked_ns) {
+            self.round();
+        }
     }
 
     /// This member could not keep a copy in time or at all: it is passed over for a while, longer each time.
@@ -424,8 +464,11 @@ impl Membership {
 
     /// Promise P6: why an answer may miss something to which the `silent` members gave nothing, or `None` if it is whole.
     pub fn judge(&self, silent: &[NodeId]) -> Option<String> {
-        let inner = self.look();
-        let still: Vec<&Member> = silent.iter().filter_map(|id| inner.members.get(id)).collect();
+        self.judge_of(&self.look(), silent)
+    }
+
+    fn judge_of(&self, inner: &Inner, silent: &[NodeId]) -> Option<String> {
+        let still: Vec<&Member> = silent.iter().filter_map(|id| inner.members.get(id)).filter(|m| !m.is_empty()).collect();
         let named =
             |ms: &[&Member]| ms.iter().map(|m| format!("{} ({})", m.record.life.id, m.record.address)).collect::<Vec<_>>().join(", ");
         if let Some(m) = still.iter().find(|m| m.record.alone_since_ns.is_some()) {
@@ -580,6 +623,8 @@ impl Inner {
             // So that this node can say it, too, to those who start later.
             None => {
                 let new = Gone { boot: r.life.boot, address: r.address.clone(), ended };
+                // It may have committed blocks that this node never heard of.
+                self.departures += u64::from(!self.forgotten.contains_key(&id));
                 let g = self.forgotten.entry(id).or_insert_with(|| new.clone());
                 if new.boot >= g.boot {
                     *g = Gone { ended: new.ended || g.ended, ..new };

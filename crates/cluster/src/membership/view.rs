@@ -63,6 +63,8 @@ pub(super) struct Member {
     pub record: Record,
     /// Heard by this node, which has not been away itself since.
     known: bool,
+    /// It spoke while it could not be asked, since the last look at the list of blocks.
+    pub unlisted: bool,
     /// Another node that is here said the same of itself.
     vouched: bool,
     silent: bool,
@@ -74,7 +76,16 @@ pub(super) struct Member {
 impl Member {
     /// One of whom only others, or an earlier life of this node, know.
     pub fn unheard(record: Record) -> Self {
-        Member { record, known: false, vouched: false, silent: true, failing_since_ns: None, avoid_until_ns: None, avoided: 0 }
+        Member {
+            record,
+            known: false,
+            unlisted: false,
+            vouched: false,
+            silent: true,
+            failing_since_ns: None,
+            avoid_until_ns: None,
+            avoided: 0,
+        }
     }
 
     /// One of whom another node has just told.
@@ -101,11 +112,13 @@ impl Member {
         if age(record) < age(&self.record) {
             return false;
         }
+        self.unlisted |= self.record != *record;
         self.record = record.clone();
         self.known = true;
         self.vouched = false;
         if reached {
             self.silent = false;
+            self.unlisted = false;
             self.failing_since_ns = None;
         }
         true
@@ -157,6 +170,11 @@ impl Member {
 
     pub fn is_silent(&self) -> bool {
         self.silent
+    }
+
+    /// It has said that it is there for the first time and takes no rows yet; before it takes one, all would hear of it.
+    pub fn is_empty(&self) -> bool {
+        self.known && self.record.state == State::Joining && self.record.life.boot == 1
     }
 
     pub fn is_known(&self) -> bool {

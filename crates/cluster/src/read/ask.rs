@@ -19,7 +19,7 @@ use super::stats::Counters;
 use super::verdict::{Verdict, name};
 use crate::limits;
 use crate::membership::{Condition, Membership, Peer};
-use crate::transport::{Answers, Method, NodeId, Transport};
+use crate::transport::{Answers, Method, NodeId, Transport, is_unreachable};
 
 /// The rows of a cluster, asked through one of its nodes.
 pub struct ClusterRows {
@@ -51,8 +51,7 @@ impl ClusterRows {
 
     /// The members that are asked; the verdict takes down the others.
     fn present(&self, peers: Vec<Peer>, verdict: &Verdict) -> Vec<Peer> {
-        let (present, absent): (Vec<Peer>, Vec<Peer>) =
-            peers.into_iter().partition(|p| matches!(p.condition, Condition::Active | Condition::Leaving));
+        let (present, absent): (Vec<Peer>, Vec<Peer>) = peers.into_iter().partition(is_asked);
         for p in &absent {
             verdict.absent(p, if p.condition == Condition::Joining { "it is joining and not whole yet" } else { "it does not answer" });
         }
@@ -77,16 +76,23 @@ impl ClusterRows {
         }
     }
 
-    /// A store that lets us wait and then does not answer is not asked by every query: they would wait one after the other.
-    fn paced(&self, ask: impl FnOnce() -> Result<()>) -> Result<()> {
+    /// A store that fails at once is asked again at once. One that lets us wait and then does not answer is not asked by every query: they
+    /// would wait one after the other.
+    fn paced(&self, ask: impl Fn() -> Result<()>) -> Result<()> {
         let now = || self.engine.clock().elapsed_ns();
         let began = now();
         if self.failed_ns.lock().is_some_and(|t| began.saturating_sub(t) < limits::STORE_PAUSE_NS) {
             return Err(Error::unavailable("the object store did not answer a moment ago"));
         }
-        let result = ask();
-        let late = now().saturating_sub(began) > limits::STORE_SLOW_NS;
-        *self.failed_ns.lock() = (result.is_err() && late).then(now);
+        let late = || now().saturating_sub(began) > limits::STORE_SLOW_NS;
+        let mut result = ask();
+        for _ in 1..limits::STORE_TRIES {
+            if !result.as_ref().is_err_and(|e| e.kind() == Kind::Unavailable) || late() {
+                break;
+            }
+            result = ask();
+        }
+        *self.failed_ns.lock() = (result.is_err() && late()).then(now);
         result
     }
 
@@ -135,6 +141,23 @@ impl ClusterRows {
         })
     }
 
+    /// A connection that broke while nobody looked says nothing of the node behind it: who answers a hello is asked once more.
+    fn open_twice(&self, peers: &[Peer], whole: &ScanRequest) -> Vec<Result<Incoming>> {
+        let mut opened = self.open_all(peers, whole);
+        let broken = |r: &Result<Incoming>| matches!(r, Err(e) if e.kind() == Kind::Unavailable && is_unreachable(e));
+        if whole.cancel.check().is_err() || !opened.iter().any(broken) {
+            return opened;
+        }
+        self.membership.look_again();
+        let here = self.membership.others();
+        for (peer, result) in peers.iter().zip(&mut opened).filter(|(_, r)| broken(r)) {
+            if here.iter().any(|p| p.id == peer.id && is_asked(p)) {
+                *result = self.open(peer, whole);
+            }
+        }
+        opened
+    }
+
     fn listing(&self, answer: Result<Bytes>) -> Result<(Commits, Vec<Labels>)> {
         let bytes = answer?;
         self.counters.received.fetch_add(bytes.len() as u64, Ordering::Relaxed);
@@ -144,6 +167,7 @@ impl ClusterRows {
 
 impl Rows for ClusterRows {
     fn scan(&self, q: &ScanRequest) -> Result<RowStream> {
+        self.membership.look_around();
         let peers = self.membership.others();
         let verdict = Verdict::new(&self.membership, &self.counters, &q.missing);
         if peers.is_empty() {
@@ -153,7 +177,7 @@ impl Rows for ClusterRows {
         let peers = self.present(peers, &verdict);
         let whole = wanted_whole(q);
         let mut streams = vec![];
-        for (peer, opened) in peers.iter().zip(self.open_all(&peers, &whole)) {
+        for (peer, opened) in peers.iter().zip(self.open_twice(&peers, &whole)) {
             match opened {
                 Ok(incoming) => {
                     self.learn(peer, &incoming.commits, &verdict);
@@ -174,6 +198,7 @@ impl Rows for ClusterRows {
     }
 
     fn series(&self, q: &ScanRequest) -> Result<Vec<Labels>> {
+        self.membership.look_around();
         let peers = self.membership.others();
         let verdict = Verdict::new(&self.membership, &self.counters, &q.missing);
         if peers.is_empty() {
@@ -212,6 +237,11 @@ impl Rows for ClusterRows {
         verdict.judge();
         Ok(all)
     }
+}
+
+/// Whether a member gives rows.
+fn is_asked(p: &Peer) -> bool {
+    matches!(p.condition, Condition::Active | Condition::Leaving)
 }
 
 /// While answers are waited for, the membership is asked this often whether whoever owes them is still there.

@@ -1,12 +1,14 @@
 //! Where blocks go and come from: the data directory, or a store and what this node keeps of it (a cache of pieces, copies
 //! of metas, and a place to write a block before it is uploaded).
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use base::{Error, Kind, Result};
 use disk::Fs;
+use parking_lot::Mutex;
 use store::{Cache, Created, Store};
 
 use crate::catalog::{Block, Home};
@@ -30,6 +32,8 @@ pub(crate) struct Blocks {
     pub indexes: Arc<IndexCache>,
     /// None: blocks are in the data directory.
     pub remote: Option<Remote>,
+    /// Metas of which there is no copy, because the disk was full.
+    pub uncopied: Mutex<BTreeMap<String, BlockMeta>>,
     /// When the last draft was begun: no two have the same time.
     pub drafted_ns: AtomicI64,
 }
@@ -191,7 +195,9 @@ impl Blocks {
             Some(m) => m,
             None => {
                 let m: BlockMeta = meta::decode(&remote.store.get(&format!("{key}/{META}"))?).map_err(|e| e.context(key))?;
-                self.copy_meta(&m)?;
+                if let Err(e) = self.copy_meta(&m) {
+                    self.leave_uncopied(key, &m).map_err(|_| e)?;
+                }
                 m
             }
         };
@@ -225,6 +231,32 @@ impl Blocks {
         let text = meta::encode(m)?;
         self.fs.create_dir_all(path.parent().unwrap_or(self.keys.root()))?;
         Ok(disk::write_durably(&*self.fs, &path, &text)?)
+    }
+
+    /// A block can be read without the copy of its meta if the next life of this node asks for the list again.
+    fn leave_uncopied(&self, key: &str, m: &BlockMeta) -> Result<()> {
+        match self.fs.remove(&self.keys.metas().join(COMPLETE)) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            other => {
+                other?;
+                self.fs.sync_dir(&self.keys.metas())?;
+            }
+        }
+        self.uncopied.lock().insert(key.to_owned(), m.clone());
+        Ok(())
+    }
+
+    /// Makes up for copies that could not be made.
+    pub fn copy_again(&self) -> Result<()> {
+        let due: Vec<(String, BlockMeta)> = self.uncopied.lock().iter().map(|(k, m)| (k.clone(), m.clone())).collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        for (key, m) in due {
+            self.copy_meta(&m)?;
+            self.uncopied.lock().remove(&key);
+        }
+        self.note_all_known()
     }
 
     /// Every block that a copy of a meta names.
@@ -263,6 +295,7 @@ impl Blocks {
     /// The store does not have this block any more: neither shall we.
     pub fn forget(&self, m: &BlockMeta) {
         let key = Keys::block(&m.table, &m.tenant, m.day, &m.id);
+        self.uncopied.lock().remove(&key);
         let _ = self.fs.remove(&self.copy_path(&key));
         if let Some(Remote { cache: Some(cache), .. }) = &self.remote {
             cache.forget(&format!("{key}/{}", m.data));

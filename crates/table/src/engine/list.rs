@@ -64,6 +64,9 @@ impl Engine {
             if !self.all_known.swap(true, Ordering::AcqRel) {
                 self.blocks.note_all_known()?;
             }
+            if let Err(e) = self.blocks.copy_again() {
+                tracing::debug!(error = %e, "metas are not copied to this disk: after a restart the list of blocks is read first");
+            }
             self.listed_ns.store(began_ns, Ordering::Release);
         }
         Ok(())

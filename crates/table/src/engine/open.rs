@@ -115,6 +115,7 @@ impl Engine {
         } else if let Err(e) = self.refresh(Refresh::All) {
             tracing::warn!(store = remote.store.name(), error = %e, "the list of blocks cannot be read yet: reads wait for it");
         }
+        self.note_earlier_commits();
         Ok(())
     }
 
@@ -267,6 +268,7 @@ fn blocks_of(o: &EngineOptions, keys: &Keys, losses: &Arc<Losses>, indexes: &Arc
         tables: o.tables.clone(),
         remote,
         indexes: indexes.clone(),
+        uncopied: Mutex::default(),
         drafted_ns: AtomicI64::new(0),
     })
 }
