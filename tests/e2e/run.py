@@ -12,11 +12,14 @@ HERE = pathlib.Path(__file__).resolve().parent
 # Short enough for every change; by hand they take the same parameters for longer (see each script's --help).
 SCRIPTS = {
     "clients": [],
+    "alerts": [],
     # The bar is 2 s with a release build; this is the dev build, on two cores that three generators keep busy.
     "crash": ["--kills", "5", "--ready", "8"],
     "diskfull": [],
     "duckdb_blocks": [],
     "soak": ["--minutes", "1"],
+    "s3": [],
+    "drills": ["--rate", "1MB/s"],
 }
 # A script that hangs is a failure, and the others are still run.
 SECONDS = 900
