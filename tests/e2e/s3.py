@@ -210,13 +210,22 @@ def moving(d, proxy):
         load = Load(server, "logs", work / "before.journal", "--seed", "7", "--duration", "5s", "--rate", "4MB/s")
         load.wait()
         server.flush()
-        server.process.stop()
+        move = [BIN, "storage", "move", "--addr", server.url]
+        refused = subprocess.run(move, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
+        check(refused.returncode != 0 and "storage.url" in refused.stderr, f"a move to nowhere: {refused}")
         server.settings.write_text(server.settings.read_text() + storage(proxy, "moved"))
-        proxy.fail = 0.2
-        server.start()
-        load.verify()
-        during = Load(server, "logs", work / "during.journal", "--seed", "8", "--duration", "3s", "--rate", "2MB/s")
+        during = Load(server, "logs", work / "during.journal", "--seed", "8", "--duration", "6s", "--rate", "2MB/s")
+        moved = subprocess.run(move, capture_output=True, text=True, timeout=240, stdin=subprocess.DEVNULL)
+        check(moved.returncode == 0 and "all blocks are in s3://bucket/moved" in moved.stdout, f"storage move: {moved}")
+        say("storage move, while it serves:", moved.stdout.strip().replace(chr(10), "; "))
         during.wait()
+        for l in (load, during):
+            l.verify()
+        proxy.fail = 0.2
+        server.process.stop()
+        server.start()
+        for l in (load, during):
+            l.verify()
         wait_for("all blocks are moved", lambda: server.metric("watchfire_store_to_move_blocks") == 0, 240, 1.0)
         wait_for("nothing is left here", lambda: not list((server.data / "blocks").rglob("*.parquet")), 60, 1.0)
         for l in (load, during):

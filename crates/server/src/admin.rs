@@ -36,6 +36,20 @@ pub(crate) async fn ledger(mut call: Call) -> Answer {
     Ok(json(value.to_string()))
 }
 
+/// `GET /api/v1/storage`: where blocks are, and how much is still to be moved there.
+pub(crate) async fn storage(call: Call) -> Answer {
+    let backend = call.app.backend.clone();
+    let value = call.app.queries.run(move || backend.storage()).await?;
+    Ok(json(value.to_string()))
+}
+
+/// `POST /api/v1/storage/move`: the settings are read again, and blocks go to the store that they name by now.
+pub(crate) async fn move_storage(call: Call) -> Answer {
+    let backend = call.app.backend.clone();
+    call.app.queries.run(move || backend.move_storage()).await?;
+    Ok(no_content())
+}
+
 /// `GET /api/v1/cluster`: the members as this node sees them. 404 when it is in no cluster, as the next two.
 pub(crate) async fn cluster(call: Call) -> Answer {
     let backend = call.app.backend.clone();

@@ -22,6 +22,14 @@ pub trait Backend: Send + Sync + 'static {
     fn metrics(&self, out: &mut Exposition);
     /// The clock that says when a body was received.
     fn clock(&self) -> base::Clock;
+    /// Where blocks are, and how much is still to be moved there.
+    fn storage(&self) -> Result<serde_json::Value> {
+        Err(no_store())
+    }
+    /// Reads the settings again, and moves blocks to the store that they name, while serving.
+    fn move_storage(&self) -> Result<()> {
+        Err(no_store())
+    }
     /// The cluster as this node sees it. `NotFound` when it is in none, as the next two.
     fn cluster(&self) -> Result<serde_json::Value> {
         Err(no_cluster())
@@ -34,6 +42,10 @@ pub trait Backend: Send + Sync + 'static {
     fn leave(&self) -> Result<()> {
         Err(no_cluster())
     }
+}
+
+fn no_store() -> Error {
+    Error::new(Kind::NotFound, "this server has no blocks")
 }
 
 /// What a server answers that stands alone.

@@ -35,5 +35,5 @@ pub use app::App;
 pub use auth::Token;
 pub use backend::Backend;
 pub use listen::{bind, serve};
-pub use node::{Figures, Node};
+pub use node::{Figures, GiveStore, Node};
 pub use settings::Settings;

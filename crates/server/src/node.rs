@@ -8,13 +8,16 @@ use bytes::Bytes;
 use cluster::membership::Membership;
 use cluster::{ClusterStatus, Distributor};
 use parking_lot::Mutex;
-use table::{FrameHeader, Ingested, Rows};
+use table::{Engine, FrameHeader, Ingested, Rows};
 use tokio::sync::Notify;
 
 use crate::backend::{Backend, no_cluster};
 
 /// Writes figures of what runs beside the store.
 pub type Figures = Box<dyn Fn(&mut Exposition) + Send + Sync>;
+
+/// Gives the engine the object store that the settings name by now. May block.
+pub type GiveStore = Box<dyn Fn(&Engine) -> Result<()> + Send + Sync>;
 
 /// A store that may still be opening: the listener is there from the first moment, and says what it waits for.
 pub struct Node {
@@ -24,6 +27,7 @@ pub struct Node {
     figures: Mutex<Vec<Figures>>,
     cluster: OnceLock<Arc<Membership>>,
     leave: Notify,
+    give_store: OnceLock<GiveStore>,
 }
 
 impl Node {
@@ -36,6 +40,7 @@ impl Node {
             figures: Mutex::new(vec![]),
             cluster: OnceLock::new(),
             leave: Notify::new(),
+            give_store: OnceLock::new(),
         })
     }
     /// The store is whole: from now on it takes rows and answers.
@@ -48,6 +53,11 @@ impl Node {
     pub fn join(&self, membership: Arc<Membership>) {
         // Once, as the store.
         let _ = self.cluster.set(membership);
+    }
+    /// What is to be done when somebody wants blocks in the object store that the settings name by now.
+    pub fn on_move(&self, give_store: GiveStore) {
+        // Once, as the store.
+        let _ = self.give_store.set(give_store);
     }
     /// Returns when somebody asks this node to leave its cluster.
     pub async fn asked_to_leave(&self) {
@@ -104,6 +114,15 @@ impl Backend for Node {
     }
     fn clock(&self) -> Clock {
         self.clock.clone()
+    }
+    fn storage(&self) -> Result<serde_json::Value> {
+        let engine = self.store()?.engine();
+        let (blocks, bytes) = engine.blocks_to_move();
+        Ok(serde_json::json!({"store": engine.store_name(), "blocks_to_move": blocks, "bytes_to_move": bytes}))
+    }
+    fn move_storage(&self) -> Result<()> {
+        let engine = self.store()?.engine();
+        self.give_store.get().ok_or_else(|| Error::unavailable("not ready"))?(engine)
     }
     fn cluster(&self) -> Result<serde_json::Value> {
         let membership = self.cluster.get().ok_or_else(no_cluster)?;

@@ -52,6 +52,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/metrics", h(MethodFilter::GET, admin::metrics))
         .route("/flush", h(MethodFilter::POST, admin::flush))
         .route("/api/v1/ledger", h(MethodFilter::GET, admin::ledger))
+        .route("/api/v1/storage", h(MethodFilter::GET, admin::storage))
+        .route("/api/v1/storage/move", h(MethodFilter::POST, admin::move_storage))
         .route("/api/v1/cluster", h(MethodFilter::GET, admin::cluster))
         .route("/api/v1/cluster/forget", h(MethodFilter::POST, admin::forget))
         .route("/api/v1/cluster/leave", h(MethodFilter::POST, admin::leave))

@@ -47,6 +47,9 @@ pub enum Command {
     /// Look at a cluster, and tell it what it cannot know
     #[command(subcommand)]
     Cluster(ClusterCommand),
+    /// See where blocks are, and move them to an object store
+    #[command(subcommand)]
+    Storage(StorageCommand),
     /// Put load on a server and verify that it kept every acknowledged row
     Load(crate::load::Args),
     /// Rehearse failures on nodes of this binary, and prove that nothing was lost
@@ -190,6 +193,26 @@ pub enum InspectCommand {
 pub struct PathArgs {
     /// File or directory
     pub path: PathBuf,
+}
+
+/// `watchfire storage`
+#[derive(Subcommand, Debug)]
+pub enum StorageCommand {
+    /// Where the blocks of a server are, and how many still have to be moved there
+    Status(StorageArgs),
+    /// Move the blocks of a server that stands alone from its disk to an object store, while it serves
+    ///
+    /// First set `storage.url` in the settings file that the server was started with, and try it with `watchfire check --storage FILE`. The server
+    /// reads the file again, tries every call itself, writes new blocks there from then on, and copies the old ones: each is read back
+    /// and checked before it goes from the disk. It may be stopped, killed or restarted meanwhile, and goes on. There is no way back.
+    Move(StorageArgs),
+}
+
+/// `watchfire storage status` and `move`
+#[derive(Args, Debug)]
+pub struct StorageArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 /// `watchfire cluster`

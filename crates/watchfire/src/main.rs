@@ -12,6 +12,7 @@ mod query;
 mod serve;
 mod settings;
 mod storage;
+mod storage_command;
 
 use std::process::ExitCode;
 
@@ -55,6 +56,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         cli::Command::Check(args) => check::run(&args),
         cli::Command::Inspect(command) => inspect::run(command),
         cli::Command::Cluster(command) => cluster_command::run(&command),
+        cli::Command::Storage(command) => storage_command::run(&command),
         cli::Command::Load(args) => load::run(args),
         cli::Command::Drill(args) => drill::run(&args),
     }

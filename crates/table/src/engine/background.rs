@@ -1,5 +1,5 @@
-//! The engine's own threads: one freezes heads, one flushes, one merges and sweeps, and where there is a store one reads its
-//! list of blocks. All only call the steps that anyone may call; without them the engine is as correct, and full sooner.
+//! The engine's own threads: one freezes heads, one flushes, one merges and sweeps, and one reads the list of blocks of the store
+//! that there is or will be. All only call the steps that anyone may call; without them the engine is as correct, and full sooner.
 //!
 //! Merging has a thread of its own because it may wait for a store that is slow or away: runs then pile up on the disk,
 //! and writes go on (P7). It uploads one block at a time, and after a failure it waits longer each time, and not as long as
@@ -23,9 +23,6 @@ const THREADS: [(&str, Body); 4] =
 impl Engine {
     pub(super) fn start_threads(self: &Arc<Self>) -> Result<()> {
         for (name, body) in THREADS {
-            if name == "table-list" && self.blocks.remote.is_none() {
-                continue;
-            }
             // A weak reference: whoever holds the engine decides when it ends.
             let weak = Arc::downgrade(self);
             let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
@@ -44,7 +41,7 @@ impl Engine {
     pub(super) fn join_threads(&self) {
         self.stop_merging.cancel();
         self.bell.stop();
-        let mut patience = if self.blocks.remote.is_some() { limits::STOP_WAITS } else { u32::MAX };
+        let mut patience = if self.blocks.remote().is_some() { limits::STOP_WAITS } else { u32::MAX };
         for t in self.threads.lock().drain(..) {
             // A call of a store that is away ends late, and nothing depends on it.
             while !t.is_finished() && patience < u32::MAX && patience > 0 {
@@ -101,7 +98,7 @@ impl Engine {
 
     /// One look at the list of blocks, if it is time for one.
     pub fn list_due(&self) -> Result<()> {
-        let Some(remote) = &self.blocks.remote else { return Ok(()) };
+        let Some(remote) = self.blocks.remote() else { return Ok(()) };
         let now = self.clock.now_ns();
         let past = |at: &std::sync::atomic::AtomicI64| now.saturating_sub(at.load(Ordering::Relaxed));
         // Who writes alone has read the list once and knows what comes.

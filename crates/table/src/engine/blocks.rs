@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use base::{Error, Kind, Result};
 use disk::Fs;
@@ -30,8 +30,8 @@ pub(crate) struct Blocks {
     pub clock: base::Clock,
     pub tables: Vec<&'static TableSpec>,
     pub indexes: Arc<IndexCache>,
-    /// None: blocks are in the data directory.
-    pub remote: Option<Remote>,
+    /// Empty: blocks are in the data directory.
+    pub remote: OnceLock<Remote>,
     /// Metas of which there is no copy, because the disk was full.
     pub uncopied: Mutex<BTreeMap<String, BlockMeta>>,
     /// When the last draft was begun: no two have the same time.
@@ -75,6 +75,11 @@ pub(crate) struct Draft {
 }
 
 impl Blocks {
+    /// The store that blocks go to, if there is one.
+    pub fn remote(&self) -> Option<&Remote> {
+        self.remote.get()
+    }
+
     fn spec(&self, table: &str) -> Result<&'static TableSpec> {
         self.tables.iter().find(|t| t.name == table).copied().ok_or_else(|| Error::invalid(format!("no table {table:?}")))
     }
@@ -85,7 +90,7 @@ impl Blocks {
         let attempt_ns = self.drafted_ns.fetch_add(1, Ordering::AcqRel) + 1;
         let tagged = Keys::block_files(&self.node, attempt_ns);
         let plain = (DATA.to_owned(), SERIES.to_owned());
-        let (fs, dir, names) = match &self.remote {
+        let (fs, dir, names) = match self.remote() {
             None => (self.fs.clone(), self.keys.root().join(key), plain),
             Some(Remote { directory: Some((fs, root)), .. }) => (fs.clone(), root.join(key), tagged),
             Some(_) => (self.fs.clone(), self.keys.staging().join(id), tagged),
@@ -100,7 +105,7 @@ impl Blocks {
         m.node = self.node.clone();
         (m.data, m.series) = draft.names.clone();
         draft.fs.sync_dir(&draft.dir)?;
-        let Some(remote) = &self.remote else {
+        let Some(remote) = self.remote() else {
             meta::write(&*self.fs, &draft.dir.join(META), &m)?;
             return self.block_here(key, m);
         };
@@ -137,7 +142,7 @@ impl Blocks {
 
     /// Whether blocks are written on this node's disk before they are uploaded.
     pub fn stages(&self) -> bool {
-        matches!(&self.remote, Some(r) if r.cache.is_some())
+        matches!(self.remote(), Some(r) if r.cache.is_some())
     }
 
     /// Removes what a draft has left on this node, whether it was committed or not. The files of a directory stay: they are
@@ -297,7 +302,7 @@ impl Blocks {
         let key = Keys::block(&m.table, &m.tenant, m.day, &m.id);
         self.uncopied.lock().remove(&key);
         let _ = self.fs.remove(&self.copy_path(&key));
-        if let Some(Remote { cache: Some(cache), .. }) = &self.remote {
+        if let Some(Remote { cache: Some(cache), .. }) = self.remote() {
             cache.forget(&format!("{key}/{}", m.data));
             cache.forget(&format!("{key}/{}", m.series));
         }

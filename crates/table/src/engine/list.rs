@@ -34,7 +34,7 @@ impl Engine {
     /// Since when, in nanoseconds, every block is known that the store had then. `None` as long as the list was not read since
     /// the start. A data directory of one's own is always known.
     pub fn blocks_fresh(&self) -> Option<i64> {
-        match &self.blocks.remote {
+        match self.blocks.remote() {
             None => Some(self.clock.now_ns()),
             Some(_) => Some(self.listed_ns.load(Ordering::Acquire)).filter(|ns| *ns != 0),
         }
@@ -50,7 +50,7 @@ impl Engine {
 
     /// Reads the list of blocks from the store: learns new ones, and forgets those that are gone.
     pub fn refresh(&self, what: Refresh) -> Result<()> {
-        let Some(remote) = &self.blocks.remote else { return Ok(()) };
+        let Some(remote) = self.blocks.remote() else { return Ok(()) };
         let began_ns = self.clock.now_ns();
         let all = vec!["blocks/".to_owned()];
         let prefixes = match what {
@@ -86,7 +86,7 @@ impl Engine {
     }
 
     pub(super) fn refresh_partition(&self, key: &PartitionKey) -> Result<()> {
-        let Some(remote) = &self.blocks.remote else { return Ok(()) };
+        let Some(remote) = self.blocks.remote() else { return Ok(()) };
         self.refresh_prefix(remote, &self.block_key(key, ""))
     }
 
@@ -285,7 +285,7 @@ impl Engine {
 
     /// Takes in what another node says of its commits. If it cannot name them all, the list of blocks is read anew.
     pub fn learn_commits(&self, commits: &Commits) -> Result<()> {
-        if commits.reset && self.blocks.remote.is_some() {
+        if commits.reset && self.blocks.remote().is_some() {
             self.refresh(Refresh::All)?;
         }
         self.learn(&commits.blocks)
@@ -294,7 +294,7 @@ impl Engine {
     /// Learns blocks that another node has committed. Those that are gone already are superseded: their partition is looked
     /// up again.
     pub fn learn(&self, blocks: &[BlockRef]) -> Result<()> {
-        let Some(remote) = &self.blocks.remote else { return Ok(()) };
+        let Some(remote) = self.blocks.remote() else { return Ok(()) };
         let (mut new, mut gone) = (vec![], BTreeSet::new());
         for b in blocks {
             let Some(table) = self.tables.iter().position(|t| t.name == b.table) else { continue };
@@ -328,7 +328,7 @@ impl Engine {
 
     /// Fetches what new blocks wait for. Returns whether there was something.
     pub(super) fn prefetch(&self) -> Result<bool> {
-        let Some(remote) = &self.blocks.remote else { return Ok(false) };
+        let Some(remote) = self.blocks.remote() else { return Ok(false) };
         let Some(b) = self.to_fetch.lock().pop_front() else { return Ok(false) };
         if let Some(cache) = &remote.cache {
             let key = Keys::block(&b.meta.table, &b.meta.tenant, b.meta.day, &b.meta.id);

@@ -66,7 +66,7 @@ impl Engine {
                 }
             }
         }
-        if what == MergeWhat::Whole || self.blocks.remote.is_some() && self.compaction_is_due() {
+        if what == MergeWhat::Whole || self.blocks.remote().is_some() && self.compaction_is_due() {
             let partitions: Vec<PartitionKey> =
                 self.live.read().catalog.partitions().filter(|(_, b)| b.len() > 1).map(|(k, _)| k.clone()).collect();
             for key in partitions.iter().filter(|k| !self.is_expired(k) && self.owns(k)) {
@@ -119,7 +119,7 @@ impl Engine {
     /// Another owner may have merged and deleted what we are about to merge: then we look what there is, and begin anew.
     fn merge_again(&self, key: &PartitionKey, inputs: &dyn Fn() -> Result<Inputs>) -> Result<()> {
         match self.merge_partition(key, inputs()?) {
-            Err(e) if e.kind() == Kind::NotFound && self.blocks.remote.is_some() => {
+            Err(e) if e.kind() == Kind::NotFound && self.blocks.remote().is_some() => {
                 self.refresh_partition(key)?;
                 self.merge_partition(key, inputs()?)
             }
@@ -256,7 +256,7 @@ impl Engine {
         self.stats.expired.fetch_add(expired as u64, Ordering::Relaxed);
         let removable = self.live.read().catalog.removable();
         for (dead, since_ns) in removable {
-            let removed = match (&dead, &self.blocks.remote) {
+            let removed = match (&dead, self.blocks.remote()) {
                 (Dead::Run(r), _) => self.remove_here(&self.keys.run(&r.meta.id), &r.meta.id)?,
                 (Dead::Block(k, b), Some(remote)) if b.home == Home::Store => self.remove_from_store(remote, k, b, since_ns)?,
                 (Dead::Block(k, b), _) => self.remove_here(&self.keys.root().join(self.block_key(k, &b.meta.id)), &b.meta.id)?,
@@ -266,7 +266,7 @@ impl Engine {
                 self.stats.removed.fetch_add(1, Ordering::Relaxed);
             }
         }
-        match &self.blocks.remote {
+        match self.blocks.remote() {
             Some(remote) => self.sweep_orphans(remote),
             None => Ok(()),
         }

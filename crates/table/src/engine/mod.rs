@@ -133,7 +133,7 @@ impl Engine {
         self.merge(MergeWhat::All)?;
         match self.sweep() {
             // What is to be removed from a store can wait: no row depends on it.
-            Err(e) if self.blocks.remote.is_some() => tracing::warn!(error = %e, "superseded blocks are not removed yet"),
+            Err(e) if self.blocks.remote().is_some() => tracing::warn!(error = %e, "superseded blocks are not removed yet"),
             other => other?,
         }
         Ok(())

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use base::{Error, Result};
+use store::Store;
 
 use super::Engine;
 use super::blocks::Remote;
@@ -15,7 +16,7 @@ use crate::catalog::{Block, Home, PartitionKey};
 impl Engine {
     /// Blocks that are still in the data directory although there is a store, and their bytes.
     pub fn blocks_to_move(&self) -> (usize, u64) {
-        match &self.blocks.remote {
+        match self.blocks.remote() {
             None => (0, 0),
             Some(_) => self.of_here().iter().fold((0, 0), |(n, bytes), (_, b)| (n + 1, bytes + b.bytes())),
         }
@@ -27,9 +28,35 @@ impl Engine {
         all.filter(|(_, b)| b.home == Home::Here).collect()
     }
 
+    /// The store that blocks go to, for people; none if they stay in the data directory.
+    pub fn store_name(&self) -> Option<String> {
+        self.blocks.remote().map(|r| r.store.name().to_owned())
+    }
+
+    /// From now on blocks go to `store`, with a cache of so many bytes, and those of the data directory are moved there while the engine
+    /// serves. The next life must be opened with the same store. An error of kind `Invalid` if there is one already; another if it
+    /// cannot be read. Then nothing has changed.
+    pub fn take_store(&self, store: Arc<dyn Store>, cache_bytes: u64) -> Result<()> {
+        // No block is being written.
+        let _one = self.merging.lock();
+        if let Some(name) = self.store_name() {
+            return Err(Error::invalid(format!("blocks are in a store already: {name}")));
+        }
+        store.list("blocks/")?;
+        let remote = Remote::new(store, false, &self.fs, &self.keys, cache_bytes)?;
+        // What the store has beside ours must be known before anything is answered from here on.
+        self.all_known.store(false, Ordering::Release);
+        if self.blocks.remote.set(remote).is_err() {
+            return Err(Error::internal("two stores at once"));
+        }
+        self.open_store()?;
+        self.bell.merge();
+        Ok(())
+    }
+
     /// Moves every block of the data directory to the store.
     pub fn move_blocks(&self) -> Result<()> {
-        let Some(remote) = &self.blocks.remote else { return Ok(()) };
+        let Some(remote) = self.blocks.remote() else { return Ok(()) };
         let _one = self.merging.lock();
         for (key, block) in self.of_here() {
             if self.stopping.load(Ordering::SeqCst) {

@@ -1,8 +1,8 @@
 //! Opening: what is committed, then what the WAL holds beyond it.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use base::{Error, Kind, Result};
 use bytes::Bytes;
@@ -96,8 +96,13 @@ impl Engine {
 
     /// What this node knows of the store's blocks, and if it never read their whole list, that list. A store that is away does
     /// not keep a node from opening.
-    fn open_store(&self) -> Result<()> {
-        let Some(remote) = &self.blocks.remote else {
+    pub(super) fn open_store(&self) -> Result<()> {
+        let Some(remote) = self.blocks.remote() else {
+            if self.blocks.knows_all() {
+                return Err(Error::invalid(
+                    "the blocks of this data directory are in an object store, and none is set (storage.url): without it every answer would lack them",
+                ));
+            }
             self.all_known.store(true, Ordering::Release);
             return Ok(());
         };
@@ -259,6 +264,7 @@ fn blocks_of(o: &EngineOptions, keys: &Keys, losses: &Arc<Losses>, indexes: &Arc
     }
     let shared = o.settings.shared_store;
     let remote = o.store.clone().map(|s| Remote::new(s, shared, &o.fs, keys, o.settings.cache_bytes)).transpose()?;
+    let remote = remote.map_or_else(OnceLock::new, OnceLock::from);
     Ok(Blocks {
         fs: o.fs.clone(),
         keys: keys.clone(),

@@ -67,7 +67,7 @@ impl Engine {
     fn unreadable_now(&self, e: Error) -> Error {
         match e.kind() {
             Kind::NotFound | Kind::Forbidden | Kind::Unauthenticated | Kind::Unavailable | Kind::Timeout
-                if self.blocks.remote.is_some() =>
+                if self.blocks.remote().is_some() =>
             {
                 self.stats.store_read_failures.fetch_add(1, Ordering::Relaxed);
                 Error::unavailable(format!("blocks cannot be read now: {}", e.message()))
@@ -79,7 +79,7 @@ impl Engine {
     fn twice<T>(&self, request: &ScanRequest, once: impl Fn(&ScanRequest) -> Result<T>) -> Result<T> {
         self.blocks_known()?;
         let result = match once(request) {
-            Err(e) if e.kind() == Kind::NotFound && self.blocks.remote.is_some() => {
+            Err(e) if e.kind() == Kind::NotFound && self.blocks.remote().is_some() => {
                 self.stats.looked_again.fetch_add(1, Ordering::Relaxed);
                 self.look_again(request).and_then(|()| once(request))
             }
@@ -107,7 +107,7 @@ impl Engine {
 
     fn scan_alone(&self, request: &ScanRequest) -> Result<RowStream> {
         let stream = self.twice(request, |q| self.scan_once(q))?;
-        match (self.blocks.remote.is_some(), self.me.upgrade()) {
+        match (self.blocks.remote().is_some(), self.me.upgrade()) {
             (true, Some(engine)) => {
                 let series = stream.series.clone();
                 let batches = Watched { engine, request: request.clone(), series, inner: stream.batches, begun: false };
@@ -119,7 +119,7 @@ impl Engine {
 
     /// An error of a scan that cannot be begun again. If a block has vanished, the next scan knows its successor.
     fn replaced(&self, request: &ScanRequest, e: Error) -> Error {
-        if e.kind() == Kind::NotFound && self.blocks.remote.is_some() {
+        if e.kind() == Kind::NotFound && self.blocks.remote().is_some() {
             self.stats.looked_again.fetch_add(1, Ordering::Relaxed);
             if let Err(e) = self.look_again(request) {
                 tracing::warn!(error = %e, "blocks that replace a vanished one cannot be looked up");

@@ -222,7 +222,7 @@ impl Engine {
     fn write_store_stats(&self, out: &mut Exposition) {
         let now = self.clock.now_ns();
         let seconds = |since: i64| now.saturating_sub(since).max(0) as f64 / 1e9;
-        let cache = self.blocks.remote.as_ref().and_then(|r| r.cache.as_ref()).map(|c| c.stats()).unwrap_or_default();
+        let cache = self.blocks.remote().and_then(|r| r.cache.as_ref()).map(|c| c.stats()).unwrap_or_default();
         let oldest = self.live.read().catalog.runs().map(|r| r.meta.created_ns).min();
         for (desc, value) in [
             (&TO_MOVE, self.blocks_to_move().0 as f64),

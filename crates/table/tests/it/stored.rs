@@ -115,8 +115,13 @@ fn a_directory_moves_to_a_store_while_it_serves_and_is_checked() {
         e.flush().unwrap();
     }
     let all = read(&*e, "a", vec![]).unwrap();
-    drop(e);
-    let e = open_on(&fs, &clock, settings(), Some(store.clone()), "local").unwrap();
+    assert_eq!(e.store_name(), None);
+    store.set(Faults { down: true, ..Faults::default() });
+    assert_eq!(e.take_store(store.clone(), 1 << 20).unwrap_err().kind(), Kind::Unavailable);
+    assert_eq!((e.store_name(), read(&*e, "a", vec![]).unwrap()), (None, all.clone()), "nothing has changed");
+    store.set(Faults::default());
+    e.take_store(store.clone(), 1 << 20).unwrap();
+    assert_eq!(e.take_store(store.clone(), 1 << 20).unwrap_err().kind(), Kind::Invalid);
     assert_eq!(e.blocks_to_move().0, 5);
     assert_eq!(read(&*e, "a", vec![]).unwrap(), all, "before it begins");
     // The store fails in the middle, and so does the disk.
@@ -140,6 +145,8 @@ fn a_directory_moves_to_a_store_while_it_serves_and_is_checked() {
     assert_eq!(here, Vec::<std::path::PathBuf>::new(), "nothing is left here");
     assert_eq!(there.paths().iter().filter(|p| p.ends_with("meta.json")).count(), 5);
     drop(e);
+    let without = open(&fs, &clock, settings()).err().expect("it has no blocks any more");
+    assert!(without.message().contains("storage.url"), "{without}");
     let fresh = open_on(&SimFs::seeded(5), &clock, settings(), Some(store), "local").unwrap();
     assert_eq!(read(&*fresh, "a", vec![]).unwrap(), all);
 }

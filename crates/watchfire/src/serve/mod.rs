@@ -12,6 +12,7 @@ pub mod drill;
 mod ground;
 mod lock;
 mod logging;
+mod moving;
 mod open;
 
 use std::process::ExitCode;
@@ -43,7 +44,7 @@ pub fn run(args: &ServeArgs) -> Result<ExitCode> {
         .context("starting the runtime")?;
     let result = runtime.block_on(async {
         let ground = Ground::new(args).await?;
-        serve(settings, ground).await
+        serve(args, settings, ground).await
     });
     // Queries that were told to stop may still compute; nobody waits for them.
     runtime.shutdown_background();
@@ -82,7 +83,7 @@ fn of_flag<T: settings::FromText>(flag: &str, text: &str) -> Result<settings::Gi
     T::from_text(text).map(given).map_err(|e| Failure::error(Exit::Usage, format!("{flag}: {e}")))
 }
 
-async fn serve(settings: Settings, ground: Ground) -> Result<()> {
+async fn serve(args: &ServeArgs, settings: Settings, ground: Ground) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let node = Node::new(ground.clock.clone(), "replaying the log");
@@ -93,6 +94,7 @@ async fn serve(settings: Settings, ground: Ground) -> Result<()> {
     let serving = tokio::spawn(server::serve(listener, app.clone(), async {
         let _ = stopped.await;
     }));
+    node.on_move(moving::give_store(args.clone(), ground.clone()));
     let settings = Arc::new(settings);
     let opening = tokio::task::spawn_blocking({
         let (node, settings) = (node.clone(), settings.clone());

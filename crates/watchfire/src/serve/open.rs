@@ -19,7 +19,7 @@ use crate::storage;
 const LEDGER_EVERY: Duration = Duration::from_secs(10);
 
 /// What this node is called in its store as long as it shares it with no other.
-const NODE: &str = "local";
+pub const NODE: &str = "local";
 
 /// How long a superseded block stays in a shared store at least, and how often others read its list.
 const DELETE_DELAY: Duration = Duration::from_secs(5 * 60);
