@@ -130,8 +130,11 @@ impl Admission for PerBody<'_> {
 
     fn body(&self, tenant: &Tenant, table: Option<&'static TableSpec>, rows: u64, bytes: u64) -> Result<()> {
         let Some(table) = table.map(|t| t.name) else { return Ok(()) };
-        let Some(rate) = self.distributor.limits(table).tenant else { return Ok(()) };
+        let Some(limit) = self.distributor.limits(table).tenant else { return Ok(()) };
+        let rates = self.distributor.cluster.as_ref().map(|c| c.membership().rates());
+        let rate = rates.map_or(limit, |r| r.share(tenant, table, limit));
         if self.distributor.tenants.take(&(tenant.clone(), table), rate, bytes, self.now_ns) {
+            rates.into_iter().for_each(|r| r.took(tenant, table, bytes));
             return Ok(());
         }
         let wait = (bytes.min(rate.burst_bytes) as f64 / rate.bytes_per_second.max(1) as f64).ceil().clamp(1.0, 60.0);
@@ -140,7 +143,7 @@ impl Admission for PerBody<'_> {
             format!(
                 "ingestion rate limit exceeded for user {tenant} (limit: {} bytes/sec) while attempting to ingest '{rows}' lines totaling '{bytes}' bytes, \
                  reduce the volume or raise the tenant's limit",
-                rate.bytes_per_second
+                limit.bytes_per_second
             ),
         )
         .retry_after(Duration::from_secs(wait as u64)))

@@ -8,7 +8,15 @@ pub const BUCKETS: usize = 200_000;
 pub const LEDGER_ENTRIES: usize = 4096;
 /// Nodes of a cluster: each says hello to each, so their number must stay small.
 pub const MEMBERS: usize = 32;
-/// A hello names at most [`MEMBERS`] others, each in some hundred bytes.
+/// Tenants and tables whose rate a node follows; more have their limit at each node.
+pub const RATES: usize = 4096;
+/// Of these, the largest are told in a hello, some hundred bytes each.
+pub const RATES_TOLD: usize = 64;
+/// A rate is an average over about so many seconds.
+pub const RATE_SECONDS: f64 = 5.0;
+/// What a member said longer ago does not count: it is silent.
+pub const RATES_FRESH_NS: i64 = 2_000_000_000;
+/// A hello names at most [`MEMBERS`] others and [`RATES_TOLD`] rates, each in some hundred bytes.
 pub const HELLO_BYTES: usize = 64 << 10;
 
 // Between nodes (`transport::http`).

@@ -26,6 +26,7 @@ pub use record::{Hello, Life, Record, Rumor, State, VERSION, Word};
 pub use view::{Condition, MemberStatus, Peer};
 
 use crate::limits;
+use crate::rates::Rates;
 use crate::settings::Settings;
 use crate::transport::{Answers, Method, NodeId, Transport};
 use record::{Gone, Memory, Remembered};
@@ -63,6 +64,7 @@ pub struct Membership {
     inner: Mutex<Inner>,
     /// One change of what is remembered at a time, so that an older one never overwrites a newer.
     saving: Mutex<()>,
+    rates: Rates,
     /// One introduction at a time.
     introducing: Mutex<()>,
     /// One look around for all who want one.
@@ -110,7 +112,8 @@ impl Membership {
         };
         inner.unknow();
         let (saving, introducing, looking) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Ok(Arc::new(Membership { settings, clock, transport, memory, inner: Mutex::new(inner), saving, introducing, looking }))
+        let (inner, rates) = (Mutex::new(inner), Rates::new(clock.clone()));
+        Ok(Arc::new(Membership { settings, clock, transport, memory, inner, saving, rates, introducing, looking }))
     }
 
     /// What this node knows now: if it was away, nothing of what others did meanwhile. Every look begins here, since a node that was frozen
@@ -127,6 +130,11 @@ impl Membership {
     /// From the next round on, looks for nodes at these addresses: names may have got others.
     pub fn set_seeds(&self, seeds: Vec<String>) {
         self.look().seeds = seeds;
+    }
+
+    /// What the nodes take of each tenant.
+    pub fn rates(&self) -> &Rates {
+        &self.rates
     }
 
     /// This node's name.
@@ -295,7 +303,7 @@ impl Membership {
             word: if g.ended { Word::Ended } else { Word::Forgotten },
         }));
         others.truncate(limits::MEMBERS);
-        Hello { cluster: self.settings.name.clone(), version: VERSION, from: inner.me.clone(), others }
+        Hello { cluster: self.settings.name.clone(), version: VERSION, from: inner.me.clone(), others, taken: self.rates.report() }
     }
 
     /// Takes in what a node says of itself and of others. `reached` when it answered a call of ours. False if it is a message from
@@ -324,6 +332,7 @@ impl Membership {
             }
             inner.remembered() != before
         };
+        self.rates.heard(h.from.life.id, &h.taken);
         if remember && let Err(e) = self.save() {
             // The member is known as long as this process lives; the next change tries again.
             tracing::error!(error = %e, "members cannot be remembered");

@@ -10,6 +10,7 @@ use disk::Fs;
 use serde::{Deserialize, Serialize};
 
 use crate::limits;
+use crate::rates::Taken;
 use crate::transport::NodeId;
 
 /// Version of the messages between nodes. Nodes of different versions refuse each other.
@@ -103,6 +104,9 @@ pub struct Hello {
     /// Whom else it knows.
     #[serde(default)]
     pub others: Vec<Rumor>,
+    /// What it takes of tenants that have a limit.
+    #[serde(default)]
+    pub taken: Vec<Taken>,
 }
 
 impl Hello {

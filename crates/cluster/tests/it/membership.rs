@@ -234,3 +234,20 @@ fn a_forgotten_node_that_wakes_is_heard_before_it_shares_a_row() {
         assert!(town.judge(one, &[2, other]).is_some(), "as node {one} sees it");
     }
 }
+
+#[test]
+fn a_limit_is_shared_by_those_who_take_and_whole_where_one_takes_alone() {
+    let mut town = Town::running(16, 3);
+    let limit = cluster::Rate { bytes_per_second: 1000, burst_bytes: 2000 };
+    let a = base::Tenant::new("a").unwrap();
+    let share = |town: &Town, n: usize| town.at(n).membership.rates().share(&a, "notes", limit).bytes_per_second;
+    for _ in 0..300 {
+        town.at(0).membership.rates().took(&a, "notes", 160);
+        town.rounds(1, &BTreeSet::new());
+    }
+    assert_eq!(share(&town, 0), 1000, "node 0 takes alone");
+    assert!((150..=250).contains(&share(&town, 1)), "it leaves {}", share(&town, 1));
+    town.stop(0);
+    town.rounds(15, &BTreeSet::new());
+    assert_eq!(share(&town, 1), 1000, "node 0 takes nothing any more");
+}
