@@ -205,8 +205,10 @@ impl Membership {
             }
             new
         };
-        if new {
-            self.save()?;
+        if new && let Err(e) = self.save() {
+            // A mark that a restart would lose is none: the next row tries again.
+            self.look().change(|me| me.alone_since_ns = None);
+            return Err(e);
         }
         self.introduce().map(|()| new)
     }

@@ -251,3 +251,19 @@ fn a_limit_is_shared_by_those_who_take_and_whole_where_one_takes_alone() {
     town.rounds(15, &BTreeSet::new());
     assert_eq!(share(&town, 1), 1000, "node 0 takes nothing any more");
 }
+
+#[test]
+fn a_mark_that_cannot_be_written_down_is_none() {
+    let mut town = Town::running(17, 2);
+    town.nodes[0].fs.set_capacity(0);
+    for _ in 0..2 {
+        assert!(town.at(0).membership.mark_alone().is_err(), "the disk is full");
+        assert!(town.at(0).membership.alone_since_ns().is_none());
+    }
+    town.nodes[0].fs.set_capacity(u64::MAX);
+    town.at(0).membership.mark_alone().unwrap();
+    town.stop(0);
+    town.nodes[0].fs.power_cut();
+    town.start(0).unwrap();
+    assert!(town.at(0).membership.alone_since_ns().is_some(), "the mark outlives a power cut");
+}
