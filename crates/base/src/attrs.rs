@@ -29,7 +29,17 @@ pub enum Value<'a> {
 }
 
 /// Reads a varint; returns it and the rest.
+#[inline]
 pub fn read_varint(b: &[u8]) -> Option<(u64, &[u8])> {
+    match b {
+        // The lengths of nearly every text.
+        [x @ 0..0x80, rest @ ..] => Some((u64::from(*x), rest)),
+        [x, y @ 0..0x80, rest @ ..] => Some((u64::from(x & 0x7f) | u64::from(*y) << 7, rest)),
+        _ => read_long_varint(b),
+    }
+}
+
+fn read_long_varint(b: &[u8]) -> Option<(u64, &[u8])> {
     let mut v = 0u64;
     for (i, &x) in b.iter().enumerate().take(10) {
         v |= u64::from(x & 0x7f) << (7 * i);

@@ -94,16 +94,15 @@ impl Codec for RemoteWrite {
 
     fn decode(&self, header: &FrameHeader, body: &Bytes, sink: &mut dyn Sink) -> Result<()> {
         let options = Options::from_bytes(&header.options)?;
-        wire::encoding::decode_then(options.encoding, body, base::limits::BODY_DECOMPRESSED_BYTES, |body| {
-            let metadata = count_metadata(body)?;
-            let mut samples = Samples::new(header, options, body, sink)?;
-            for series in SeriesList::new(body) {
-                samples.series(&series?)?;
-            }
-            NOT_KEPT.exemplars.fetch_add(samples.exemplars, Ordering::Relaxed);
-            NOT_KEPT.metadata.fetch_add(metadata as u64, Ordering::Relaxed);
-            samples.finish()
-        })
+        let body = wire::encoding::decode(options.encoding, body, base::limits::BODY_DECOMPRESSED_BYTES)?;
+        let metadata = count_metadata(&body)?;
+        let mut samples = Samples::new(header, options, &body, sink)?;
+        for series in SeriesList::new(&body) {
+            samples.series(&series?)?;
+        }
+        NOT_KEPT.exemplars.fetch_add(samples.exemplars, Ordering::Relaxed);
+        NOT_KEPT.metadata.fetch_add(metadata as u64, Ordering::Relaxed);
+        samples.finish()
     }
 }
 

@@ -1,12 +1,12 @@
 //! Compression of bodies. The only place that decompresses what was received, always with a cap.
 
-use std::cell::Cell;
 use std::io::{Read, Write};
 
 use base::{Error, Kind, Result};
 use bytes::Bytes;
 
 use crate::limits;
+use crate::spare::Spare;
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,7 +79,7 @@ pub fn decode(encoding: Encoding, body: &Bytes, cap: usize) -> Result<Bytes> {
     match encoding {
         Encoding::Identity if body.len() > cap => Err(too_large(cap)),
         Encoding::Identity => Ok(body.clone()),
-        Encoding::SnappyBlock => snappy_block(body, cap, vec![]),
+        Encoding::SnappyBlock => snappy_block(body, cap),
         Encoding::SnappyFramed => capped(snap::read::FrameDecoder::new(&body[..]), "snappy", body.len(), cap),
         Encoding::Gzip => capped(flate2::read::MultiGzDecoder::new(&body[..]), "gzip", body.len(), cap),
         Encoding::Deflate if is_zlib(body) => capped(flate2::read::ZlibDecoder::new(&body[..]), "deflate", body.len(), cap),
@@ -90,25 +90,6 @@ pub fn decode(encoding: Encoding, body: &Bytes, cap: usize) -> Result<Bytes> {
             capped(d, "zstd", body.len(), cap)
         }
     }
-}
-
-thread_local! {
-    /// The buffer that this thread decompressed its last body into.
-    static KEPT: Cell<Vec<u8>> = const { Cell::new(vec![]) };
-}
-
-/// Decompresses as [`decode`] does, for a user who is done with the bytes soon: `then` may keep clones of them, but if it
-/// keeps none, the buffer serves this thread's next body too. Fresh memory for each body was a tenth of a metrics push.
-pub fn decode_then<T>(encoding: Encoding, body: &Bytes, cap: usize, then: impl FnOnce(&Bytes) -> Result<T>) -> Result<T> {
-    if encoding != Encoding::SnappyBlock {
-        return then(&decode(encoding, body, cap)?);
-    }
-    let decoded = snappy_block(body, cap, KEPT.take())?;
-    let result = then(&decoded);
-    if decoded.len() <= limits::KEPT_BODY_BYTES && decoded.is_unique() {
-        KEPT.set(decoded.into());
-    }
-    result
 }
 
 /// Compresses at a speed fit for sending.
@@ -137,7 +118,7 @@ pub fn encode(encoding: Encoding, body: &[u8]) -> Result<Vec<u8>> {
     })
 }
 
-fn snappy_block(body: &[u8], cap: usize, mut out: Vec<u8>) -> Result<Bytes> {
+fn snappy_block(body: &[u8], cap: usize) -> Result<Bytes> {
     let len = snap::raw::decompress_len(body).map_err(|e| damaged("snappy", &e))?;
     if len > cap {
         return Err(too_large(cap));
@@ -145,10 +126,9 @@ fn snappy_block(body: &[u8], cap: usize, mut out: Vec<u8>) -> Result<Bytes> {
     if len > body.len().saturating_mul(limits::SNAPPY_GROWTH) {
         return Err(damaged("snappy", &"it claims a length that its bytes cannot hold"));
     }
-    out.resize(len, 0);
-    let n = snap::raw::Decoder::new().decompress(body, &mut out).map_err(|e| damaged("snappy", &e))?;
-    out.truncate(n);
-    Ok(out.into())
+    let mut out = Spare::take(len);
+    let n = snap::raw::Decoder::new().decompress(body, out.bytes_mut()).map_err(|e| damaged("snappy", &e))?;
+    Ok(Bytes::from_owner(out).slice(..n))
 }
 
 fn is_zlib(b: &[u8]) -> bool {
@@ -184,25 +164,13 @@ mod tests {
 
     #[test]
     fn a_buffer_that_is_used_again_shows_nothing_of_its_last_body() {
-        let sent = |n: usize, b: u8| Bytes::from(encode(Encoding::SnappyBlock, &vec![b; n]).unwrap());
-        let mut places = vec![];
-        let mut clone = Bytes::new();
-        for (n, b) in [(5000, 1), (10, 2), (6000, 3), (0, 4), (6000, 5)] {
-            let keep = b == 5;
-            decode_then(Encoding::SnappyBlock, &sent(n, b), 10_000, |d| {
-                assert_eq!(&d[..], vec![b; n]);
-                places.push(d.as_ptr());
-                if keep {
-                    clone = d.clone();
-                }
-                Ok(())
-            })
-            .unwrap();
+        let body =
+            |n: usize, b: u8| decode(Encoding::SnappyBlock, &encode(Encoding::SnappyBlock, &vec![b; n]).unwrap().into(), 1 << 20).unwrap();
+        let kept = body(limits::SPARE_MIN, 1);
+        for (b, n) in (2..50).zip([limits::SPARE_MIN, limits::SPARE_MIN + 9, 10, 0].into_iter().cycle()) {
+            assert_eq!(body(n, b), vec![b; n]);
         }
-        assert_eq!(places[0], places[1], "the buffer is used again");
-        decode_then(Encoding::SnappyBlock, &sent(6000, 6), 10_000, |_| Ok(())).unwrap();
-        assert_eq!(&clone[..], [5; 6000], "what somebody keeps is not written to");
-        assert!(decode_then(Encoding::SnappyBlock, &sent(6000, 6), 10, |_| Ok(())).is_err());
+        assert_eq!(kept, vec![1; limits::SPARE_MIN], "what somebody keeps is not written to");
     }
 
     proptest! {

@@ -20,6 +20,7 @@ pub mod options;
 pub mod otlp;
 pub mod proto;
 pub mod remote_write;
+mod spare;
 
 pub use encoding::Encoding;
 pub use options::Options;

@@ -16,6 +16,9 @@ pub const ZSTD_WINDOW_LOG: u32 = 23;
 /// Nesting of OTLP values (an array of arrays, a map of maps), in JSON and in protobuf: what reads them is recursive.
 /// A test holds the JSON reader, whose library has this bound built in, to it.
 pub const VALUE_DEPTH: usize = base::limits::DEPTH;
-/// A decompression buffer that a thread keeps for its next body is at most this large: bodies of remote write are half
-/// a megabyte, and the threads are few.
-pub const KEPT_BODY_BYTES: usize = 4 << 20;
+/// Buffers for decompressed bodies are kept for the next ones from this length on; below it an allocation costs little.
+pub const SPARE_MIN: usize = 64 << 10;
+/// And up to this one: bodies of remote write are half a megabyte, those of agents one.
+pub const SPARE_MAX: usize = 4 << 20;
+/// All that are kept together: as much as a memtable's unfrozen rows give back at once.
+pub const SPARE_BYTES: usize = 12 << 20;
