@@ -22,3 +22,10 @@ pub const ANSWER_BYTES: usize = 256 << 20;
 pub const FIELDS_PER_LINE: usize = 1_024;
 /// Nesting of JSON that is followed; deeper values are left alone.
 pub const JSON_DEPTH: usize = 64;
+/// The first piece of a range that is looked at for the first or last lines is at least this long, nanoseconds: a busy
+/// tenant's second has more lines than a page.
+pub const PIECE_NS: i64 = 1_000_000_000;
+/// Each piece is longer than the one before by this factor.
+pub const PIECE_GROWTH: i64 = 8;
+/// A range comes in about so many pieces at most; each costs the opening of a scan.
+pub const PIECES: u32 = 5;

@@ -133,19 +133,24 @@ pub fn select(source: Source<'_>, log: &LogExpr, request: &LogRequest) -> Result
         return Ok(Lines { lines: vec![], labels: vec![] });
     }
     let reads = Reads { line: true, metadata: true };
-    let stream = scan::open(source, &log.matchers, request.range, pipeline.predicate.clone(), reads, request.direction)?;
-    let mut slice = None;
     let mut row_labels = RowLabels::default();
-    for (number, batch) in stream.batches.enumerate() {
-        source.cancel.check()?;
-        let batch = Batch::new(&batch?)?;
-        let Some(&first) = batch.times().first() else { continue };
-        let start = spec::SPEC.slice_of(first);
-        if slice != Some(start) && best.is_full() {
+    for range in pieces(request.range, request.direction) {
+        let stream = scan::open(source, &log.matchers, range, pipeline.predicate.clone(), reads, request.direction)?;
+        let mut slice = None;
+        for (number, batch) in stream.batches.enumerate() {
+            source.cancel.check()?;
+            let batch = Batch::new(&batch?)?;
+            let Some(&first) = batch.times().first() else { continue };
+            let start = spec::SPEC.slice_of(first);
+            if slice != Some(start) && best.is_full() {
+                break;
+            }
+            slice = Some(start);
+            take_batch(&pipeline, &batch, number as u64, &stream.series, &mut row_labels, &mut labels, &mut best)?;
+        }
+        if best.is_full() {
             break;
         }
-        slice = Some(start);
-        take_batch(&pipeline, &batch, number as u64, &stream.series, &mut row_labels, &mut labels, &mut best)?;
     }
     let mut found = best.heap.into_vec();
     found.sort_unstable_by_key(|c| c.place);
@@ -157,6 +162,33 @@ pub fn select(source: Source<'_>, log: &LogExpr, request: &LogRequest) -> Result
         lines = thin(lines, request.interval_ns, request.limit);
     }
     Ok(Lines { lines, labels: labels.sets })
+}
+
+/// A range in pieces from the end that is asked for first: rows lie in the order of their streams, so the first lines of an
+/// hour are found by looking at the whole hour. Each piece is much longer than the one before it, so that lines that
+/// are few, and far, cost few scans.
+fn pieces(range: TimeRange, direction: Direction) -> impl Iterator<Item = TimeRange> {
+    let whole = range.end.saturating_sub(range.start);
+    let mut width = (whole / limits::PIECE_GROWTH.pow(limits::PIECES - 1)).max(limits::PIECE_NS);
+    let mut rest = range;
+    std::iter::from_fn(move || {
+        let left = rest.end.saturating_sub(rest.start);
+        if left <= 0 {
+            return None;
+        }
+        // No sliver is left for a scan of its own.
+        let width_now = if left / 2 < width { left } else { width };
+        width = width.saturating_mul(limits::PIECE_GROWTH);
+        let piece = match direction {
+            Direction::Forward => TimeRange { end: rest.start + width_now, ..rest },
+            Direction::Backward => TimeRange { start: rest.end - width_now, ..rest },
+        };
+        match direction {
+            Direction::Forward => rest.start = piece.end,
+            Direction::Backward => rest.end = piece.start,
+        }
+        Some(piece)
+    })
 }
 
 fn take_batch(
@@ -245,5 +277,30 @@ impl LabelTable {
         });
         self.numbers.insert(key, n);
         Ok(n)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_few_and_cover_the_range_once() {
+        const SECOND: i64 = 1_000_000_000;
+        for whole in [1, SECOND - 1, SECOND * 3, SECOND * 3_600, SECOND * 3_600 * 24 * 30, i64::MAX] {
+            for direction in [Direction::Forward, Direction::Backward] {
+                let range = TimeRange { start: i64::MAX - whole, end: i64::MAX };
+                let mut all: Vec<TimeRange> = pieces(range, direction).collect();
+                assert!(all.len() <= limits::PIECES as usize + 1, "{whole}: {all:?}");
+                if direction == Direction::Backward {
+                    all.reverse();
+                }
+                assert_eq!((all[0].start, all[all.len() - 1].end), (range.start, range.end));
+                assert!(all.windows(2).all(|w| w[0].end == w[1].start && w[0].start < w[0].end), "{all:?}");
+            }
+        }
+        assert_eq!(pieces(TimeRange { start: 5, end: 5 }, Direction::Forward).count(), 0);
+        let hour = TimeRange { start: 0, end: 3_600 * SECOND };
+        assert_eq!(pieces(hour, Direction::Backward).next().map(|p| p.start), Some(3_599 * SECOND));
     }
 }

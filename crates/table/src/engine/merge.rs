@@ -32,6 +32,7 @@ struct Inputs {
     parents: Vec<String>,
     level: u32,
     bytes: u64,
+    series: u64,
 }
 
 impl Inputs {
@@ -40,6 +41,7 @@ impl Inputs {
         self.parents.push(name.to_owned());
         self.level = self.level.max(level);
         self.bytes += file.meta().data_bytes + file.meta().series_bytes;
+        self.series += file.meta().series;
     }
 
     fn of_blocks<'a>(blocks: impl IntoIterator<Item = &'a Arc<Block>>) -> Inputs {
@@ -178,8 +180,11 @@ impl Engine {
         let live = self.live.read();
         let mut inputs = Inputs::default();
         for r in live.catalog.runs_of(key).iter().take(limits::MERGED_RUNS) {
-            if inputs.sources.is_empty() || inputs.bytes + r.files[&key.table].meta().data_bytes <= room {
-                inputs.add(&r.name, &r.files[&key.table], 0);
+            let file = &r.files[&key.table];
+            let indexes = (inputs.series + file.meta().series) * limits::SERIES_INDEX_BYTES;
+            let fits = inputs.bytes + file.meta().data_bytes <= room && (inputs.sources.len() < 2 || indexes <= self.settings.index_limit as u64);
+            if inputs.sources.is_empty() || fits {
+                inputs.add(&r.name, file, 0);
             }
         }
         if !inputs.sources.is_empty() && self.owns(key) {

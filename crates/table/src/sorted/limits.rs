@@ -37,3 +37,5 @@ pub const PAGE_CACHE_BYTES: usize = 256 << 10;
 /// Grams of one page of text that a skip filter notes: a page of random text would have a quarter of a million, and nobody
 /// looks for those. Twice what a page of ids, hashes and nothing else was seen to have.
 pub const GRAMS_OF_A_PAGE: usize = 1 << 16;
+/// Series whose labels are put into columns at once when a series file is written: the columns are encoded as they come.
+pub const SERIES_AT_ONCE: usize = 1 << 16;

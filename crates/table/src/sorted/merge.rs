@@ -21,7 +21,7 @@ use super::scan::{Unbounded, all_columns};
 use super::shred::{Census, KeyColumn};
 use super::view::{Asked, Views};
 use super::writer::{RowWriter, partitions};
-use super::{Budget, FORMAT_VERSION, MergeOptions, MergeStats, SeriesKey, SortedMeta, Source, limits};
+use super::{Budget, FORMAT_VERSION, MergeOptions, MergeStats, SeriesKey, SortedFile, SortedMeta, Source, limits};
 use crate::missing::Missing;
 use crate::scan::TimeRange;
 use crate::spec::{ColumnType, TableSpec};
@@ -55,6 +55,7 @@ pub fn merge(
         only_used: true,
         missing: Missing::default(),
     };
+    let files: Vec<Arc<SortedFile>> = sources.iter().filter_map(Source::file).cloned().collect();
     let views = Views::new(sources, &[], asked, &budget)?;
     let layout = Layout::shredded(spec, true, &frequent_keys(spec, &views, &budget)?)?;
     let mut stats = MergeStats::default();
@@ -73,7 +74,11 @@ pub fn merge(
     }
     let done = writer.finish()?;
     let (data_bytes, data_tail, data_tail_crc32c) = done.sink.finish()?;
-    let keys: Vec<SeriesKey> = views.labels.iter().map(|l| SeriesKey { tenant: tenant.clone(), labels: l.clone() }).collect();
+    let labels = views.labels.clone();
+    // What follows needs memory of its own, and what was merged is hardly asked again.
+    drop(views);
+    files.iter().for_each(|f| f.release());
+    let keys: Vec<SeriesKey> = labels.iter().map(|l| SeriesKey { tenant: tenant.clone(), labels: l.clone() }).collect();
     let (series_bytes, series_crc32c) = names::write(fs, series_path, &keys)?;
     let meta = SortedMeta {
         format: FORMAT_VERSION,

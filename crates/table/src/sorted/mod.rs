@@ -206,6 +206,13 @@ pub enum Source {
     },
 }
 
+impl Source {
+    /// The file, if it is one.
+    pub fn file(&self) -> Option<&Arc<SortedFile>> {
+        if let Source::File { file, .. } = self { Some(file) } else { None }
+    }
+}
+
 /// How to merge.
 #[derive(Clone, Default)]
 pub struct MergeOptions {

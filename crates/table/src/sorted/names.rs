@@ -67,38 +67,12 @@ fn push_pair(out: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 fn encode(series: &[SeriesKey]) -> Result<Vec<u8>> {
+    u32::try_from(series.len()).map_err(|_| internal("too many series"))?;
     let names = column_names(series);
-    let at: HashMap<&str, usize> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
-    let mut columns: Vec<Vec<Option<&str>>> = vec![Vec::with_capacity(series.len()); names.len()];
-    let mut others: Vec<Option<Vec<u8>>> = Vec::with_capacity(series.len());
-    for (rank, s) in series.iter().enumerate() {
-        let mut other = vec![];
-        for (name, value) in &s.labels {
-            match at.get(name) {
-                Some(&c) => {
-                    columns[c].resize(rank, None);
-                    columns[c].push(Some(value));
-                }
-                None => push_pair(&mut other, name, value),
-            }
-        }
-        others.push(if other.is_empty() { None } else { Some(other) });
-    }
     let mut fields = vec![Field::new("series", DataType::UInt32, false), Field::new("tenant", DataType::Utf8, false)];
-    let count = u32::try_from(series.len()).map_err(|_| internal("too many series"))?;
-    let mut arrays: Vec<ArrayRef> = vec![
-        Arc::new(UInt32Array::from_iter_values(0..count)),
-        Arc::new(StringArray::from_iter_values(series.iter().map(|s| s.tenant.as_str()))),
-    ];
-    for (name, mut values) in names.iter().zip(columns) {
-        values.resize(series.len(), None);
-        fields.push(Field::new(format!("{PREFIX}{name}"), DataType::Utf8, true));
-        arrays.push(Arc::new(StringArray::from(values)));
-    }
+    fields.extend(names.iter().map(|name| Field::new(format!("{PREFIX}{name}"), DataType::Utf8, true)));
     fields.push(Field::new(OTHER, DataType::Binary, true));
-    arrays.push(Arc::new(BinaryArray::from_iter(others.iter().map(|o| o.as_deref()))));
     let schema = Arc::new(Schema::new(fields));
-    let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(internal)?;
     let props = WriterProperties::builder()
         .set_created_by("watchfire".into())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1).map_err(internal)?))
@@ -107,9 +81,42 @@ fn encode(series: &[SeriesKey]) -> Result<Vec<u8>> {
         .set_max_row_group_row_count(None)
         .build();
     let options = ArrowWriterOptions::new().with_properties(props).with_skip_arrow_metadata(true);
-    let mut w = ArrowWriter::try_new_with_options(vec![], schema, options).map_err(internal)?;
-    w.write(&batch).map_err(internal)?;
+    let mut w = ArrowWriter::try_new_with_options(vec![], schema.clone(), options).map_err(internal)?;
+    for (i, chunk) in series.chunks(limits::SERIES_AT_ONCE).enumerate() {
+        let arrays = arrays(chunk, i * limits::SERIES_AT_ONCE, &names);
+        w.write(&RecordBatch::try_new(schema.clone(), arrays).map_err(internal)?).map_err(internal)?;
+    }
     w.into_inner().map_err(internal)
+}
+
+/// The columns of some series, the first of which has rank `first`.
+fn arrays(series: &[SeriesKey], first: usize, names: &[String]) -> Vec<ArrayRef> {
+    let at: HashMap<&str, usize> = names.iter().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
+    let mut columns: Vec<Vec<Option<&str>>> = vec![Vec::with_capacity(series.len()); names.len()];
+    let mut others: Vec<Option<Vec<u8>>> = Vec::with_capacity(series.len());
+    for (row, s) in series.iter().enumerate() {
+        let mut other = vec![];
+        for (name, value) in &s.labels {
+            match at.get(name) {
+                Some(&c) => {
+                    columns[c].resize(row, None);
+                    columns[c].push(Some(value));
+                }
+                None => push_pair(&mut other, name, value),
+            }
+        }
+        others.push(if other.is_empty() { None } else { Some(other) });
+    }
+    let mut arrays: Vec<ArrayRef> = vec![
+        Arc::new(UInt32Array::from_iter_values(first as u32..(first + series.len()) as u32)),
+        Arc::new(StringArray::from_iter_values(series.iter().map(|s| s.tenant.as_str()))),
+    ];
+    for mut values in columns {
+        values.resize(series.len(), None);
+        arrays.push(Arc::new(StringArray::from(values)));
+    }
+    arrays.push(Arc::new(BinaryArray::from_iter(others.iter().map(|o| o.as_deref()))));
+    arrays
 }
 
 struct LabelColumn {

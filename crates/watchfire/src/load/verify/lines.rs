@@ -35,13 +35,33 @@ pub fn read(client: &Client, tally: &mut Tally) -> anyhow::Result<()> {
     let end = last + 60_000_000_000;
     for tenant in 0..tally.run.tenants {
         let mut from = start - late;
-        while from < end {
-            let until = end.min(from + LOG_WINDOW_NS);
-            read_window(client, tally, tally.run.tenant_name(tenant).as_deref(), from, until)?;
-            from = until;
+        for edge in edges(tally, tenant).into_iter().chain([end]) {
+            while from < edge {
+                let until = edge.min(from + LOG_WINDOW_NS);
+                read_window(client, tally, tally.run.tenant_name(tenant).as_deref(), from, until)?;
+                from = until;
+            }
         }
     }
     Ok(())
+}
+
+/// Times that cut a run into windows of about a page each, so that no server has to find the first lines of many.
+fn edges(tally: &Tally, tenant: u64) -> Vec<i64> {
+    let run = tally.run;
+    let of_tenant = tally.acknowledged.iter().filter(|(b, _)| **b % run.tenants == tenant);
+    let mut times: Vec<(i64, u64)> = of_tenant.map(|(b, t)| (*t, run.rows_in(*b))).collect();
+    times.sort_unstable();
+    let mut rows = 0;
+    times.retain(|(_, n)| {
+        rows += n;
+        let full = rows >= PAGE_LINES as u64;
+        if full {
+            rows = *n;
+        }
+        full
+    });
+    times.into_iter().map(|(t, _)| t).collect()
 }
 
 /// Reads the lines of one batch: no other batch has lines in its time.
