@@ -120,6 +120,10 @@ struct PerBody<'a> {
 }
 
 impl Admission for PerBody<'_> {
+    fn may_refuse(&self) -> bool {
+        self.distributor.limits.values().any(|l| *l != Limits::default())
+    }
+
     fn limits_entries(&self, table: &'static TableSpec) -> bool {
         self.distributor.limits(table.name).stream.is_some()
     }

@@ -113,8 +113,7 @@ impl Cluster {
 
     /// Stores a received body on as many nodes as promised; see [`Engine::ingest`].
     pub fn write(&self, header: FrameHeader, body: Bytes, admission: Option<&dyn Admission>) -> Result<Ingested> {
-        let prepared = self.engine.prepare(header, body, admission)?;
-        if prepared.is_empty() { Ok(prepared.done().clone()) } else { self.replicator().write(prepared) }
+        self.replicator().write(header, body, admission)
     }
 
     /// One step of looking after rows that may be on too few nodes: gives them to the object store when this node holds some alone, or when

@@ -1,6 +1,7 @@
 //! Writing to as many nodes as a row is promised to be on (promise P1).
 //!
-//! The node that received a body keeps a copy itself and sends it on, as received. Whoever fails or is slow is replaced by
+//! The node that received a body keeps a copy itself and sends it on, as received; where no limit may refuse any of it, before it
+//! looks into it, so that both nodes decode at the same time. Whoever fails or is slow is replaced by
 //! the next member before the writer is answered. What ends with fewer copies than promised is acknowledged only after
 //! a holder bears the alone mark, so that no answer is called whole while that holder is silent (P6).
 
@@ -10,7 +11,7 @@ use std::time::Duration;
 use base::{Clock, Error, Kind, Result};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use table::{Engine, Ingested, Prepared};
+use table::{Admission, Engine, FrameHeader, Ingested};
 
 use crate::membership::{Membership, Peer, State};
 use crate::settings::{Degraded, Timing};
@@ -53,28 +54,29 @@ struct Sending<'a> {
 }
 
 impl Replicator<'_> {
-    /// Stores a prepared body on `replication` nodes, or on as many as there are. An error promises nothing.
-    pub fn write(&self, prepared: Prepared) -> Result<Ingested> {
+    /// Stores a received body on `replication` nodes, or on as many as there are; see [`Engine::ingest`]. An error promises
+    /// nothing.
+    pub fn write(&self, header: FrameHeader, body: Bytes, admission: Option<&dyn Admission>) -> Result<Ingested> {
         let settings = self.membership.settings();
         if self.membership.state() != State::Active {
             return Err(Error::unavailable("this node is joining or leaving the cluster: send to another one"));
         }
         if settings.replication < 2 {
-            return self.engine.store(prepared);
+            return self.engine.ingest(header, body, admission);
         }
         self.membership.introduce()?;
-        let (copy, key) = (prepared.copy(), prepared.placement());
-        let mut sending = Sending {
-            r: self,
-            copy,
-            next: self.membership.takers(key).into_iter(),
-            answers: Answers::default(),
-            began_ns: self.clock.elapsed_ns(),
-            outstanding: vec![],
-            holders: vec![],
-            problems: vec![],
-        };
-        (1..settings.replication).for_each(|_| sending.send_one());
+        let as_received = admission.is_none_or(|a| !a.may_refuse());
+        let mut sending = Sending::new(self, header.placement());
+        if as_received {
+            sending.begin(header.copy(&body));
+        }
+        let prepared = self.engine.prepare(header, body, admission)?;
+        if prepared.is_empty() {
+            return Ok(prepared.done().clone());
+        }
+        if !as_received {
+            sending.begin(prepared.copy());
+        }
         let done = prepared.done().clone();
         let own = self.engine.store(prepared).map(|_| ());
         if let Err(e) = &own {
@@ -139,7 +141,27 @@ impl Replicator<'_> {
     }
 }
 
-impl Sending<'_> {
+impl<'a> Sending<'a> {
+    fn new(r: &'a Replicator<'a>, placement: u64) -> Self {
+        Sending {
+            r,
+            copy: Bytes::new(),
+            next: r.membership.takers(placement).into_iter(),
+            answers: Answers::default(),
+            began_ns: 0,
+            outstanding: vec![],
+            holders: vec![],
+            problems: vec![],
+        }
+    }
+
+    /// Sends to as many as shall hold a copy beside this node.
+    fn begin(&mut self, copy: Bytes) {
+        self.copy = copy;
+        self.began_ns = self.r.clock.elapsed_ns();
+        (1..self.r.membership.settings().replication).for_each(|_| self.send_one());
+    }
+
     /// Sends the copy to the next member that could take it, if there is one.
     fn send_one(&mut self) {
         let Some(peer) = self.next.next() else { return };

@@ -5,6 +5,7 @@ use arrow_array::RecordBatch;
 use base::{Labels, Result, Tenant};
 use bytes::Bytes;
 
+use crate::frame;
 use crate::spec::TableSpec;
 
 /// Where a batch came from, for sources that must be able to go on after a crash: the position is durable in the
@@ -32,6 +33,19 @@ pub struct FrameHeader {
     pub origin: Option<Origin>,
     /// Ordinals of entries refused on arrival for reasons that are not in header and body (rate limits), sorted.
     pub refused: Vec<u32>,
+}
+
+impl FrameHeader {
+    /// A number that is the same for all bodies of one tenant and kind: whoever places copies keeps them together by it.
+    pub fn placement(&self) -> u64 {
+        base::hash::hash64(format!("{}/{}", self.tenant, self.codec).as_bytes())
+    }
+    /// The body and its header as another node takes them ([`crate::Engine::ingest_copy`]): it arrives at the same rows.
+    /// Where the body came from stays here: a source's position is of use only on its own node.
+    pub fn copy(&self, body: &[u8]) -> Bytes {
+        let header = frame::encode(&FrameHeader { origin: None, ..self.clone() });
+        [&header[..], body].concat().into()
+    }
 }
 
 /// Why some of a body's entries were not taken. They can never be, as they are: the rest of the body is stored.

@@ -91,6 +91,9 @@ fn copies_whose_answer_is_lost_count_as_not_there() {
 fn ordinals_refused_by_a_rate_are_refused_on_every_copy() {
     struct Second;
     impl table::Admission for Second {
+        fn may_refuse(&self) -> bool {
+            true
+        }
         fn limits_entries(&self, _: &'static table::TableSpec) -> bool {
             true
         }

@@ -32,6 +32,8 @@ pub struct Ingested {
 
 /// Limits that are asked while a body is decoded. The engine itself has none but memory and disk.
 pub trait Admission: Send + Sync {
+    /// Whether it may say no at all.
+    fn may_refuse(&self) -> bool;
     /// Whether [`Admission::entry`] has anything to say about this table.
     fn limits_entries(&self, table: &'static TableSpec) -> bool;
     /// Whether an entry of this series may come in now. `series` is the series' identity.
@@ -59,15 +61,9 @@ impl Prepared {
     pub fn done(&self) -> &Ingested {
         &self.done
     }
-    /// A number that is the same for all bodies of one tenant and kind: whoever places copies keeps them together by it.
-    pub fn placement(&self) -> u64 {
-        base::hash::hash64(format!("{}/{}", self.header.tenant, self.header.codec).as_bytes())
-    }
-    /// The body and its header as another node takes them ([`Engine::ingest_copy`]): it arrives at the same rows. Where the
-    /// body came from stays here: a source's position is of use only on its own node.
+    /// See [`FrameHeader::copy`].
     pub fn copy(&self) -> Bytes {
-        let header = frame::encode(&FrameHeader { origin: None, ..self.header.clone() });
-        [&header[..], &self.body].concat().into()
+        self.header.copy(&self.body)
     }
 }
 
@@ -79,7 +75,7 @@ impl Engine {
         if prepared.is_empty() { Ok(prepared.done) } else { self.store(prepared) }
     }
 
-    /// Stores what another node prepared ([`Prepared::copy`]); returns the rows.
+    /// Stores what another node received ([`FrameHeader::copy`]); returns the rows.
     pub fn ingest_copy(&self, copy: &Bytes) -> Result<u64> {
         let (header, body) = frame::decode(copy)?;
         self.ingest(header, body, None).map(|done| done.rows)
