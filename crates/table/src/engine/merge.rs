@@ -182,7 +182,8 @@ impl Engine {
         for r in live.catalog.runs_of(key).iter().take(limits::MERGED_RUNS) {
             let file = &r.files[&key.table];
             let indexes = (inputs.series + file.meta().series) * limits::SERIES_INDEX_BYTES;
-            let fits = inputs.bytes + file.meta().data_bytes <= room && (inputs.sources.len() < 2 || indexes <= self.settings.index_limit as u64);
+            let fits =
+                inputs.bytes + file.meta().data_bytes <= room && (inputs.sources.len() < 2 || indexes <= self.settings.index_limit as u64);
             if inputs.sources.is_empty() || fits {
                 inputs.add(&r.name, file, 0);
             }

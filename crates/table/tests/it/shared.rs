@@ -184,6 +184,44 @@ fn superseded_blocks_stay_for_a_while_and_only_the_owner_deletes_them() {
 }
 
 #[test]
+fn a_run_that_comes_back_is_known_by_the_block_that_replaced_its_block() {
+    let mut seen = 0;
+    for seed in 0..100 {
+        let (store, clock) = (bucket(seed), Clock::manual(T));
+        let disk = SimFs::seeded(7);
+        let a = open_on(&disk, &clock, shared(), Some(store.clone()), "a").unwrap();
+        owner(&a, false);
+        push(&a, &clock, 0..10);
+        store.set(Faults { fail_percent: 40, ..Faults::default() });
+        let failed = a.flush().is_err();
+        store.set(Faults::default());
+        if !failed || metas(&store).is_empty() {
+            continue;
+        }
+        // The block is committed and node a does not know: it keeps its run, dies, and is away while the block is merged and deleted.
+        drop(a);
+        let b = node(&store, &clock, "b");
+        owner(&b, true);
+        push(&b, &clock, 10..20);
+        b.flush().unwrap();
+        b.refresh(Refresh::All).unwrap();
+        b.merge(MergeWhat::Whole).unwrap();
+        clock.advance_ns(6 * MINUTE);
+        b.sweep().unwrap();
+        assert_eq!(metas(&store).len(), 1, "seed {seed}: the block that named the run is gone");
+        let a = open_on(&disk, &clock, shared(), Some(store), "a").unwrap();
+        a.refresh(Refresh::All).unwrap();
+        let mut stats = base::stats::Exposition::default();
+        a.write_stats(&mut stats);
+        let stats = stats.finish();
+        assert!(stats.lines().any(|l| l == "watchfire_runs 0"), "seed {seed}: a run whose rows are in a block of a block is not read");
+        assert_eq!(lines(&a), 20);
+        seen += 1;
+    }
+    assert!(seen > 5, "{seen} answers were lost");
+}
+
+#[test]
 fn a_scan_whose_block_vanished_looks_again_or_says_so() {
     let (store, clock) = (bucket(1), Clock::manual(T));
     let nothing = Settings { cache_bytes: 0, ..shared() };

@@ -121,7 +121,7 @@ fn arguments(signal: Signal, bytes_per_second: f64, seed: u64) -> Result<Args> {
     let (rate, batch_rows, series) = match signal {
         Signal::Logs => (Rate::Bytes(bytes_per_second), 500, 100),
         Signal::Metrics => (Rate::Rows(bytes_per_second / 500.0), 500, 1000),
-        Signal::Traces => (Rate::Rows(bytes_per_second / 20_000.0), 20, 12),
+        Signal::Traces => (Rate::Rows(bytes_per_second / 50_000.0), 10, 12),
     };
     Ok(Args {
         rate: Some(rate),

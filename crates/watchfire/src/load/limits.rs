@@ -4,6 +4,8 @@
 pub const ANSWER_BYTES: u64 = 256 << 20;
 /// Lines asked for at once: the default bound of Loki, which a tenant may not raise.
 pub const PAGE_LINES: usize = 5_000;
+/// Streams with so many lines each are read one by one.
+pub const STREAM_LINES: u64 = 500;
 /// Width of one log query, nanoseconds: below every server's bound on a query's length.
 pub const LOG_WINDOW_NS: i64 = 3_600_000_000_000;
 /// Raw samples asked for at once: about 2 MB of JSON.

@@ -31,6 +31,11 @@ pub fn host(run: &Run, batch: u64, i: u64) -> String {
     host_of(stream_of(run, batch, i))
 }
 
+/// The `host` labels of a tenant's streams, each once.
+pub fn hosts(run: &Run) -> impl Iterator<Item = String> {
+    (0..run.series).map(host_of)
+}
+
 fn labels(run: &Run, stream: u64) -> String {
     let env = if stream.is_multiple_of(3) { "staging" } else { "prod" };
     format!(r#"{{app="load-{}", env="{env}", host="{}", run="{}"}}"#, stream % 16, host_of(stream), run.name)
