@@ -48,7 +48,8 @@ pub const PREFETCH_QUEUE: usize = 256;
 pub const PREFETCH_BYTES: u64 = 16 << 20;
 /// Runs that one merge takes: each needs some megabytes of memory while it is read.
 pub const MERGED_RUNS: usize = 48;
-/// Memory that a series of a file takes in its indexes while it is merged, bytes, as measured with six labels a series.
+/// Memory that a series of a file takes in its indexes while it is merged, bytes: an estimate for series of about six labels, of which one
+/// is its own (a code for each label, and that value).
 pub const SERIES_INDEX_BYTES: u64 = 64;
 /// Bytes of blocks that are merged into one at most: a merge needs that much room on the disk before it is uploaded, and
 /// begins anew if it fails.

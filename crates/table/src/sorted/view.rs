@@ -382,8 +382,7 @@ fn used(asked: &Asked<'_>, v: &View, numbers: Vec<u32>) -> Result<Vec<u32>> {
 }
 
 /// Ranks the labels of all views and fills their maps. `numbers` are those of each view in label order, so the least of
-/// the first ones of each is the first of all: only labels that are ranked are ever held. (Ten runs of a million series
-/// each were once gathered and sorted, in two gigabytes.)
+/// the first ones of each is the first of all: only labels that are ranked are ever held, not those of every view.
 fn rank(numbers: &[Vec<u32>], views: &mut [View], reserved: &mut Reserved) -> Result<Arc<[Labels]>> {
     let mut next = BinaryHeap::with_capacity(views.len());
     for (v, numbers) in numbers.iter().enumerate() {
