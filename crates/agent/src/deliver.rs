@@ -1,6 +1,6 @@
 //! Where collected rows go, and what a source says about those that do not get there.
 
-use base::{Error, Kind, Labels, Result};
+use base::{Error, Kind, Labels, Result, Tenant};
 
 /// Takes what the sources collect. The binary implements it on the engine.
 pub trait Deliver: Send + Sync {
@@ -19,32 +19,50 @@ pub trait Deliver: Send + Sync {
 /// What is delivered at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Batch<'a> {
-    /// Log lines of one stream.
+    /// Log lines of any streams.
     Lines(&'a Lines),
     /// Samples of any series.
     Samples(&'a [Sample]),
 }
 
-/// Log lines of one stream, and the position of their source after them.
+/// Log lines, and the position of their source after them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lines {
-    /// The stream.
-    pub labels: Labels,
-    /// The lines, in order, with strictly increasing times: equal lines stay different rows.
-    pub lines: Vec<Line>,
+    /// The lines, by stream.
+    pub streams: Vec<Stream>,
     /// Name of the source whose position this is.
     pub source: String,
     /// The position after these lines, opaque to the store.
     pub position: Vec<u8>,
 }
 
+impl Lines {
+    /// How many lines there are.
+    pub fn count(&self) -> u64 {
+        self.streams.iter().map(|s| s.lines.len() as u64).sum()
+    }
+}
+
+/// Log lines of one stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stream {
+    /// Whose it is; `None` for the tenant that the place of delivery is set to.
+    pub tenant: Option<Tenant>,
+    /// The stream.
+    pub labels: Labels,
+    /// The lines, in order; equal lines have different times, so that they stay different rows.
+    pub lines: Vec<Line>,
+}
+
 /// A log line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// When it was read, nanoseconds since 1970.
+    /// When it was written, or else read, nanoseconds since 1970.
     pub time_ns: i64,
     /// Its text without the line end.
     pub text: String,
+    /// Structured metadata: names and values, each name once.
+    pub metadata: Vec<(String, String)>,
 }
 
 /// A sample of a metric.

@@ -20,5 +20,5 @@ mod settings;
 pub mod stale;
 pub mod stats;
 
-pub use deliver::{Batch, Deliver, Line, Lines, Loss, Sample};
+pub use deliver::{Batch, Deliver, Line, Lines, Loss, Sample, Stream};
 pub use runner::{Pause, Runner};

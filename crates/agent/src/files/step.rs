@@ -10,7 +10,7 @@ use super::lines::{Rules, Taken};
 use super::position::{Position, Scope};
 use super::tail::{self, FileId, Look, Next, State, Tail};
 use super::{Polled, Source, discover};
-use crate::deliver::{Batch, Line, Lines, Loss, retryable};
+use crate::deliver::{Batch, Line, Lines, Loss, Stream, retryable};
 use crate::{limits, stats};
 
 /// What reading one file came to.
@@ -82,8 +82,7 @@ impl Source {
     }
 
     fn deliver_position(&mut self, source: String, position: Vec<u8>) -> base::Result<()> {
-        let labels = self.labels_of("/")?;
-        self.deliver(&Lines { labels, lines: vec![], source, position })
+        self.deliver(&Lines { streams: vec![], source, position })
     }
 
     fn deliver(&self, lines: &Lines) -> base::Result<()> {
@@ -177,7 +176,7 @@ impl Source {
         let stamp = |text| {
             // Strictly increasing: two equal lines must not become one row.
             time_ns = clock_ns.max(time_ns + 1);
-            Line { time_ns, text }
+            Line { time_ns, text, metadata: vec![] }
         };
         let lines = texts.into_iter().map(stamp).collect();
         (self.last_ns, t.position.time_ns) = (time_ns, time_ns);
@@ -191,7 +190,10 @@ impl Source {
 
     fn wait_with(&mut self, t: &mut Tail, lines: Vec<Line>) {
         match self.labels_of(&t.position.path) {
-            Ok(labels) => t.waiting = Some(Lines { labels, lines, source: t.source.clone(), position: t.position.encode() }),
+            Ok(labels) => {
+                let streams = if lines.is_empty() { vec![] } else { vec![Stream { tenant: None, labels, lines }] };
+                t.waiting = Some(Lines { streams, source: t.source.clone(), position: t.position.encode() });
+            }
             Err(e) => tracing::error!(file = t.position.path, error = %e, "labels of a file cannot be made"),
         }
     }
@@ -202,16 +204,16 @@ impl Source {
         match self.deliver(&batch) {
             Ok(()) => {
                 t.stored = true;
-                *delivered += batch.lines.len() as u64;
-                stats::add(&self.context.stats.lines, batch.lines.len() as u64);
+                *delivered += batch.count();
+                stats::add(&self.context.stats.lines, batch.count());
             }
             Err(e) if retryable(&e) => {
                 t.waiting = Some(batch);
                 return Err(e);
             }
             Err(e) => {
-                tracing::error!(file = t.position.path, error = %e, lines = batch.lines.len(), "lines refused for good");
-                self.lose(t, "refused", batch.lines.len() as u64, weight(&batch) as u64, now_ns);
+                tracing::error!(file = t.position.path, error = %e, lines = batch.count(), "lines refused for good");
+                self.lose(t, "refused", batch.count(), weight(&batch) as u64, now_ns);
             }
         }
         Ok(())
@@ -331,7 +333,7 @@ impl Source {
 
 /// Bytes that a waiting batch holds.
 fn weight(batch: &Lines) -> usize {
-    batch.lines.iter().map(|l| l.text.len() + size_of::<Line>()).sum()
+    batch.streams.iter().flat_map(|s| &s.lines).map(|l| l.text.len() + size_of::<Line>()).sum()
 }
 
 /// Whether `copy` has a name as it is given to copies of `path`: beside it, beginning with its name up to the last dot.

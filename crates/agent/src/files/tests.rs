@@ -33,12 +33,14 @@ impl Deliver for Store {
     fn deliver(&self, batch: Batch<'_>) -> base::Result<()> {
         let Batch::Lines(b) = batch else { panic!("files have no samples") };
         let answer = self.answer.lock().pop().unwrap_or(Answer::Take);
-        self.given.lock().push(b.lines.len());
+        self.given.lock().push(b.count() as usize);
         if let Answer::Refuse(kind) = answer {
             return Err(Error::new(kind, "not now"));
         }
-        let name = b.labels.get("filename").unwrap().to_owned();
-        self.rows.lock().extend(b.lines.iter().map(|l| (l.time_ns, name.clone(), l.text.clone())));
+        for s in &b.streams {
+            let name = s.labels.get("filename").unwrap().to_owned();
+            self.rows.lock().extend(s.lines.iter().map(|l| (l.time_ns, name.clone(), l.text.clone())));
+        }
         self.positions.lock().insert(b.source.clone(), b.position.clone());
         if answer == Answer::Take { Ok(()) } else { Err(Error::unavailable("it is not known whether it was stored")) }
     }

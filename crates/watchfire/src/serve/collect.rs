@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use agent::files::{self, Source};
-use agent::{Batch, Deliver, Lines, Loss, Pause, Runner, Sample, host, scrape};
+use agent::{Batch, Deliver, Lines, Loss, Pause, Runner, Sample, Stream, host, scrape};
 use anyhow::{Result, anyhow};
-use base::{Clock, Tenant};
+use base::{Clock, Labels, Tenant};
 use bytes::Bytes;
 use server::{App, Backend, Node};
 use table::{FrameHeader, Origin};
@@ -107,12 +107,20 @@ impl IntoStore {
     }
 
     fn lines(&self, lines: &Lines) -> base::Result<()> {
-        let mut body = LinesWriter::new(&lines.labels);
-        for l in &lines.lines {
-            body.push(l.time_ns, l.text.as_bytes());
+        let body = |s: &Stream| {
+            let mut body = LinesWriter::new(&s.labels);
+            for l in &s.lines {
+                body.push(l.time_ns, l.text.as_bytes());
+            }
+            body.finish()
+        };
+        let (last, before) = lines.streams.split_last().map_or((None, &[][..]), |(l, b)| (Some(l), b));
+        for s in before {
+            self.push(logs::ingest::LINES, Encoding::Identity, body(s), None)?;
         }
         let origin = Origin { source: lines.source.clone(), position: lines.position.clone() };
-        self.push(logs::ingest::LINES, Encoding::Identity, body.finish(), Some(origin))
+        let last = last.map_or_else(|| LinesWriter::new(&Labels::default()).finish(), body);
+        self.push(logs::ingest::LINES, Encoding::Identity, last, Some(origin))
     }
 
     fn samples(&self, samples: &[Sample]) -> base::Result<()> {
