@@ -60,6 +60,8 @@ def run():
 
 def start(server, d, name, seconds, args):
     rate = [] if args.full else ["--rate", RATES[name]]
+    if args.full and name == "traces":
+        rate = ["--trace-spans", 500]  # millions of spans are read back trace by trace
     return Load(server, name, d / f"{name}.journal", "--seed", args.seed, "--duration", f"{seconds}s", *rate, *SIGNALS[name])
 
 

@@ -176,8 +176,8 @@ fn pieces(range: TimeRange, direction: Direction) -> impl Iterator<Item = TimeRa
         if left <= 0 {
             return None;
         }
-        // No sliver is left for a scan of its own.
-        let width_now = if left / 2 < width { left } else { width };
+        // What is not longer than the next piece would be is taken at once: opening a scan has its price, too.
+        let width_now = if left / limits::PIECE_GROWTH < width { left } else { width };
         width = width.saturating_mul(limits::PIECE_GROWTH);
         let piece = match direction {
             Direction::Forward => TimeRange { end: rest.start + width_now, ..rest },
@@ -243,10 +243,27 @@ fn thin(lines: Vec<Line>, interval_ns: i64, limit: usize) -> Vec<Line> {
 struct LabelTable {
     numbers: HashMap<Vec<u8>, u32>,
     sets: Vec<LineLabels>,
+    /// Of the row before, which mostly has the same labels: its key as it came, and its number.
+    last: Option<(Vec<u8>, u32)>,
+    buffer: Vec<u8>,
 }
 
 impl LabelTable {
     fn number(&mut self, row: &RowLabels) -> Result<u32> {
+        self.buffer.clear();
+        row.write_as_is(&mut self.buffer);
+        if let Some((key, n)) = &self.last
+            && *key == self.buffer
+        {
+            return Ok(*n);
+        }
+        let n = self.find(row)?;
+        let key = std::mem::take(&mut self.buffer);
+        self.buffer = self.last.replace((key, n)).map_or_else(Vec::new, |(old, _)| old);
+        Ok(n)
+    }
+
+    fn find(&mut self, row: &RowLabels) -> Result<u32> {
         let part = |category: Category| {
             let (mut bytes, mut scratch) = (vec![], vec![]);
             row.write(&mut bytes, &mut scratch, |_, n| match row.category(n) {
@@ -302,5 +319,6 @@ mod tests {
         assert_eq!(pieces(TimeRange { start: 5, end: 5 }, Direction::Forward).count(), 0);
         let hour = TimeRange { start: 0, end: 3_600 * SECOND };
         assert_eq!(pieces(hour, Direction::Backward).next().map(|p| p.start), Some(3_599 * SECOND));
+        assert_eq!(pieces(TimeRange { start: 0, end: 7 * SECOND }, Direction::Forward).count(), 1);
     }
 }

@@ -218,6 +218,23 @@ impl RowLabels {
         own.chain(series.map(|((n, v), _)| (Category::Stream, n.as_str(), v.as_str())))
     }
 
+    /// Appends bytes that are the same only for rows with the same labels from the same places. (Rows of equal labels may
+    /// have other bytes: the order in which stages set them is in there.)
+    pub fn write_as_is(&self, out: &mut Vec<u8>) {
+        for (category, name, value) in self.iter() {
+            out.push(category as u8);
+            for text in [name, value] {
+                out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                out.extend_from_slice(text.as_bytes());
+            }
+        }
+        out.push(u8::MAX);
+        out.push(u8::from(self.preserved) | u8::from(self.error.is_some()) << 1);
+        out.extend_from_slice(&(self.details.len() as u32).to_le_bytes());
+        out.extend_from_slice(self.details.as_bytes());
+        out.extend_from_slice(self.error.as_deref().unwrap_or_default().as_bytes());
+    }
+
     /// Appends the canonical bytes of the labels that `keep` wants; empty values stay, as the original shows them.
     pub fn write<'a>(&'a self, out: &mut Vec<u8>, scratch: &mut Vec<(&'a str, &'a str)>, keep: impl Fn(Category, &str) -> bool) {
         scratch.clear();

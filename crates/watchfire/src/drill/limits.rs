@@ -13,6 +13,8 @@ pub const WRITE_PATIENCE: Duration = Duration::from_secs(60);
 pub const READ_PATIENCE: Duration = Duration::from_secs(10);
 /// How long one question of the verification may take.
 pub const VERIFY_TIMEOUT: Duration = Duration::from_secs(60);
+/// Questions of the verification under way at once, of each signal.
+pub const PROVERS: usize = 2;
 /// A node that is not ready after this does not start.
 pub const START_PATIENCE: Duration = Duration::from_secs(60);
 /// A node that has not ended after this does not stop.

@@ -166,7 +166,7 @@ impl Reader {
                     continue;
                 }
                 let what = format!("{:?} batch {batch}", journal.run().signal);
-                let result = verify::verify_batch(client, journal.run(), batch, time_ns);
+                let result = verify::verify_batch(client, journal.run(), batch, random.next(), time_ns);
                 self.watch.note(phase, expected, result.map_err(|e| e.context(what)), &client.lacks());
             }
             std::thread::sleep(READ_EVERY.saturating_sub(began.elapsed()).max(Duration::from_millis(1)));

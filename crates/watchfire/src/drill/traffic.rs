@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use clap::Parser;
 
-use super::limits::{CLIENT_TIMEOUT, CONNECTIONS, READ_PATIENCE, READ_TIMEOUT, READERS, VERIFY_TIMEOUT, WRITE_PATIENCE};
+use super::limits::{CLIENT_TIMEOUT, CONNECTIONS, PROVERS, READ_PATIENCE, READ_TIMEOUT, READERS, VERIFY_TIMEOUT, WRITE_PATIENCE};
 use super::reader::{Met, Reader, Watch};
 use crate::load::client::{Client, Targets};
 use crate::load::journal::Journal;
@@ -142,8 +142,9 @@ pub fn verify(url: &str, written: &[(Signal, Arc<Journal>, Report)]) -> Result<V
     std::thread::scope(|scope| {
         let ask = |signal: Signal, journal: Arc<Journal>| -> Result<(Signal, Verified)> {
             let args = Args { timeout: VERIFY_TIMEOUT, retry_for: VERIFY_TIMEOUT, ..arguments(signal, 1e6, 0)? };
-            let client = Client::new(&args, Targets::new([url.to_owned()]), 0)?;
-            Ok((signal, verify::verify(&client, &journal)?))
+            let client = |_| Client::new(&args, Targets::new([url.to_owned()]), 0);
+            let clients = (0..PROVERS).map(client).collect::<Result<Vec<_>>>()?;
+            Ok((signal, verify::verify(clients, &journal)?))
         };
         let begin = |(signal, journal, _): &(Signal, Arc<Journal>, Report)| {
             let (signal, journal) = (*signal, journal.clone());

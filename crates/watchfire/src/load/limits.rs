@@ -8,12 +8,14 @@ pub const PAGE_LINES: usize = 5_000;
 pub const STREAM_LINES: u64 = 500;
 /// Width of one log query, nanoseconds: below every server's bound on a query's length.
 pub const LOG_WINDOW_NS: i64 = 3_600_000_000_000;
-/// Raw samples asked for at once: about 2 MB of JSON.
-pub const PAGE_SAMPLES: u64 = 50_000;
+/// Raw samples asked for at once: about 4 MB of JSON.
+pub const PAGE_SAMPLES: u64 = 100_000;
+/// Shards of metric series asked for at once, so that a selector stays readable.
+pub const SHARDS_AT_ONCE: u64 = 20;
 /// Metric series that share a `shard` label, so that one query names a bounded number of them.
 pub const SERIES_PER_SHARD: u64 = 1_000;
-/// Spans of one trace: what a call tree of a small shop has.
-pub const SPANS_PER_TRACE: u64 = 10;
+/// Spans of one trace at most: what servers answer with at once.
+pub const TRACE_SPANS: u64 = 10_000;
 /// Streams that one request of logs touches at most, as that of an agent on a host with many containers does.
 pub const STREAMS_PER_REQUEST: u64 = 250;
 /// Late lines and spans are late by up to this, nanoseconds.

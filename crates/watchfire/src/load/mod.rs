@@ -100,6 +100,9 @@ pub struct Args {
     /// Rows in one request [default: 4000 lines, 2000 samples, 1000 spans].
     #[arg(long, value_name = "N")]
     pub batch_rows: Option<u64>,
+    /// Spans of one trace; a trace comes whole, in one request.
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    pub trace_spans: u64,
     /// Begin at this time instead of now (seconds since 1970), and let batches lie --step apart: the same bytes each time.
     #[arg(long, value_name = "SECONDS")]
     pub start: Option<i64>,
@@ -157,7 +160,8 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let signal = journal.run().signal;
     anyhow::ensure!(signal == args.signal, "the journal tells of {signal:?}, not of {:?}", args.signal);
-    let verified = if args.verify { Some(verify::verify(&Client::new(&args, targets, 0)?, &journal)?) } else { None };
+    let clients = || (0..args.connections).map(|n| Client::new(&args, targets.clone(), n)).collect::<anyhow::Result<Vec<_>>>();
+    let verified = if args.verify { Some(verify::verify(clients()?, &journal)?) } else { None };
     match args.output {
         Output::Text => {
             sent.iter().for_each(|r| print!("{r}"));

@@ -3,7 +3,7 @@
 use anyhow::ensure;
 use serde::{Deserialize, Serialize};
 
-use super::limits::{LATE_NS, SEQUENCE, SPANS_PER_TRACE};
+use super::limits::{LATE_NS, SEQUENCE, TRACE_SPANS};
 use super::rng::Rng;
 use super::{Args, Signal};
 
@@ -33,6 +33,8 @@ pub struct Run {
     pub late: f64,
     /// Rows of a full batch.
     pub batch_rows: u64,
+    /// Spans of one trace.
+    pub trace_spans: u64,
 }
 
 /// A request to be sent until it is acknowledged.
@@ -64,6 +66,7 @@ impl Run {
             series > 0 && args.tenants > 0 && batch_rows > 0 && args.connections > 0,
             "series, tenants, rows and connections begin at 1"
         );
+        ensure!((1..=TRACE_SPANS).contains(&args.trace_spans), "a trace has 1 to {TRACE_SPANS} spans");
         ensure!(batch_rows < 1 << 20, "a request of {batch_rows} rows is larger than any server takes");
         let step_even = args.step.as_nanos().is_multiple_of(2_000_000) && !args.step.is_zero();
         ensure!(
@@ -82,7 +85,8 @@ impl Run {
             series: series.div_ceil(args.tenants),
             tenants: args.tenants,
             late: args.late,
-            batch_rows: if args.signal == Signal::Traces { batch_rows.next_multiple_of(SPANS_PER_TRACE) } else { batch_rows },
+            batch_rows: if args.signal == Signal::Traces { batch_rows.next_multiple_of(args.trace_spans) } else { batch_rows },
+            trace_spans: args.trace_spans,
         })
     }
     /// Makes a batch.

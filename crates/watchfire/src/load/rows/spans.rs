@@ -1,6 +1,5 @@
-//! Spans: call trees of ten over a few services, each trace whole in one request.
+//! Spans: call trees over a few services, each trace whole in one request.
 
-use super::super::limits::SPANS_PER_TRACE;
 use super::super::proto::Message;
 use super::super::rng::{Rng, mix};
 use super::{Batch, Run};
@@ -9,13 +8,13 @@ const NAMES: [&str; 6] = ["GET /orders", "POST /checkout", "SELECT orders", "INS
 
 /// Traces of a batch, numbered over the whole run.
 pub fn traces_of(run: &Run, batch: u64) -> std::ops::Range<u64> {
-    let n = run.batch_rows / SPANS_PER_TRACE;
+    let n = run.batch_rows / run.trace_spans;
     batch * n..(batch + 1) * n
 }
 
 /// Sequence numbers of the spans of a trace.
-pub fn spans_of(trace: u64) -> std::ops::Range<u64> {
-    trace * SPANS_PER_TRACE..(trace + 1) * SPANS_PER_TRACE
+pub fn spans_of(run: &Run, trace: u64) -> std::ops::Range<u64> {
+    trace * run.trace_spans..(trace + 1) * run.trace_spans
 }
 
 /// Id of a trace: the run in one half, the trace in the other, both well mixed.
@@ -38,18 +37,18 @@ pub fn name(run: &Run, sequence: u64) -> &'static str {
 
 /// Start of a span, nanoseconds.
 pub fn start_ns(run: &Run, sequence: u64, batch_ns: i64) -> i64 {
-    let (trace, place) = (sequence / SPANS_PER_TRACE, (sequence % SPANS_PER_TRACE) as i64);
+    let (trace, place) = (sequence / run.trace_spans, (sequence % run.trace_spans) as i64);
     batch_ns - 200_000_000 + place * 1_000_000 - run.lateness_ns(trace)
 }
 
 fn service_of(run: &Run, sequence: u64) -> u64 {
-    let (trace, place) = (sequence / SPANS_PER_TRACE, sequence % SPANS_PER_TRACE);
+    let (trace, place) = (sequence / run.trace_spans, sequence % run.trace_spans);
     (trace + place / 4) % run.series
 }
 
 /// An export of one batch: `ExportTraceServiceRequest`, plain protobuf.
 pub fn batch(run: &Run, batch: u64, batch_ns: i64) -> Batch {
-    let mut by_service: Vec<(u64, u64)> = traces_of(run, batch).flat_map(spans_of).map(|s| (service_of(run, s), s)).collect();
+    let mut by_service: Vec<(u64, u64)> = traces_of(run, batch).flat_map(|t| spans_of(run, t)).map(|s| (service_of(run, s), s)).collect();
     by_service.sort_unstable();
     let mut export = Message::default();
     for group in by_service.chunk_by(|a, b| a.0 == b.0) {
@@ -79,13 +78,13 @@ pub fn batch(run: &Run, batch: u64, batch_ns: i64) -> Batch {
 }
 
 fn write_span(span: &mut Message, run: &Run, sequence: u64, batch_ns: i64) {
-    let (trace, place) = (sequence / SPANS_PER_TRACE, sequence % SPANS_PER_TRACE);
+    let (trace, place) = (sequence / run.trace_spans, sequence % run.trace_spans);
     let mut r = Rng::of(run.seed ^ 0x59A2, sequence);
     let start = start_ns(run, sequence, batch_ns);
     let duration = 1_000_000 + r.below(150_000_000);
     span.bytes(1, &trace_id(run, trace)).bytes(2, &span_id(sequence));
     if place > 0 {
-        span.bytes(4, &span_id(trace * SPANS_PER_TRACE + (place - 1) / 2));
+        span.bytes(4, &span_id(trace * run.trace_spans + (place - 1) / 2));
     }
     span.bytes(5, name(run, sequence).as_bytes()).varint(6, 1 + r.below(3));
     span.fixed64(7, start as u64).fixed64(8, start as u64 + duration);

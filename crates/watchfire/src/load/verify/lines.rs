@@ -48,7 +48,9 @@ pub fn read(client: &Client, tally: &mut Tally) -> anyhow::Result<()> {
             for edge in edges.iter().copied().chain([end]) {
                 while from < edge {
                     let until = edge.min(from + LOG_WINDOW_NS);
-                    read_window(client, tally, name.as_deref(), &selector, from, until)?;
+                    if tally.is_mine() {
+                        read_window(client, tally, name.as_deref(), &selector, from, until)?;
+                    }
                     from = until;
                 }
             }
@@ -85,10 +87,10 @@ fn edges(tally: &Tally, tenant: u64, parts: u64) -> Vec<i64> {
     times.into_iter().map(|(t, _)| t).collect()
 }
 
-/// Reads the lines of one batch: no other batch has lines in its time.
+/// Reads the lines of one batch, of one stream if one is named: no other batch has lines in its time.
 pub fn read_batch(client: &Client, tally: &mut Tally, batch: u64, time_ns: i64) -> anyhow::Result<()> {
     let tenant = tally.run.tenant_of(batch);
-    let selector = selector(tally.run, None);
+    let selector = selector(tally.run, tally.host.as_deref());
     read_window(client, tally, tenant.as_deref(), &selector, time_ns, time_ns + lines::SPREAD_NS)
 }
 

@@ -13,7 +13,7 @@ use super::Signal;
 use super::client::Client;
 use super::journal::Journal;
 use super::limits::EXAMPLES;
-use super::rows::Run;
+use super::rows::{Run, lines as log_lines};
 
 mod lines;
 mod samples;
@@ -81,10 +81,16 @@ pub struct Tally<'a> {
     altered_examples: Vec<String>,
     warnings: u64,
     queries: u64,
+    /// Of lines, only those of the stream with this `host` are asked for.
+    host: Option<String>,
+    /// Which share of the questions this reader asks, of how many.
+    share: (usize, usize),
+    /// Questions that have come up so far, whoever asks them.
+    questions: usize,
 }
 
 impl<'a> Tally<'a> {
-    fn new(run: &'a Run, acknowledged: BTreeMap<u64, i64>) -> Self {
+    fn new(run: &'a Run, acknowledged: BTreeMap<u64, i64>, share: (usize, usize)) -> Self {
         let first = acknowledged.first_key_value().map_or(0, |(b, _)| *b);
         let batches = acknowledged.last_key_value().map_or(0, |(b, _)| b + 1 - first);
         let seen = vec![0; (batches * run.batch_rows) as usize];
@@ -98,7 +104,31 @@ impl<'a> Tally<'a> {
             altered_examples: Vec::new(),
             warnings: 0,
             queries: 0,
+            host: None,
+            share,
+            questions: 0,
         }
+    }
+    /// Whether the question that comes up now is this reader's. All readers go through the same questions.
+    fn is_mine(&mut self) -> bool {
+        self.questions += 1;
+        self.questions % self.share.1 == self.share.0
+    }
+    /// Whether a row is among those that are asked for.
+    fn is_asked(&self, batch: u64, place: u64) -> bool {
+        self.host.as_ref().is_none_or(|h| *h == log_lines::host(self.run, batch, place))
+    }
+    /// Adds what another reader of the same run found.
+    fn add(&mut self, other: Tally<'_>) {
+        for (n, more) in self.seen.iter_mut().zip(other.seen) {
+            *n = n.saturating_add(more);
+        }
+        other.beyond.into_iter().for_each(|(sequence, n)| *self.beyond.entry(sequence).or_default() += n);
+        self.altered += other.altered;
+        self.altered_examples.extend(other.altered_examples);
+        self.altered_examples.truncate(EXAMPLES);
+        self.warnings += other.warnings;
+        self.queries += other.queries;
     }
     /// Counts a row by its number.
     fn saw(&mut self, sequence: u64) {
@@ -118,7 +148,7 @@ impl<'a> Tally<'a> {
             self.altered_examples.push(what());
         }
     }
-    fn finish(self, seconds: f64) -> Verified {
+    fn finish(mut self, seconds: f64) -> Verified {
         let mut v = Verified {
             acknowledged: 0,
             found: 0,
@@ -129,13 +159,13 @@ impl<'a> Tally<'a> {
             warnings: self.warnings,
             missing_examples: Vec::new(),
             doubled_examples: self.beyond.iter().filter(|(_, n)| **n > 1).map(|(s, _)| *s).take(EXAMPLES).collect(),
-            altered_examples: self.altered_examples,
+            altered_examples: std::mem::take(&mut self.altered_examples),
             queries: self.queries,
             seconds,
         };
         for (sequence, n) in (self.first..).zip(&self.seen) {
             let (batch, place) = self.run.place(sequence);
-            let acknowledged = self.acknowledged.contains_key(&batch) && place < self.run.rows_in(batch);
+            let acknowledged = self.acknowledged.contains_key(&batch) && place < self.run.rows_in(batch) && self.is_asked(batch, place);
             v.acknowledged += u64::from(acknowledged);
             match (acknowledged, *n) {
                 (true, 0) => note(&mut v.missing, &mut v.missing_examples, sequence),
@@ -158,31 +188,52 @@ fn note(count: &mut u64, examples: &mut Vec<u64>, sequence: u64) {
     }
 }
 
-/// Reads a run back.
-pub fn verify(client: &Client, journal: &Journal) -> anyhow::Result<Verified> {
-    let run = journal.run();
-    read(client, Tally::new(run, journal.acknowledged()), |tally| match run.signal {
-        Signal::Logs => lines::read(client, tally),
-        Signal::Metrics => samples::read(client, tally),
-        Signal::Traces => spans::read(client, tally),
-    })
+/// Reads a run back; each client asks a share of the questions, all at once.
+pub fn verify(clients: Vec<Client>, journal: &Journal) -> anyhow::Result<Verified> {
+    let (run, acknowledged, began, of) = (journal.run(), journal.acknowledged(), Instant::now(), clients.len());
+    let ask = |client: Client, n: usize| {
+        let mut tally = Tally::new(run, acknowledged.clone(), (n, of));
+        read(&client, &mut tally, |tally| match run.signal {
+            Signal::Logs => lines::read(&client, tally),
+            Signal::Metrics => samples::read(&client, tally),
+            Signal::Traces => spans::read(&client, tally),
+        })?;
+        Ok(tally)
+    };
+    let tallies = std::thread::scope(|scope| {
+        let threads: Vec<_> = clients.into_iter().enumerate().map(|(n, c)| scope.spawn(move || ask(c, n))).collect();
+        threads
+            .into_iter()
+            .map(|t| t.join().map_err(|_| anyhow::anyhow!("a reader ended by a bug of ours"))?)
+            .collect::<anyhow::Result<Vec<_>>>()
+    })?;
+    let mut all = tallies.into_iter();
+    let mut first = all.next().ok_or_else(|| anyhow::anyhow!("nobody asks"))?;
+    all.for_each(|t| first.add(t));
+    Ok(first.finish(began.elapsed().as_secs_f64()))
 }
 
-/// Reads one batch back, of a run without late rows.
-pub fn verify_batch(client: &Client, run: &Run, batch: u64, time_ns: i64) -> anyhow::Result<Verified> {
-    read(client, Tally::new(run, BTreeMap::from([(batch, time_ns)])), |tally| match run.signal {
+/// Reads one batch back, of a run without late rows; of lines those of one stream, that of the line at `place` (counted round):
+/// people look at few streams at a time, and all of them would be a load of its own.
+pub fn verify_batch(client: &Client, run: &Run, batch: u64, place: u64, time_ns: i64) -> anyhow::Result<Verified> {
+    let (began, mut tally) = (Instant::now(), Tally::new(run, BTreeMap::from([(batch, time_ns)]), (0, 1)));
+    if run.signal == Signal::Logs {
+        tally.host = Some(log_lines::host(run, batch, place % run.rows_in(batch)));
+    }
+    read(client, &mut tally, |tally| match run.signal {
         Signal::Logs => lines::read_batch(client, tally, batch, time_ns),
         Signal::Metrics => samples::read_batch(client, tally, batch, time_ns),
         Signal::Traces => spans::read(client, tally),
-    })
+    })?;
+    Ok(tally.finish(began.elapsed().as_secs_f64()))
 }
 
-fn read<'a>(client: &Client, mut tally: Tally<'a>, ask: impl FnOnce(&mut Tally<'a>) -> anyhow::Result<()>) -> anyhow::Result<Verified> {
-    let (began, incomplete) = (Instant::now(), client.incomplete());
-    ask(&mut tally)?;
+fn read<'a>(client: &Client, tally: &mut Tally<'a>, ask: impl FnOnce(&mut Tally<'a>) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let incomplete = client.incomplete();
+    ask(tally)?;
     // An answer that says so in its header says so in its warnings as well, where its protocol has them.
     tally.warnings = tally.warnings.max(client.incomplete() - incomplete);
-    Ok(tally.finish(began.elapsed().as_secs_f64()))
+    Ok(())
 }
 
 #[cfg(test)]

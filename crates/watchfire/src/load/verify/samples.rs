@@ -1,13 +1,13 @@
 //! Raw samples, by instant queries of a range selector: the only answer of the Prometheus API in which each sample is
-//! seen as it is. One shard of series and as many rounds at a time as fit in a page.
+//! seen as it is. As many shards of series and rounds at a time as fit in a page.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use serde::Deserialize;
 
 use super::super::client::Client;
-use super::super::limits::{PAGE_SAMPLES, SERIES_PER_SHARD};
+use super::super::limits::{PAGE_SAMPLES, SERIES_PER_SHARD, SHARDS_AT_ONCE};
 use super::super::rows::samples;
 use super::Tally;
 
@@ -31,21 +31,29 @@ struct Series {
 
 /// Reads every sample of the run.
 pub fn read(client: &Client, tally: &mut Tally) -> anyhow::Result<()> {
-    for tenant in 0..tally.run.tenants {
-        for shard in 0..tally.run.series.div_ceil(SERIES_PER_SHARD) {
-            for window in windows(tally, tenant, shard) {
-                read_window(client, tally, tenant, shard, window)?;
+    let run = tally.run;
+    let rows: u64 = tally.acknowledged.keys().map(|b| run.rows_in(*b)).sum();
+    let shards = run.series.div_ceil(SERIES_PER_SHARD);
+    // Of many series with few samples each, several shards are a page.
+    let at_once = (PAGE_SAMPLES * shards * run.tenants / rows.max(1)).clamp(1, SHARDS_AT_ONCE);
+    for tenant in 0..run.tenants {
+        for first in (0..shards).step_by(at_once as usize) {
+            let shards = first..shards.min(first + at_once);
+            for window in windows(tally, tenant, &shards) {
+                if tally.is_mine() {
+                    read_window(client, tally, tenant, shards.clone(), window)?;
+                }
             }
         }
     }
     Ok(())
 }
 
-/// Times (ms, first to last) that together hold every acknowledged sample of a shard, each about a page. They do not
+/// Times (ms, first to last) that together hold every acknowledged sample of some shards, each about a page. They do not
 /// overlap: times grow from batch to batch, and late samples lie before them all.
-fn windows(tally: &Tally, tenant: u64, shard: u64) -> Vec<RangeInclusive<i64>> {
+fn windows(tally: &Tally, tenant: u64, shards: &Range<u64>) -> Vec<RangeInclusive<i64>> {
     let run = tally.run;
-    let series = shard * SERIES_PER_SHARD..(shard + 1) * SERIES_PER_SHARD;
+    let series = shards.start * SERIES_PER_SHARD..shards.end * SERIES_PER_SHARD;
     let mut times: Vec<(i64, u64)> = Vec::new();
     let mut late: Vec<(i64, u64)> = Vec::new();
     for (batch, batch_ns) in tally.acknowledged.iter().filter(|(b, _)| **b % run.tenants == tenant) {
@@ -85,15 +93,14 @@ fn pages(times: Vec<(i64, u64)>) -> Vec<RangeInclusive<i64>> {
 /// Reads the samples of one batch: no other batch has its time.
 pub fn read_batch(client: &Client, tally: &mut Tally, batch: u64, time_ns: i64) -> anyhow::Result<()> {
     let (series, time_ms) = (samples::series_of(tally.run, batch), time_ns / 1_000_000);
-    for shard in samples::shard_of(series.start)..=samples::shard_of(series.end - 1) {
-        read_window(client, tally, batch % tally.run.tenants, shard, time_ms..=time_ms)?;
-    }
-    Ok(())
+    let shards = samples::shard_of(series.start)..samples::shard_of(series.end - 1) + 1;
+    read_window(client, tally, batch % tally.run.tenants, shards, time_ms..=time_ms)
 }
 
-fn read_window(client: &Client, tally: &mut Tally, tenant: u64, shard: u64, window: RangeInclusive<i64>) -> anyhow::Result<()> {
+fn read_window(client: &Client, tally: &mut Tally, tenant: u64, shards: Range<u64>, window: RangeInclusive<i64>) -> anyhow::Result<()> {
     // A range selector leaves out its left edge, so it begins a millisecond before the first sample.
-    let query = format!("{{run=\"{}\",shard=\"{shard}\"}}[{}ms]", tally.run.name, window.end() - window.start() + 1);
+    let shards = shards.map(|s| s.to_string()).collect::<Vec<_>>().join("|");
+    let query = format!("{{run=\"{}\",shard=~\"{shards}\"}}[{}ms]", tally.run.name, window.end() - window.start() + 1);
     let time = format!("{}.{:03}", window.end() / 1000, window.end() % 1000);
     let tenant = tally.run.tenant_name(tenant);
     let answer: Answer = client.json("/api/v1/query", &[("query", &query), ("time", &time)], tenant.as_deref())?;

@@ -37,6 +37,9 @@ struct Span {
 pub fn read(client: &Client, tally: &mut Tally) -> anyhow::Result<()> {
     let batches: Vec<u64> = tally.acknowledged.keys().copied().collect();
     for batch in batches {
+        if !tally.is_mine() {
+            continue;
+        }
         let tenant = tally.run.tenant_of(batch);
         for trace in spans::traces_of(tally.run, batch) {
             let id: String = spans::trace_id(tally.run, trace).iter().map(|b| format!("{b:02x}")).collect();
@@ -52,7 +55,7 @@ pub fn read(client: &Client, tally: &mut Tally) -> anyhow::Result<()> {
 }
 
 fn count(tally: &mut Tally, trace: u64, span: &Span) {
-    let mut of_trace = spans::spans_of(trace);
+    let mut of_trace = spans::spans_of(tally.run, trace);
     let Some(sequence) = of_trace.find(|s| is_id(&span.span_id, &spans::span_id(*s))) else {
         return tally.altered(|| format!("trace {trace} has a span of no number: {}", span.span_id));
     };
