@@ -19,6 +19,8 @@ pub struct Faults {
     pub down: bool,
     /// Of a hundred calls so many fail, half of the failing writes after they were done: an answer can be lost too.
     pub fail_percent: u64,
+    /// The next create is done, its answer is lost, and from then on the store is down.
+    pub down_after_create: bool,
     /// Each call takes this longer.
     pub delay: Duration,
 }
@@ -88,12 +90,15 @@ impl Faulty {
         if !delay.is_zero() {
             std::thread::sleep(delay);
         }
-        let failed = || Error::unavailable(format!("{}: the store does not answer", self.inner.name()));
         if fate == Fate::Before {
-            return Err(failed());
+            return Err(self.no_answer());
         }
         let done = does()?;
-        if fate == Fate::After { Err(failed()) } else { Ok(done) }
+        if fate == Fate::After { Err(self.no_answer()) } else { Ok(done) }
+    }
+
+    fn no_answer(&self) -> Error {
+        Error::unavailable(format!("{}: the store does not answer", self.inner.name()))
     }
 }
 
@@ -105,6 +110,12 @@ impl Store for Faulty {
         self.call(|| self.inner.put(key, data))
     }
     fn create(&self, key: &str, data: Bytes) -> Result<Created> {
+        let faults = self.state.lock().faults.clone();
+        if faults.down_after_create && !faults.down {
+            self.inner.create(key, data)?;
+            self.state.lock().faults.down = true;
+            return Err(self.no_answer());
+        }
         self.call(|| self.inner.create(key, data))
     }
     fn put_file(&self, key: &str, fs: &dyn Fs, path: &Path) -> Result<()> {

@@ -115,6 +115,10 @@ fn series() -> String {
 }
 
 impl BlockMeta {
+    /// Reads the bytes of a meta file; damage is an error of kind `Corrupt`.
+    pub fn decode(bytes: &[u8]) -> Result<BlockMeta> {
+        decode(bytes)
+    }
     /// The id of the block that merges `parents` to `level`: two nodes that merge the same arrive at the same name.
     pub fn id_of(table: &str, tenant: &Tenant, day: i64, level: u32, parents: &[String]) -> String {
         let mut p = parents.to_vec();

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use cluster::transport::NodeId;
 use disk::Loss;
-use store::Faults;
-use table::MergeWhat;
+use store::{Faults, Store};
+use table::{BlockMeta, MergeWhat, Refresh};
 
-use crate::town::Town;
+use crate::town::{DELETE_DELAY, Town};
 use crate::toy::{Rng, TENANTS, body, rows_of};
 
 struct Acked {
@@ -54,6 +54,8 @@ struct Life {
     cut: bool,
     /// Nodes whose disks were lost.
     gone: Vec<NodeId>,
+    /// All blocks that ever were in the store, by the keys of their metas.
+    blocks: BTreeMap<String, BlockMeta>,
 }
 
 impl Life {
@@ -61,7 +63,17 @@ impl Life {
         let mut rng = Rng(seed);
         let nodes = 2 + rng.below(2) as usize;
         let town = Town::running(seed, nodes);
-        Life { seed, rng, town, model: Model::default(), tally: Tally::default(), hung: BTreeSet::new(), cut: false, gone: vec![] }
+        Life {
+            seed,
+            rng,
+            town,
+            model: Model::default(),
+            tally: Tally::default(),
+            hung: BTreeSet::new(),
+            cut: false,
+            gone: vec![],
+            blocks: BTreeMap::new(),
+        }
     }
 
     fn pick(&mut self, of: Vec<usize>) -> Option<usize> {
@@ -74,7 +86,7 @@ impl Life {
     }
 
     fn step(&mut self) {
-        match self.rng.below(100) {
+        match self.rng.below(102) {
             0..=41 => self.push(),
             42..=56 => {
                 let time = Duration::from_millis([200, 200, 600, 1200, 5000][self.rng.below(5) as usize]);
@@ -88,11 +100,13 @@ impl Life {
             92..=93 => self.heal(),
             94..=95 => self.store_weather(),
             96 => self.wipe(),
-            97..=98 => self.leave(),
-            _ => self.crash_soon(),
+            97..=98 => self.absence(),
+            99 => self.crash_soon(),
+            _ => self.leave(),
         }
         self.bury_the_dead();
         self.check();
+        self.note_blocks();
     }
 
     /// A client with a body tries every node in turn.
@@ -265,6 +279,68 @@ impl Life {
         self.start(n);
     }
 
+    /// A node commits a block, does not hear of it, dies, and is away until the block is merged into others and deleted.
+    fn absence(&mut self) {
+        let Some(n) = self.pick(self.lively()) else { return };
+        let others: Vec<usize> = self.lively().into_iter().filter(|m| *m != n).collect();
+        if others.is_empty() || self.cut {
+            return;
+        }
+        self.town.weather.set(Faults { down_after_create: true, ..Faults::default() });
+        let _ = self.town.at(n).cluster.engine().flush();
+        self.town.weather.set(Faults::default());
+        self.note_blocks();
+        self.die(n);
+        self.pass(Duration::from_secs(5));
+        for m in others {
+            let e = self.town.at(m).cluster.engine().clone();
+            let _ = e.refresh(Refresh::All).and_then(|()| e.flush()).and_then(|()| e.merge(MergeWhat::Whole));
+        }
+        self.note_blocks();
+        self.pass(DELETE_DELAY * 2);
+        self.start(n);
+        self.bury_the_dead();
+        for n in self.lively() {
+            self.names_are_known(n);
+        }
+        self.pass(Duration::from_secs(1));
+    }
+
+    fn note_blocks(&mut self) {
+        for key in self.town.meta_keys() {
+            let meta = || BlockMeta::decode(&self.town.shelf.get(&key).unwrap()).unwrap();
+            self.blocks.entry(key.clone()).or_insert_with(meta);
+        }
+    }
+
+    /// A node that has read the list reads no run whose rows are in a block, or in a block that was made of such a block (P5).
+    fn names_are_known(&mut self, n: usize) {
+        let e = self.town.at(n).cluster.engine().clone();
+        if e.refresh(Refresh::All).is_err() {
+            return;
+        }
+        self.note_blocks();
+        let partition = |m: &BlockMeta| (m.table.clone(), m.tenant.clone(), m.day);
+        let is_first = |m: &BlockMeta| m.level == 1;
+        let first: BTreeMap<(_, &str), &BlockMeta> =
+            self.blocks.values().filter(|m| is_first(m)).map(|m| ((partition(m), m.id.as_str()), m)).collect();
+        let mut held: BTreeMap<_, BTreeSet<&str>> = BTreeMap::new();
+        for m in self.town.meta_keys().iter().map(|k| &self.blocks[k]) {
+            let names = held.entry(partition(m)).or_default();
+            for a in &m.ancestors {
+                match first.get(&(partition(m), a.as_str())) {
+                    Some(block) => names.extend(block.ancestors.iter().map(String::as_str)),
+                    None => drop(names.insert(a)),
+                }
+            }
+        }
+        for (table, tenant, day, run) in e.unmerged_runs() {
+            let partition = (table.to_owned(), tenant.to_string(), day);
+            let is_held = held.get(&partition).is_some_and(|names| names.contains(run.as_str()));
+            assert!(!is_held, "seed {} node {n}: run {run} is read, and so is a block that holds its rows of {partition:?}", self.seed);
+        }
+    }
+
     fn leave(&mut self) {
         let Some(n) = self.pick(self.lively()) else { return };
         if self.town.at(n).cluster.leave(false).is_ok() {
@@ -327,6 +403,9 @@ impl Life {
         self.pass(Duration::from_secs(20));
         self.forget_lost_disks();
         self.must_be_whole("when all is well");
+        for n in 0..self.town.nodes.len() {
+            self.names_are_known(n);
+        }
         for what in [MergeWhat::All, MergeWhat::Whole] {
             for n in 0..self.town.nodes.len() {
                 let e = self.town.at(n).cluster.engine().clone();

@@ -11,7 +11,7 @@ use cluster::transport::local::Net;
 use cluster::transport::{NodeId, Transport};
 use cluster::{Cluster, Degraded, NodeService, Settings, Timing};
 use disk::SimFs;
-use store::{Faulty, FsStore};
+use store::{Faulty, FsStore, Store};
 use table::{Engine, EngineOptions, Ingested, Missing, RowStream, Rows, ScanRequest};
 
 use crate::toy;
@@ -38,6 +38,8 @@ pub struct Town {
     pub degraded: Degraded,
     /// The object store, and how it fails.
     pub weather: Arc<Faulty>,
+    /// The same store without its faults, for those who look on.
+    pub shelf: Arc<FsStore>,
     /// What becomes of a node's end of the wires.
     pub wires: Option<Wires>,
     next_id: u64,
@@ -46,18 +48,21 @@ pub struct Town {
 /// Makes of a node's number and its end of the wires what it talks through.
 pub type Wires = Box<dyn Fn(usize, Arc<dyn Transport>) -> Arc<dyn Transport>>;
 
+/// How long superseded blocks stay in the store: longer than any scan of a town.
+pub const DELETE_DELAY: Duration = Duration::from_secs(3);
 pub const BEGAN_NS: i64 = 1_700_200_000_000_000_000;
 
 impl Town {
     /// Nodes that have never run.
     pub fn new(seed: u64, nodes: usize) -> Self {
-        let shelf = FsStore::new(Arc::new(SimFs::seeded(seed)), "/store", "town");
+        let shelf = Arc::new(FsStore::new(Arc::new(SimFs::seeded(seed)), "/store", "town"));
         let mut town = Town {
             net: Net::default(),
             clock: Clock::manual(BEGAN_NS),
             nodes: vec![],
             degraded: Degraded::Accept,
-            weather: Arc::new(Faulty::new(Arc::new(shelf), seed)),
+            weather: Arc::new(Faulty::new(shelf.clone(), seed)),
+            shelf,
             wires: None,
             next_id: 1,
         };
@@ -112,6 +117,8 @@ impl Town {
 
     /// Starts a node on its disk, as far as the disk lets it.
     pub fn start(&mut self, n: usize) -> Result<()> {
+        // No two lives of a node begin in the same nanosecond: that is what tells them apart.
+        self.clock.advance_ns(1);
         let node = &self.nodes[n];
         let mut transport: Arc<dyn Transport> = self.net.end(&node.address);
         if let Some(wires) = &self.wires {
@@ -142,7 +149,7 @@ impl Town {
             clock: self.clock.clone(),
             tables: vec![&toy::NOTES, &toy::EVENTS],
             codecs: vec![Arc::new(toy::Lines)],
-            settings: table::Settings { shared_store: true, ..toy::settings() },
+            settings: table::Settings { shared_store: true, delete_delay: DELETE_DELAY, ..toy::settings() },
         })
     }
 
@@ -191,6 +198,11 @@ impl Town {
     /// A client's push to node `n`.
     pub fn push(&self, n: usize, tenant: &str, body: &str) -> Result<Ingested> {
         self.at(n).cluster.write(toy::header(tenant, &self.clock, None), body.to_owned().into(), None)
+    }
+
+    /// Keys of the metas of all blocks in the store.
+    pub fn meta_keys(&self) -> Vec<String> {
+        self.shelf.list("blocks/").unwrap().into_iter().map(|o| o.key).filter(|k| k.ends_with("meta.json")).collect()
     }
 
     /// What one node's own engine holds.

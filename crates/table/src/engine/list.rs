@@ -40,6 +40,16 @@ impl Engine {
         }
     }
 
+    /// The runs of this node that are read, by what blocks call them that hold their rows, for each partition in which no known
+    /// block does: table, tenant, day, name.
+    pub fn unmerged_runs(&self) -> Vec<(&'static str, Tenant, i64, String)> {
+        let live = self.live.read();
+        let named = |k: &PartitionKey| {
+            live.catalog.runs_of(k).iter().map(|r| (self.tables[k.table].name, k.tenant.clone(), k.day, r.name.clone())).collect::<Vec<_>>()
+        };
+        live.catalog.unmerged().iter().flat_map(named).collect()
+    }
+
     /// An error if there may be blocks that this node never heard of: an answer without them would be as if whole.
     pub(super) fn blocks_known(&self) -> Result<()> {
         if self.all_known.load(Ordering::Acquire) {

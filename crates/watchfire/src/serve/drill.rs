@@ -94,7 +94,7 @@ impl Drill {
         *self.cut.lock() = faults.cut.iter().cloned().collect();
         let StoreFaults { down, fail_percent, delay_ms } = faults.store;
         let mut store = self.store.lock();
-        store.faults = store::Faults { down, fail_percent, delay: Duration::from_millis(delay_ms) };
+        store.faults = store::Faults { down, fail_percent, delay: Duration::from_millis(delay_ms), ..Default::default() };
         if let Some(faulty) = &store.faulty {
             faulty.set(store.faults.clone());
         }
