@@ -298,6 +298,9 @@ impl Life {
         }
         self.note_blocks();
         self.pass(DELETE_DELAY * 2);
+        for m in self.lively() {
+            let _ = self.town.at(m).cluster.engine().sweep();
+        }
         self.start(n);
         self.bury_the_dead();
         for n in self.lively() {
