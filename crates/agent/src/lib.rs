@@ -17,8 +17,10 @@ pub mod limits;
 pub mod runner;
 pub mod scrape;
 mod settings;
+pub mod ship;
+pub mod spool;
 pub mod stale;
 pub mod stats;
 
-pub use deliver::{Batch, Deliver, Line, Lines, Loss, Sample, Stream};
+pub use deliver::{Batch, Body, Deliver, Format, Line, Lines, Loss, Metadata, Sample, Stream};
 pub use runner::{Pause, Runner};
