@@ -151,6 +151,11 @@ impl Answered {
 /// Stretches that the live lane has left to the backlog lane: where it is, and where it ends.
 type Backlog = Mutex<VecDeque<(Cursor, u64)>>;
 
+/// Makes ring the process's provider of cryptography, for clients that are not handed one. It may be there already.
+pub fn use_ring() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 /// The lanes of all endpoints.
 pub struct Shipping {
     lanes: Vec<Runner>,

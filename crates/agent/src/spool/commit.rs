@@ -180,8 +180,10 @@ impl Spool {
             return Ok(());
         }
         let done = self.append_losses(core, &unsaid);
-        if done.is_err() {
-            self.index.lock().unsaid.splice(0..0, unsaid);
+        let mut index = self.index.lock();
+        match &done {
+            Ok(()) => unsaid.iter().for_each(|l| index.losses.note(l)),
+            Err(_) => _ = index.unsaid.splice(0..0, unsaid),
         }
         done
     }

@@ -9,7 +9,7 @@ use super::frame::{self, Prepared, Section, kind};
 use super::index::{Held, SegmentState, least_priority};
 use super::ledger::{Lost, merge};
 use super::level::Priority;
-use super::{Core, Policy, Spool, WAL_FOLDER};
+use super::{Core, LOSSES, Policy, Spool, WAL_FOLDER};
 use crate::deliver::Format;
 use crate::limits;
 
@@ -127,7 +127,7 @@ impl Spool {
         }
         for (seq, head, sections) in &frames {
             let kept: Vec<Section<Vec<u8>>> =
-                sections.iter().filter(|s| up_to.is_some_and(|p| s.head.priority > p)).cloned().collect();
+                sections.iter().filter(|s| head.source == LOSSES || up_to.is_some_and(|p| s.head.priority > p)).cloned().collect();
             if !kept.is_empty() {
                 let done_by = self.index.lock().endpoints.iter().filter(|e| e.acked.contains(*seq)).map(|e| e.reader.name.clone()).collect();
                 let head = frame::Head { moved: true, place: frame::Place::Same, ..head.clone() };
@@ -167,12 +167,14 @@ impl Spool {
             }
             let of_all = lacking.len() == self.index.lock().endpoints.len();
             let endpoint = if of_all { String::new() } else { lacking.join(",") };
-            for section in sections.iter().filter(|s| up_to.is_none_or(|p| s.head.priority <= p)) {
+            // Lines about losses are few, and whoever looks for what is gone must find them: they stay.
+            let states = head.source == LOSSES;
+            for section in sections.iter().filter(|s| !states && up_to.is_none_or(|p| s.head.priority <= p)) {
                 self.state_loss(&mut cut.losses, &head.source, section, reason, &endpoint);
             }
             // What is not written anew needs no body.
             let own = |s: &Section<&[u8]>| {
-                let moves = up_to.is_some_and(|p| s.head.priority > p);
+                let moves = states || up_to.is_some_and(|p| s.head.priority > p);
                 Section { head: s.head.clone(), body: if moves { s.body.to_vec() } else { vec![] } }
             };
             let sections = sections.iter().map(own).collect();

@@ -103,7 +103,7 @@ pub struct Index {
     pub sources: BTreeMap<String, Progress>,
     /// In the order of the settings.
     pub endpoints: Vec<EndpointState>,
-    /// What was lost.
+    /// What was lost, as far as lines say so.
     pub losses: Losses,
     /// Losses that have not been written as log lines yet.
     pub unsaid: Vec<Lost>,
@@ -190,10 +190,17 @@ impl Index {
         self.endpoints.iter().map(|e| e.acked.floor()).min().unwrap_or(self.next_seq).min(self.next_seq)
     }
 
-    /// Notes a loss; it is also written as a log line soon.
+    /// Notes a loss. It is written as a log line soon, and counts from then on: so that after a crash a loss is neither
+    /// forgotten nor counted twice.
     pub fn lose(&mut self, lost: Lost) {
-        self.losses.note(&lost);
         super::ledger::merge(&mut self.unsaid, lost);
+    }
+
+    /// All losses, those without a line included.
+    pub fn all_losses(&self) -> Losses {
+        let mut all = self.losses.clone();
+        self.unsaid.iter().for_each(|l| all.note(l));
+        all
     }
 
     /// Everything besides the batches.

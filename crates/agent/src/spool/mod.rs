@@ -225,7 +225,7 @@ impl Spool {
             },
             endpoints: index.endpoint_reports(),
             sources: index.source_reports(),
-            lost: index.losses.clone(),
+            lost: index.all_losses(),
         }
     }
 
