@@ -57,7 +57,8 @@ impl Agents {
 /// `POST /api/v1/agents`: an agent's report.
 pub(crate) async fn report(mut call: Call) -> Answer {
     let received = call.read_body(limits::AGENT_REPORT_BYTES).await?;
-    let report: Value = serde_json::from_slice(&received.bytes).map_err(|e| Error::new(Kind::Invalid, format!("the report is not JSON: {e}")))?;
+    let report: Value =
+        serde_json::from_slice(&received.bytes).map_err(|e| Error::new(Kind::Invalid, format!("the report is not JSON: {e}")))?;
     let clock = call.app.backend.clock();
     call.app.agents.take(report, clock.now_ns(), clock.elapsed_ns())?;
     Ok(no_content())

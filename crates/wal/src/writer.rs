@@ -8,10 +8,10 @@ use std::sync::Arc;
 use base::{Error, Kind, Result};
 use disk::{File, Fs};
 
-use crate::{Frame, Segment};
 use crate::format::{MARK_BYTES, Mark, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, frame_header, segment_name};
 use crate::limits::{PAYLOAD_BYTES, SEGMENT_BYTES, SEGMENT_MIN_BYTES, ZERO_AHEAD_BYTES, ZERO_AHEAD_MAX_GROUP_BYTES};
 use crate::recover::{self, Closed, Recovered};
+use crate::{Frame, Segment};
 
 /// Settings of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,7 +231,8 @@ impl Wal {
     /// The segments in order, as far as they were synced: what a [`crate::Reader`] may read.
     pub fn segments(&self) -> Vec<Segment> {
         let closed = self.closed.iter().map(|c| Segment { id: c.id, end_seq: c.end_seq, bytes: c.bytes });
-        let open = self.open.iter().filter(|o| o.synced_bytes > 0).map(|o| Segment { id: o.id, end_seq: self.synced_seq, bytes: o.synced_bytes });
+        let open =
+            self.open.iter().filter(|o| o.synced_bytes > 0).map(|o| Segment { id: o.id, end_seq: self.synced_seq, bytes: o.synced_bytes });
         closed.chain(open).collect()
     }
 

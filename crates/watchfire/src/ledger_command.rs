@@ -88,7 +88,8 @@ fn of_agent(k: &Known) -> String {
     for l in &r.ledger.lost.last {
         let whom = if l.endpoint.is_empty() { String::new() } else { format!(" for {}", l.endpoint) };
         let (from, to) = (format_rfc3339(l.from_ns), format_rfc3339(l.to_ns));
-        let _ = writeln!(out, "  LOST{whom}: {} rows, {} bytes of {} {}, {from} to {to}: {}", l.rows, l.bytes, l.source, l.stream, l.reason);
+        let _ =
+            writeln!(out, "  LOST{whom}: {} rows, {} bytes of {} {}, {from} to {to}: {}", l.rows, l.bytes, l.source, l.stream, l.reason);
     }
     out
 }
@@ -105,6 +106,9 @@ mod tests {
         let text = of_agent(&Known { received_ns: 0, silent_seconds: 90.5, silent: true, report });
         assert!(text.contains("SILENT since 1970-01-01T00:00:00") && text.contains("(1m30s)"), "{text}");
         assert!(text.contains("LOST: 3412 rows") && text.contains("spool_full"), "{text}");
-        assert_eq!(of_server(&json!({"deferred": [], "lost": [{"rows": 3, "tenant": "t", "reason": "x"}]})), "server\n  deferred: nothing\n  lost: 3 rows of tenant t: x\n");
+        assert_eq!(
+            of_server(&json!({"deferred": [], "lost": [{"rows": 3, "tenant": "t", "reason": "x"}]})),
+            "server\n  deferred: nothing\n  lost: 3 rows of tenant t: x\n"
+        );
     }
 }

@@ -63,7 +63,10 @@ fn rows(parcel: &Parcel) -> Vec<Value> {
             .flatten()
             .flat_map(|s| {
                 let stream = text(s.labels);
-                s.entries().flatten().map(move |e| json!({"stream": stream, "time_ns": e.time_ns, "line": text(e.line)})).collect::<Vec<_>>()
+                s.entries()
+                    .flatten()
+                    .map(move |e| json!({"stream": stream, "time_ns": e.time_ns, "line": text(e.line)}))
+                    .collect::<Vec<_>>()
             })
             .collect(),
         (format, raw) => {

@@ -124,7 +124,11 @@ impl Client {
     pub fn send(&self, out: &Outgoing<'_>) -> Answer {
         let url = self.url_of(out.format);
         let (content_type, encoding) = form(out.format, out.encoding);
-        let mut request = self.agent.post(&url).content_type(content_type).header("X-Watchfire-Agent-Frames", format!("{}-{}", out.frames.0, out.frames.1));
+        let mut request = self
+            .agent
+            .post(&url)
+            .content_type(content_type)
+            .header("X-Watchfire-Agent-Frames", format!("{}-{}", out.frames.0, out.frames.1));
         request = self.signed(request, out.tenant);
         if let Some(encoding) = encoding {
             request = request.header("Content-Encoding", encoding);

@@ -83,7 +83,7 @@ impl Lane {
             has_waited: false,
             two_lanes,
         };
-        if role == Role::Live && two_lanes && lane.context.spool.lag(floor).bytes > limits::LIVE_LAG_BYTES {
+        if role == Role::Live && two_lanes && lane.context.spool.lag(&lane.cursor).bytes > limits::LIVE_LAG_BYTES {
             lane.leave_behind();
         }
         Ok(lane)
@@ -137,7 +137,7 @@ impl Lane {
         if self.role == Role::Backlog {
             return self.take_backlog();
         }
-        let lag = self.context.spool.lag(self.cursor.seq);
+        let lag = self.context.spool.lag(&self.cursor);
         if self.two_lanes && lag.bytes > limits::LIVE_LAG_BYTES && lag.age_ns > limits::LIVE_LAG_NS {
             self.leave_behind();
         }
@@ -235,7 +235,11 @@ impl Lane {
         if self.said != why {
             self.said = why.to_owned();
             if alarm {
-                tracing::error!(endpoint = self.endpoint.name, answer = why, "ALARM: the endpoint refuses whoever asks; somebody has to mend it. Nothing is thrown away");
+                tracing::error!(
+                    endpoint = self.endpoint.name,
+                    answer = why,
+                    "ALARM: the endpoint refuses whoever asks; somebody has to mend it. Nothing is thrown away"
+                );
             } else {
                 tracing::warn!(endpoint = self.endpoint.name, answer = why, "the endpoint does not take what it is sent; it is sent again");
             }
@@ -267,7 +271,8 @@ impl Lane {
         }
         tracing::error!(endpoint = self.endpoint.name, status, answer = why, rows, "rows are refused for good");
         self.context.stats.refused(&self.endpoint.name, parcel.figures(rows));
-        let stream = parcel.plain().filter(|_| parcel.format == crate::Format::LokiPush).and_then(|raw| wire::loki::Streams::new(raw).next()?.ok());
+        let stream =
+            parcel.plain().filter(|_| parcel.format == crate::Format::LokiPush).and_then(|raw| wire::loki::Streams::new(raw).next()?.ok());
         self.context.spool.lose(Lost {
             source: String::new(),
             stream: stream.map_or_else(|| format!("{:?}", parcel.format), |s| String::from_utf8_lossy(s.labels).into_owned()),

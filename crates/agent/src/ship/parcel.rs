@@ -105,7 +105,8 @@ impl Parcel {
                 if !std::mem::replace(&mut begun[side], true) {
                     writer.stream_of(s.labels);
                 }
-                let pairs: Vec<(String, String)> = e.metadata().map(|p| p.map(|(n, v)| (text(n), text(v)))).collect::<std::result::Result<_, _>>().ok()?;
+                let pairs: Vec<(String, String)> =
+                    e.metadata().map(|p| p.map(|(n, v)| (text(n), text(v)))).collect::<std::result::Result<_, _>>().ok()?;
                 writer.entry(e.time_ns, e.line, pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())));
                 *rows += 1;
                 *bytes += e.line.len() as u64;

@@ -236,7 +236,13 @@ fn an_alarm_stands_until_somebody_mends_it_and_no_secret_is_told() {
     server.treats.lock().push_back(Treat::Status(204));
     until("it is mended", || r.pending() == 0);
     let head = server.log.lock().heads[0].clone();
-    for wanted in ["authorization: bearer top-secret", "x-scope-orgid: team-a", "x-watchfire-agent: agent-1", "x-watchfire-agent-boot: boot-1", "x-watchfire-agent-frames: "] {
+    for wanted in [
+        "authorization: bearer top-secret",
+        "x-scope-orgid: team-a",
+        "x-watchfire-agent: agent-1",
+        "x-watchfire-agent-boot: boot-1",
+        "x-watchfire-agent-frames: ",
+    ] {
         assert!(head.contains(wanted), "{wanted} in {head}");
     }
     assert!(!r.spool.report().endpoints[0].alarm);

@@ -129,7 +129,8 @@ impl Spool {
             let kept: Vec<Section<Vec<u8>>> =
                 sections.iter().filter(|s| head.source == LOSSES || up_to.is_some_and(|p| s.head.priority > p)).cloned().collect();
             if !kept.is_empty() {
-                let done_by = self.index.lock().endpoints.iter().filter(|e| e.acked.contains(*seq)).map(|e| e.reader.name.clone()).collect();
+                let done_by =
+                    self.index.lock().endpoints.iter().filter(|e| e.acked.contains(*seq)).map(|e| e.reader.name.clone()).collect();
                 let head = frame::Head { moved: true, place: frame::Place::Same, ..head.clone() };
                 self.append_frame(core, &mut appended, head, kept, done_by)?;
             }

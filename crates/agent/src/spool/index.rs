@@ -123,7 +123,8 @@ impl Index {
         let old = std::mem::take(&mut self.segments);
         for s in segments {
             let known = old.iter().find(|o| o.segment.id == s.id);
-            let mut state = known.copied().unwrap_or(SegmentState { segment: *s, by_priority: [0; 4], first_ns: 0, written_ns: elapsed_ns });
+            let mut state =
+                known.copied().unwrap_or(SegmentState { segment: *s, by_priority: [0; 4], first_ns: 0, written_ns: elapsed_ns });
             if state.segment.bytes != s.bytes {
                 state.written_ns = elapsed_ns;
             }

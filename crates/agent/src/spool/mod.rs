@@ -188,7 +188,14 @@ impl Spool {
 
     /// Notes what was lost for good; it also becomes a log line.
     pub fn lose(&self, lost: Lost) {
-        tracing::warn!(source = lost.source, stream = lost.stream, reason = lost.reason, rows = lost.rows, bytes = lost.bytes, "rows are lost");
+        tracing::warn!(
+            source = lost.source,
+            stream = lost.stream,
+            reason = lost.reason,
+            rows = lost.rows,
+            bytes = lost.bytes,
+            "rows are lost"
+        );
         self.index.lock().lose(lost);
     }
 

@@ -134,7 +134,13 @@ pub fn open(settings: Settings, c: Context) -> Result<Spool> {
     found.take_copy();
     let damaged = recovered.damage.iter().filter(|d| d.was_synced).count() as u64 + found.unknown;
     for d in recovered.damage.iter().filter(|d| !d.known) {
-        tracing::error!(segment = d.segment, offset = d.offset, bytes = d.bytes, reason = d.reason, "the spool is damaged; the rest is sent");
+        tracing::error!(
+            segment = d.segment,
+            offset = d.offset,
+            bytes = d.bytes,
+            reason = d.reason,
+            "the spool is damaged; the rest is sent"
+        );
     }
     let mut index = Index { next_seq: wal.next_seq(), reported: found.reported, losses: found.losses, ..Index::default() };
     index.refresh(&wal.segments(), c.clock.elapsed_ns());

@@ -369,7 +369,8 @@ fn check_after(r: &mut Rig, has: &BTreeSet<u64>, durable: &BTreeSet<u64>) {
 
 #[test]
 fn the_power_may_go_at_every_write() {
-    let ops: Vec<Op> = (0..12).flat_map(|i| [Op::Deliver(30), Op::Read { acknowledge: i % 3 != 0 }, Op::Read { acknowledge: true }, Op::Tick]).collect();
+    let ops: Vec<Op> =
+        (0..12).flat_map(|i| [Op::Deliver(30), Op::Read { acknowledge: i % 3 != 0 }, Op::Read { acknowledge: true }, Op::Tick]).collect();
     for n in 0..400 {
         let mut r = Rig::new(SimFs::seeded(n), Settings { max_bytes: 1 << 20, ..Settings::default() });
         r.fs.crash_after(n);

@@ -23,7 +23,8 @@ pub const PENDING_ROWS: Desc =
     Desc::gauge("watchfire_agent_pending_rows", "rows", "Rows in the spool that an endpoint has not acknowledged.").labels(&["endpoint"]);
 /// See its help.
 pub const PENDING_BYTES: Desc =
-    Desc::gauge("watchfire_agent_pending_bytes", "bytes", "Bytes in the spool that an endpoint has not acknowledged.").labels(&["endpoint"]);
+    Desc::gauge("watchfire_agent_pending_bytes", "bytes", "Bytes in the spool that an endpoint has not acknowledged.")
+        .labels(&["endpoint"]);
 /// See its help.
 pub const OLDEST_PENDING: Desc = Desc::gauge(
     "watchfire_agent_oldest_pending_timestamp_seconds",
@@ -39,11 +40,10 @@ pub const ALARM: Desc = Desc::gauge(
 )
 .labels(&["endpoint"]);
 /// See its help.
-pub const LOST_ROWS: Desc =
-    Desc::counter("watchfire_agent_lost_rows_total", "rows", "Rows known to be lost for good.").labels(&["reason"]);
+pub const LOST_ROWS: Desc = Desc::counter("watchfire_agent_lost_rows_total", "rows", "Rows known to be lost for good.").labels(&["reason"]);
 /// See its help.
-pub const REQUESTS: Desc =
-    Desc::counter("watchfire_agent_requests_total", "requests", "Requests to endpoints, by what became of them.").labels(&["endpoint", "answer"]);
+pub const REQUESTS: Desc = Desc::counter("watchfire_agent_requests_total", "requests", "Requests to endpoints, by what became of them.")
+    .labels(&["endpoint", "answer"]);
 /// See its help.
 pub const SENT_BYTES: Desc =
     Desc::counter("watchfire_agent_sent_bytes_total", "bytes", "Bytes of bodies sent to endpoints, as compressed.").labels(&["endpoint"]);
@@ -58,13 +58,15 @@ pub const LOKI_DROPPED_ENTRIES: Desc =
     Desc::counter("loki_write_dropped_entries_total", "lines", "Lines that an endpoint has refused for good.").labels(&["host", "reason"]);
 /// See its help.
 pub const LOKI_DROPPED_BYTES: Desc =
-    Desc::counter("loki_write_dropped_bytes_total", "bytes", "Bytes of lines that an endpoint has refused for good.").labels(&["host", "reason"]);
+    Desc::counter("loki_write_dropped_bytes_total", "bytes", "Bytes of lines that an endpoint has refused for good.")
+        .labels(&["host", "reason"]);
 /// See its help.
 pub const LOKI_RETRIES: Desc =
     Desc::counter("loki_write_batch_retries_total", "requests", "Requests with lines that are sent again.").labels(&["host"]);
 /// See its help.
 pub const PROM_SAMPLES: Desc =
-    Desc::counter("prometheus_remote_storage_samples_total", "samples", "Samples that an endpoint has acknowledged.").labels(&["remote_name"]);
+    Desc::counter("prometheus_remote_storage_samples_total", "samples", "Samples that an endpoint has acknowledged.")
+        .labels(&["remote_name"]);
 /// See its help.
 pub const PROM_FAILED: Desc =
     Desc::counter("prometheus_remote_storage_samples_failed_total", "samples", "Samples that an endpoint has refused for good.")

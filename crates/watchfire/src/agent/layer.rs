@@ -142,4 +142,3 @@ section!(
         memory: Option<Given<Switch>>,
     }
 );
-

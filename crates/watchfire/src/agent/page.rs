@@ -86,19 +86,63 @@ fn html(r: &AgentReport) -> String {
     let s = &r.ledger.spool;
     let state = if s.full { "FULL: sources wait" } else { "takes what comes" };
     let memory = if s.memory { ", in memory: a restart loses what is pending" } else { "" };
-    let _ = write!(out, "<p>{} · {} · spool {} of {} bytes, {state}{memory}</p>", escaped(&r.host), escaped(&r.agent), s.bytes, s.max_bytes);
-    let endpoints: Vec<Vec<String>> = r.ledger.endpoints.iter().map(|e| {
-        let trouble = if e.alarm { format!("ALARM: {}", e.trouble) } else { e.trouble.clone() };
-        vec![e.name.clone(), e.pending_rows.to_string(), e.pending_bytes.to_string(), time(e.oldest_pending_ns), e.acknowledged_rows.to_string(), time(e.last_ack_ns), trouble]
-    }).collect();
+    let _ =
+        write!(out, "<p>{} · {} · spool {} of {} bytes, {state}{memory}</p>", escaped(&r.host), escaped(&r.agent), s.bytes, s.max_bytes);
+    let endpoints: Vec<Vec<String>> = r
+        .ledger
+        .endpoints
+        .iter()
+        .map(|e| {
+            let trouble = if e.alarm { format!("ALARM: {}", e.trouble) } else { e.trouble.clone() };
+            vec![
+                e.name.clone(),
+                e.pending_rows.to_string(),
+                e.pending_bytes.to_string(),
+                time(e.oldest_pending_ns),
+                e.acknowledged_rows.to_string(),
+                time(e.last_ack_ns),
+                trouble,
+            ]
+        })
+        .collect();
     table(&mut out, "Endpoints", &["endpoint", "pending rows", "bytes", "oldest", "acknowledged", "last", "trouble"], &endpoints);
-    let sources: Vec<Vec<String>> = r.ledger.sources.iter().flat_map(|s| {
-        s.endpoints.iter().map(|d| vec![s.source.clone(), d.endpoint.clone(), s.rows.to_string(), time(d.until_ns), d.pending_rows.to_string(), d.pending_bytes.to_string()])
-    }).collect();
+    let sources: Vec<Vec<String>> = r
+        .ledger
+        .sources
+        .iter()
+        .flat_map(|s| {
+            s.endpoints.iter().map(|d| {
+                vec![
+                    s.source.clone(),
+                    d.endpoint.clone(),
+                    s.rows.to_string(),
+                    time(d.until_ns),
+                    d.pending_rows.to_string(),
+                    d.pending_bytes.to_string(),
+                ]
+            })
+        })
+        .collect();
     table(&mut out, "Sources", &["source", "endpoint", "rows", "delivered until", "pending rows", "bytes"], &sources);
-    let lost: Vec<Vec<String>> = r.ledger.lost.last.iter().rev().map(|l| {
-        vec![l.reason.clone(), l.source.clone(), l.stream.clone(), l.endpoint.clone(), l.rows.to_string(), l.bytes.to_string(), time(l.from_ns), time(l.to_ns)]
-    }).collect();
+    let lost: Vec<Vec<String>> = r
+        .ledger
+        .lost
+        .last
+        .iter()
+        .rev()
+        .map(|l| {
+            vec![
+                l.reason.clone(),
+                l.source.clone(),
+                l.stream.clone(),
+                l.endpoint.clone(),
+                l.rows.to_string(),
+                l.bytes.to_string(),
+                time(l.from_ns),
+                time(l.to_ns),
+            ]
+        })
+        .collect();
     table(&mut out, "Lost", &["reason", "source", "stream", "endpoint", "rows", "bytes", "from", "to"], &lost);
     out
 }

@@ -193,7 +193,11 @@ fn files_of(i: usize, f: &layer::Files) -> Result<Files, String> {
 fn host_of(h: &layer::Host) -> Option<host::Settings> {
     let otherwise = host::Settings::default();
     let wanted = h.enabled.as_ref().is_none_or(|g| g.0.0);
-    wanted.then(|| host::Settings { enabled: true, interval: span(&h.interval, otherwise.interval), job: text(&h.job).unwrap_or(otherwise.job) })
+    wanted.then(|| host::Settings {
+        enabled: true,
+        interval: span(&h.interval, otherwise.interval),
+        job: text(&h.job).unwrap_or(otherwise.job),
+    })
 }
 
 fn scrape_of(i: usize, s: &layer::Scrape) -> Result<Scrape, String> {
