@@ -107,11 +107,14 @@ impl Lane {
             }
         }
         let Some(mut job) = self.job.take() else { return Pause::None };
-        // What was dropped meanwhile is stated as lost; it must not arrive after all.
-        if self.context.spool.is_done(self.number, &job.taken) {
-            return self.finish(job, false);
+        // What was dropped meanwhile is stated as lost, and must not arrive after all: the rest is read anew.
+        if self.context.spool.is_changed(self.number, &job.taken) {
+            if self.role == Role::Live {
+                self.cursor = Cursor::at(job.taken.from);
+            }
+            return Pause::None;
         }
-        let Some(mut parcel) = job.parcels.pop_front() else { return self.finish(job, true) };
+        let Some(mut parcel) = job.parcels.pop_front() else { return self.finish(job) };
         let pause = match self.send(&mut parcel, &job.taken) {
             Answer::Accepted => self.accepted(),
             Answer::AcceptedBut(rows, why) => {
@@ -126,7 +129,7 @@ impl Lane {
             Answer::Refused(status, why) => self.cut(&mut job, parcel, status, &why),
         };
         if job.parcels.is_empty() {
-            return self.finish(job, true);
+            return self.finish(job);
         }
         self.job = Some(job);
         pause
@@ -286,10 +289,8 @@ impl Lane {
         });
     }
 
-    fn finish(&mut self, job: Job, acknowledged: bool) -> Pause {
-        if acknowledged {
-            self.context.spool.acknowledge(self.number, &job.taken);
-        }
+    fn finish(&mut self, job: Job) -> Pause {
+        self.context.spool.acknowledge(self.number, &job.taken);
         if self.role == Role::Live {
             return Pause::None;
         }

@@ -161,10 +161,10 @@ impl Spool {
         }
     }
 
-    /// Whether an endpoint is done with all that a lane has read: it was dropped meanwhile.
-    pub fn is_done(&self, endpoint: usize, taken: &Taken) -> bool {
+    /// Whether something of what a lane has read was dropped or moved meanwhile.
+    pub fn is_changed(&self, endpoint: usize, taken: &Taken) -> bool {
         let index = self.index.lock();
-        !taken.held.is_empty() && taken.held.iter().all(|h| index.endpoints[endpoint].acked.contains(h.seq))
+        taken.held.iter().any(|h| index.endpoints[endpoint].acked.contains(h.seq))
     }
 
     /// Waits until there is a frame from `seq` on, or for as long as `timeout`. True if there is one.
