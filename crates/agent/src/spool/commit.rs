@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use super::frame::{self, Head, Place, Prepared, Section, kind};
 use super::index::{EndpointState, Index};
 use super::ledger::Lost;
-use super::state::{Progress, encode_acks};
+use super::state::encode_acks;
 use super::{Core, STATE_FILE, Spool};
 use crate::limits;
 
@@ -234,7 +234,7 @@ impl Index {
             self.sources.remove(&a.head.source);
             return;
         }
-        let progress = self.sources.entry(a.head.source.clone()).or_insert_with(Progress::default);
+        let progress = self.sources.entry(a.head.source.clone()).or_default();
         if let Place::At(position) = &a.head.place {
             progress.position = Some(position.clone());
         }

@@ -17,7 +17,14 @@ use crate::limits;
 struct Cut {
     losses: Vec<Lost>,
     /// Frames that somebody has not acknowledged.
-    frames: Vec<(u64, frame::Head, Vec<Section<Vec<u8>>>)>,
+    frames: Vec<Left>,
+}
+
+/// A frame of a segment that goes.
+struct Left {
+    seq: u64,
+    head: frame::Head,
+    sections: Vec<Section<Vec<u8>>>,
 }
 
 impl Spool {
@@ -125,7 +132,7 @@ impl Spool {
         if !losses.is_empty() {
             self.append_loss_lines(core, &mut appended, &losses)?;
         }
-        for (seq, head, sections) in &frames {
+        for Left { seq, head, sections } in &frames {
             let kept: Vec<Section<Vec<u8>>> =
                 sections.iter().filter(|s| head.source == LOSSES || up_to.is_some_and(|p| s.head.priority > p)).cloned().collect();
             if !kept.is_empty() {
@@ -143,7 +150,7 @@ impl Spool {
         }
         for e in 0..index.endpoints.len() {
             let reader = index.endpoints[e].reader.clone();
-            let held: Vec<Held> = frames.iter().map(|(seq, head, sections)| Held::of(*seq, head, sections, &reader)).collect();
+            let held: Vec<Held> = frames.iter().map(|f| Held::of(f.seq, &f.head, &f.sections, &reader)).collect();
             index.done(e, (segment.segment.id, segment.segment.end_seq), &held, None);
         }
         drop(index);
@@ -179,7 +186,7 @@ impl Spool {
                 Section { head: s.head.clone(), body: if moves { s.body.to_vec() } else { vec![] } }
             };
             let sections = sections.iter().map(own).collect();
-            cut.frames.push((f.seq, head, sections));
+            cut.frames.push(Left { seq: f.seq, head, sections });
         }
         Ok(cut)
     }
@@ -202,8 +209,8 @@ impl Spool {
         let streams = if is_plain { by_stream(section.body.as_ref()) } else { None };
         match streams {
             Some(streams) if losses.len() < limits::LOSSES => {
-                for (stream, rows, bytes, from_ns, to_ns) in streams {
-                    merge(losses, lost(stream, rows, bytes, from_ns, to_ns));
+                for s in streams {
+                    merge(losses, lost(s.stream, s.rows, s.bytes, s.from_ns, s.to_ns));
                 }
             }
             _ => merge(losses, lost(format!("{:?}", h.format), h.rows, h.text_bytes, h.first_ns, h.last_ns)),
@@ -211,12 +218,12 @@ impl Spool {
     }
 }
 
-/// Label set, lines, bytes, first and last time of each stream of a push; `None` if it cannot be read.
-fn by_stream(body: &[u8]) -> Option<Vec<(String, u64, u64, i64, i64)>> {
+/// Each stream of a push with its lines, bytes and times; `None` if it cannot be read.
+fn by_stream(body: &[u8]) -> Option<Vec<Lost>> {
     let mut out = vec![];
     for s in Streams::new(body) {
         let s = s.ok()?;
-        let name = String::from_utf8_lossy(s.labels).into_owned();
+        let stream = String::from_utf8_lossy(s.labels).into_owned();
         let (mut rows, mut bytes, mut from_ns, mut to_ns) = (0, 0, i64::MAX, i64::MIN);
         for e in s.entries() {
             let e = e.ok()?;
@@ -224,7 +231,7 @@ fn by_stream(body: &[u8]) -> Option<Vec<(String, u64, u64, i64, i64)>> {
             bytes += e.line.len() as u64;
             (from_ns, to_ns) = (from_ns.min(e.time_ns), to_ns.max(e.time_ns));
         }
-        out.push((name, rows, bytes, from_ns, to_ns));
+        out.push(Lost { stream, rows, bytes, from_ns, to_ns, ..Lost::default() });
     }
     Some(out)
 }
