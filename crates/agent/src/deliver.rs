@@ -1,6 +1,7 @@
 //! Where collected rows go, and what a source says about those that do not get there.
 
 use base::{Error, Kind, Labels, Result, Tenant};
+use wire::Encoding;
 
 /// Takes what the sources collect. The binary implements it on the engine.
 pub trait Deliver: Send + Sync {
@@ -23,6 +24,89 @@ pub enum Batch<'a> {
     Lines(&'a Lines),
     /// Samples of any series.
     Samples(&'a [Sample]),
+    /// What is known of metrics.
+    Metadata(&'a [Metadata]),
+    /// A body as a receiver got it: passed on as it is, and acknowledged to its sender when it is durable.
+    Body(Body<'a>),
+}
+
+/// A body in one of the forms that travel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Body<'a> {
+    /// Whose it is; `None` for the tenant that the place of delivery is set to.
+    pub tenant: Option<&'a Tenant>,
+    /// What it is.
+    pub format: Format,
+    /// How it is compressed.
+    pub encoding: Encoding,
+    /// The bytes as they were received. Whoever gives them has checked that they can be decoded.
+    pub bytes: &'a [u8],
+    /// Where it came from, for the ledger: the receiver's name.
+    pub source: &'a str,
+    /// Lines, samples or spans in it.
+    pub rows: u64,
+}
+
+/// The form of a body, and with it the path and the content type that it is sent with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Format {
+    /// `logproto.PushRequest`.
+    LokiPush,
+    /// The JSON form of it.
+    LokiPushJson,
+    /// `prometheus.WriteRequest`.
+    RemoteWrite,
+    /// `io.prometheus.write.v2.Request`.
+    RemoteWrite2,
+    /// OTLP logs as protobuf.
+    OtlpLogs,
+    /// OTLP logs as JSON.
+    OtlpLogsJson,
+    /// OTLP metrics as protobuf.
+    OtlpMetrics,
+    /// OTLP metrics as JSON.
+    OtlpMetricsJson,
+    /// OTLP spans as protobuf.
+    OtlpTraces,
+    /// OTLP spans as JSON.
+    OtlpTracesJson,
+}
+
+impl Format {
+    /// All of them; the place in this list is the number that stored frames carry, so it only grows.
+    pub const ALL: [Format; 10] = [
+        Format::LokiPush,
+        Format::LokiPushJson,
+        Format::RemoteWrite,
+        Format::RemoteWrite2,
+        Format::OtlpLogs,
+        Format::OtlpLogsJson,
+        Format::OtlpMetrics,
+        Format::OtlpMetricsJson,
+        Format::OtlpTraces,
+        Format::OtlpTracesJson,
+    ];
+    /// The number that stored frames carry.
+    pub fn code(self) -> u8 {
+        Self::ALL.iter().position(|f| *f == self).map_or(0, |i| i as u8)
+    }
+    /// The format with that number.
+    pub fn from_code(code: u8) -> Option<Format> {
+        Self::ALL.get(usize::from(code)).copied()
+    }
+}
+
+/// What is known of a metric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metadata {
+    /// Its name, without the suffixes of a histogram or summary.
+    pub name: String,
+    /// As remote write numbers it: 0 unknown, 1 counter, 2 gauge, 3 histogram, 5 summary.
+    pub kind: u8,
+    /// For people.
+    pub help: String,
+    /// The unit, or nothing.
+    pub unit: String,
 }
 
 /// Log lines, and the position of their source after them.

@@ -1,14 +1,16 @@
-//! What runs beside the data it collects: the file source, the host collector, the scrape of Watchfire itself.
+//! What runs beside the data it collects: sources, the spool that keeps what they collected until it has arrived, and the
+//! lanes that send it.
 //!
-//! Constraints: imports nothing of the store. What is collected goes to a [`Deliver`] that the binary provides; it returns
-//! when the batch is durable. Everything is bounded, and under backpressure a source waits with its bytes: nothing is
-//! skipped. What cannot be kept is reported as a [`Loss`], with its reason and its count.
+//! Constraints: imports nothing of the store. What is collected goes to a [`Deliver`], which returns when the batch is
+//! durable: the [`spool`], or inside `watchfire serve` the store itself. Everything is bounded, and under backpressure a
+//! source waits with its bytes: nothing is skipped. What cannot be kept is reported as a [`Loss`], with its reason and count.
 //!
 //! Design: each source is a struct with one synchronous step (`poll`, `collect`, `scrape`) that takes the time from the
 //! [`base::Clock`] seam, so that tests drive it; [`Runner`] wraps a step in a named thread that can be stopped. A source's
 //! position travels in the batch with the lines it covers, so that neither is ever stored without the other, and a crash
 //! neither loses nor repeats a line. Sources read the host's files with `std::fs`: what they read is not ours, and no
-//! promise about durability rests on it.
+//! promise about durability rests on it. The lanes ([`ship`]) are threads too, one request each: blocking sockets cost less
+//! than a runtime where there are as many requests under way as lanes.
 
 pub mod deliver;
 pub mod files;
@@ -17,8 +19,10 @@ pub mod limits;
 pub mod runner;
 pub mod scrape;
 mod settings;
+pub mod ship;
+pub mod spool;
 pub mod stale;
 pub mod stats;
 
-pub use deliver::{Batch, Deliver, Line, Lines, Loss, Sample, Stream};
+pub use deliver::{Batch, Body, Deliver, Format, Line, Lines, Loss, Metadata, Sample, Stream};
 pub use runner::{Pause, Runner};

@@ -27,3 +27,41 @@ pub const FORGET_EVERY_NS: i64 = 60 * 1_000_000_000;
 pub const SCRAPE_SERIES: usize = 50_000;
 /// Bytes of one file below `/proc`.
 pub const PROC_BYTES: u64 = 4 << 20;
+/// Least bytes of a segment of the spool: below it most of a sync is about directories.
+pub const SEGMENT_MIN_BYTES: u64 = 64 << 10;
+/// Most bytes of a segment of the spool: space comes back, and the oldest goes, in such steps.
+pub const SEGMENT_MAX_BYTES: u64 = 16 << 20;
+/// What a frame of the spool takes beside its bodies, about.
+pub const FRAME_OVERHEAD_BYTES: u64 = 512;
+/// A source whose batch does not fit comes again after so long.
+pub const FULL_WAIT: std::time::Duration = std::time::Duration::from_millis(250);
+/// Losses kept in detail; all are counted.
+pub const LOSSES: usize = 256;
+/// Lines about losses written at once.
+pub const LOSS_LINES_AT_ONCE: usize = 1000;
+/// Frames put into one request: as many sources that each write a line a second.
+pub const FRAMES_PER_REQUEST: usize = 1000;
+/// What an endpoint refused for good is kept in a file of about this size, and the one before it.
+pub const DEAD_LETTER_BYTES: u64 = 16 << 20;
+/// An endpoint that is there takes a connection within this time.
+pub const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+/// Bytes of an answer that are read: an error page, not a download.
+pub const ANSWER_BYTES: u64 = 1 << 20;
+/// Characters of an answer that are logged.
+pub const ANSWER_CHARS: usize = 200;
+/// A lane with so much before it, and for so long, is behind: less than that is sent within the second anyway.
+pub const LIVE_LAG_BYTES: u64 = 24 << 20;
+/// See [`LIVE_LAG_BYTES`], nanoseconds.
+pub const LIVE_LAG_NS: i64 = 10 * 1_000_000_000;
+/// A lane without anything to send looks again after so long: it is woken when something comes.
+pub const IDLE_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
+/// A lane whose spool cannot be read tries again after so long.
+pub const READ_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+/// Times that a refused request is cut in halves: finds three single rows among ten thousand.
+pub const CUTS: u32 = 64;
+/// How often it is looked whether lanes have ended.
+pub const STOP_LOOK: std::time::Duration = std::time::Duration::from_millis(10);
+/// How often an agent reports.
+pub const REPORT_EVERY: std::time::Duration = std::time::Duration::from_secs(10);
+/// A report that takes longer does not arrive.
+pub const REPORT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);

@@ -51,14 +51,19 @@ impl Runner {
         self.thread.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
+    /// Tells it to end after the step that is under way, and does not wait.
+    pub fn tell(&self) {
+        *self.stop.0.lock() = true;
+        self.stop.1.notify_all();
+    }
+
     /// Lets the step that is under way finish, then ends the thread. An error says that a step panicked.
     pub fn stop(mut self) -> Result<()> {
         self.end()
     }
 
     fn end(&mut self) -> Result<()> {
-        *self.stop.0.lock() = true;
-        self.stop.1.notify_all();
+        self.tell();
         match self.thread.take().map(JoinHandle::join) {
             Some(Err(_)) => Err(Error::internal("a collecting thread panicked")),
             _ => Ok(()),

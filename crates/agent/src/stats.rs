@@ -4,6 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::stats::{CounterVec, Desc, Exposition};
 
+mod shipping;
+
+pub use shipping::{OF_SHIPPING, Sent, Shipping};
+
 /// See its help.
 pub const FILES: Desc = Desc::gauge("watchfire_agent_files", "files", "Files that are followed now.");
 /// See its help.

@@ -12,6 +12,7 @@
 //! listener for each protocol (one address is easier to remember, and to protect).
 
 mod admin;
+mod agents;
 mod app;
 mod auth;
 mod backend;

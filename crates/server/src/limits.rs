@@ -33,3 +33,11 @@ pub const REFUSALS_SHOWN: usize = 10;
 pub const DRAIN: Duration = Duration::from_secs(20);
 /// Pause after the system refused to accept a connection (too many open files), so as not to spin.
 pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Agents whose last report is kept: with the largest reports they take a gigabyte, with usual ones some megabytes.
+pub const AGENTS: usize = 2_000;
+/// Bytes of one report: a thousand sources of three endpoints.
+pub const AGENT_REPORT_BYTES: usize = 512 << 10;
+/// Bytes of an agent's id.
+pub const AGENT_ID_BYTES: usize = 128;
+/// An agent reports every 10 s; after three that did not come it is called silent. Nanoseconds.
+pub const AGENT_SILENT_NS: i64 = 35 * 1_000_000_000;

@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 
 use crate::app::{App, Call, mark};
 use crate::status::{self, Dialect};
-use crate::{admin, auth, loki, otlp, prometheus, tempo};
+use crate::{admin, agents, auth, loki, otlp, prometheus, tempo};
 
 /// What an adapter's handler answers: an error is shaped by the dialect of the path.
 pub(crate) type Answer = Result<Response<Body>>;
@@ -52,6 +52,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/metrics", h(MethodFilter::GET, admin::metrics))
         .route("/flush", h(MethodFilter::POST, admin::flush))
         .route("/api/v1/ledger", h(MethodFilter::GET, admin::ledger))
+        .route("/api/v1/agents", h(MethodFilter::POST, agents::report).merge(h(MethodFilter::GET, agents::list)))
         .route("/api/v1/storage", h(MethodFilter::GET, admin::storage))
         .route("/api/v1/storage/move", h(MethodFilter::POST, admin::move_storage))
         .route("/api/v1/cluster", h(MethodFilter::GET, admin::cluster))

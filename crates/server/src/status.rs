@@ -30,7 +30,7 @@ pub fn dialect(path: &str, headers: &HeaderMap) -> Dialect {
     let first = [(); 3].map(|()| segments.next().unwrap_or(""));
     match first {
         ["api", "v1", "write"] => Dialect::RemoteWrite { drops_on_429: drops_on_429(headers) },
-        ["api", "v1", "ledger" | "cluster"] => Dialect::Text,
+        ["api", "v1", "ledger" | "cluster" | "agents"] => Dialect::Text,
         ["api", "v1", _] => Dialect::Prometheus,
         ["v1", _, _] | ["otlp", "v1", _] => Dialect::Otlp { form: Form::of(&media_type(headers)).unwrap_or(Form::Protobuf) },
         _ => Dialect::Text,

@@ -27,6 +27,7 @@ mod damage;
 mod format;
 mod inspect;
 pub mod limits;
+mod reader;
 mod recover;
 mod walk;
 mod writer;
@@ -34,6 +35,7 @@ mod writer;
 pub use damage::Damage;
 pub use format::Mark;
 pub use inspect::{HeaderFacts, RecordFacts, SegmentFacts, inspect};
+pub use reader::{Found, Reader, Segment};
 pub use recover::Recovered;
 pub use writer::{Settings, Wal};
 

@@ -316,3 +316,35 @@ fn on_a_real_disk() {
     assert_eq!(RealFs.list(&path).unwrap(), []);
     assert_eq!(open(next).1.next_seq, 61);
 }
+
+#[test]
+fn a_reader_beside_the_writer_sees_what_was_synced_and_goes_on_from_its_place() {
+    let fs = SimFs::default();
+    let (mut wal, _, _) = open(&fs);
+    let read = |wal: &Wal, offset: u64| {
+        let segment = *wal.segments().last().unwrap();
+        let mut r = Reader::open(&fs, Path::new(DIR), segment, offset).unwrap();
+        let mut seen = vec![];
+        while let Some(found) = r.next() {
+            let Found::Frame(f) = found else { panic!("{found:?}") };
+            seen.push((f.seq, f.kind, f.payload.to_vec()));
+        }
+        (seen, r.position())
+    };
+    let first = group(&mut wal, &[10, 700]);
+    add(&mut wal, 5);
+    let (seen, at) = read(&wal, 0);
+    assert_eq!(seen, first, "the group under way is not there yet");
+    wal.abandon();
+    let second = group(&mut wal, &[40]);
+    let (seen, end) = read(&wal, at);
+    assert_eq!((seen, read(&wal, end).0), (second, vec![]));
+    wal.rotate().unwrap();
+    assert_eq!(wal.open_bytes(), None);
+    let third = group(&mut wal, &[1]);
+    assert_eq!((read(&wal, 0).0, wal.segments().len()), (third, 2));
+    let path = Path::new(DIR).join(crate::format::segment_name(wal.segments()[0].id));
+    fs.flip(&path, 200, 1).unwrap();
+    let mut r = Reader::open(&fs, Path::new(DIR), wal.segments()[0], 0).unwrap();
+    assert!(std::iter::from_fn(|| r.next().map(|f| matches!(f, Found::Damaged(..)))).any(|damaged| damaged));
+}

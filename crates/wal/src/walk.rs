@@ -98,6 +98,19 @@ impl Walk {
         Ok((header, Walk { window, segment, at, min_seq: 0, max_seq: u64::MAX }))
     }
 
+    /// Opens a segment that is being written, for a walk over the records from `at` to `end`, which were synced.
+    pub fn between(file: Arc<dyn File>, segment: u64, at: u64, end: u64) -> io::Result<Walk> {
+        let mut window = Window::new(file)?;
+        window.file_bytes = window.file_bytes.min(end);
+        let at = at.max(SEGMENT_HEADER_BYTES as u64).min(window.file_bytes);
+        Ok(Walk { window, segment, at, min_seq: 0, max_seq: u64::MAX })
+    }
+
+    /// Where the next record begins.
+    pub fn position(&self) -> u64 {
+        self.at
+    }
+
     /// Says which sequence numbers are plausible: those from `min`, and below `max` where a scan finds them.
     pub fn expect(&mut self, min: u64, max: u64) {
         (self.min_seq, self.max_seq) = (min, max);
@@ -140,6 +153,21 @@ impl Walk {
             true => Item::Mark { offset, mark: Mark::decode(h.seq, payload) },
             false => Item::Frame { offset, seq: h.seq, kind: h.kind, payload },
         })
+    }
+
+    /// Whether a whole mark comes next; `None` if no valid header does.
+    pub fn peek_is_mark(&mut self) -> Option<bool> {
+        if self.at >= self.window.file_bytes {
+            return None;
+        }
+        let at = self.at;
+        let h = self.header_at(at)?;
+        if !h.is_mark {
+            return Some(false);
+        }
+        let whole = RECORD_HEADER_BYTES + h.len as usize;
+        let record = self.window.get(at, whole);
+        Some(record.len() == whole && h.holds(record, &record[RECORD_HEADER_BYTES..]))
     }
 
     /// A plausible record header at `at`.

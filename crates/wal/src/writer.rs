@@ -8,10 +8,10 @@ use std::sync::Arc;
 use base::{Error, Kind, Result};
 use disk::{File, Fs};
 
-use crate::Frame;
 use crate::format::{MARK_BYTES, Mark, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, SegmentHeader, frame_header, segment_name};
 use crate::limits::{PAYLOAD_BYTES, SEGMENT_BYTES, SEGMENT_MIN_BYTES, ZERO_AHEAD_BYTES, ZERO_AHEAD_MAX_GROUP_BYTES};
 use crate::recover::{self, Closed, Recovered};
+use crate::{Frame, Segment};
 
 /// Settings of the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -221,6 +221,19 @@ impl Wal {
     /// The sequence number that the next appended frame gets.
     pub fn next_seq(&self) -> u64 {
         self.next_seq
+    }
+
+    /// Bytes of the segment that takes groups; `None` if the next group begins a new one.
+    pub fn open_bytes(&self) -> Option<u64> {
+        self.open.as_ref().map(|o| o.synced_bytes)
+    }
+
+    /// The segments in order, as far as they were synced: what a [`crate::Reader`] may read.
+    pub fn segments(&self) -> Vec<Segment> {
+        let closed = self.closed.iter().map(|c| Segment { id: c.id, end_seq: c.end_seq, bytes: c.bytes });
+        let open =
+            self.open.iter().filter(|o| o.synced_bytes > 0).map(|o| Segment { id: o.id, end_seq: self.synced_seq, bytes: o.synced_bytes });
+        closed.chain(open).collect()
     }
 
     /// Bytes of the segments, without what is prepared for later groups.

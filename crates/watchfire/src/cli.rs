@@ -37,6 +37,10 @@ pub struct Cli {
 pub enum Command {
     /// Serve: take rows in, keep them, answer queries
     Serve(ServeArgs),
+    /// Collect on this host, and send until it has arrived
+    Agent(AgentArgs),
+    /// Say what was deferred and lost, at a server and at its agents, also those that fell silent
+    Ledger(LedgerArgs),
     /// Ask for log lines with a LogQL query
     Logs(LogsArgs),
     /// Check a settings file and print what it comes to
@@ -110,6 +114,47 @@ pub struct ServeArgs {
     /// In a drill: the clock is off by so many seconds
     #[arg(long, value_name = "SECONDS", hide = true, requires = "drill", allow_negative_numbers = true, default_value_t = 0)]
     pub drill_clock_offset: i64,
+}
+
+const AGENT_HELP: &str = "\
+A file that is enough:
+  data_dir: /var/lib/watchfire-agent
+  agent:
+    sources:
+      files:
+        - { job: nginx, include: [\"/var/log/nginx/*.log\"], labels: { env: prod } }
+      scrape:
+        - { job: app, targets: [\"127.0.0.1:9100\"] }
+    endpoints:
+      - { url: \"http://watchfire:3100\", token: \"${WATCHFIRE_TOKEN}\" }
+
+What it has collected is on the disk of data_dir until every endpoint has acknowledged it. While an endpoint is away it
+goes on collecting, up to agent.spool.max_size; then agent.spool.when_full says what happens: block (sources wait),
+drop_oldest, drop_low_priority (debug before error). What is dropped is stated in the stream
+{job=\"watchfire-agent\", kind=\"loss\"} and by `watchfire ledger`.
+
+It shows itself on http://127.0.0.1:3101 (agent.listen): /, /api/v1/status, /metrics, /ready.";
+
+/// `watchfire agent`
+#[derive(Args, Debug)]
+#[command(after_help = AGENT_HELP)]
+pub struct AgentArgs {
+    /// Settings file (YAML)
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Where what is on its way is kept; must outlive the process [default: ./watchfire-agent]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// `watchfire ledger`
+#[derive(Args, Debug)]
+pub struct LedgerArgs {
+    /// text: for people; json: as the server gives it
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    pub output: Form,
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 const LOGS_HELP: &str = "\

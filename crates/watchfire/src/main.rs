@@ -1,5 +1,6 @@
 //! The `watchfire` binary: the command line, the settings, and the one place where the tables meet the engine.
 
+mod agent;
 mod ask;
 mod check;
 mod cli;
@@ -7,6 +8,7 @@ mod cluster_command;
 mod drill;
 mod exit;
 mod inspect;
+mod ledger_command;
 mod load;
 mod query;
 mod serve;
@@ -52,6 +54,8 @@ fn main() -> ExitCode {
 fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
     match cli.command.unwrap_or(cli::Command::Serve(cli.serve)) {
         cli::Command::Serve(args) => serve::run(&args),
+        cli::Command::Agent(args) => agent::run(&args),
+        cli::Command::Ledger(args) => ledger_command::run(&args),
         cli::Command::Logs(args) => query::run(&args),
         cli::Command::Check(args) => check::run(&args),
         cli::Command::Inspect(command) => inspect::run(command),

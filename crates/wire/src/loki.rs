@@ -6,4 +6,4 @@ mod push;
 mod write;
 
 pub use push::{Entry, Pairs, Stream, Streams};
-pub use write::{PushEntry, PushStream, push_json, push_protobuf};
+pub use write::{PushEntry, PushStream, PushWriter, push_json, push_protobuf};

@@ -175,6 +175,15 @@ impl RequestWriter {
             }
         });
     }
+    /// Adds what is known of a metric; `kind` as the protocol numbers it: 0 unknown, 1 counter, 2 gauge, 3 histogram, 5 summary.
+    pub fn metadata(&mut self, kind: u8, name: &str, help: &str, unit: &str) {
+        self.0.message(3, |w| {
+            w.varint(1, kind.into());
+            w.bytes(2, name.as_bytes());
+            w.bytes(4, help.as_bytes());
+            w.bytes(5, unit.as_bytes());
+        });
+    }
     /// The uncompressed body.
     pub fn finish(self) -> Vec<u8> {
         self.0.out

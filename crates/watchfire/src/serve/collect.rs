@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use agent::files::{self, Source};
-use agent::{Batch, Deliver, Lines, Loss, Pause, Runner, Sample, Stream, host, scrape};
+use agent::{Batch, Body, Deliver, Format, Lines, Loss, Pause, Runner, Sample, host, scrape};
 use anyhow::{Result, anyhow};
-use base::{Clock, Labels, Tenant};
+use base::{Clock, Tenant};
 use bytes::Bytes;
 use server::{App, Backend, Node};
 use table::{FrameHeader, Origin};
-use wire::lines::LinesWriter;
+use wire::loki::PushWriter;
 use wire::remote_write::RequestWriter;
 use wire::{Encoding, Options};
 
@@ -93,9 +93,9 @@ struct IntoStore {
 }
 
 impl IntoStore {
-    fn push(&self, codec: u16, encoding: Encoding, body: Vec<u8>, origin: Option<Origin>) -> base::Result<()> {
+    fn push(&self, tenant: Tenant, codec: u16, encoding: Encoding, body: Vec<u8>, origin: Option<Origin>) -> base::Result<()> {
         let header = FrameHeader {
-            tenant: Tenant::default(),
+            tenant,
             received_ns: Clock::System.now_ns(),
             codec,
             options: Options::encoded(encoding).to_bytes(),
@@ -106,21 +106,27 @@ impl IntoStore {
         self.node.ingest(header, Bytes::from(body)).map(|_| ())
     }
 
+    /// The whole batch in one frame with its position; of batches of many tenants, the position goes with the last.
     fn lines(&self, lines: &Lines) -> base::Result<()> {
-        let body = |s: &Stream| {
-            let mut body = LinesWriter::new(&s.labels);
+        let mut bodies: Vec<(Tenant, PushWriter)> = vec![];
+        for s in &lines.streams {
+            let tenant = s.tenant.clone().unwrap_or_default();
+            let at = bodies.iter().position(|(t, _)| *t == tenant).unwrap_or_else(|| {
+                bodies.push((tenant, PushWriter::default()));
+                bodies.len() - 1
+            });
+            let body = &mut bodies[at].1;
+            body.stream(s.labels.iter());
             for l in &s.lines {
-                body.push(l.time_ns, l.text.as_bytes());
+                body.entry(l.time_ns, l.text.as_bytes(), l.metadata.iter().map(|(n, v)| (n.as_str(), v.as_str())));
             }
-            body.finish()
-        };
-        let (last, before) = lines.streams.split_last().map_or((None, &[][..]), |(l, b)| (Some(l), b));
-        for s in before {
-            self.push(logs::ingest::LINES, Encoding::Identity, body(s), None)?;
+        }
+        let (tenant, last) = bodies.pop().unwrap_or_default();
+        for (tenant, body) in bodies {
+            self.push(tenant, logs::ingest::LOKI_PROTOBUF, Encoding::Identity, body.finish(), None)?;
         }
         let origin = Origin { source: lines.source.clone(), position: lines.position.clone() };
-        let last = last.map_or_else(|| LinesWriter::new(&Labels::default()).finish(), body);
-        self.push(logs::ingest::LINES, Encoding::Identity, last, Some(origin))
+        self.push(tenant, logs::ingest::LOKI_PROTOBUF, Encoding::Identity, last.finish(), Some(origin))
     }
 
     fn samples(&self, samples: &[Sample]) -> base::Result<()> {
@@ -129,7 +135,23 @@ impl IntoStore {
             request.series(s.labels.iter(), &[(s.time_ms, s.value)], &[]);
         }
         let body = wire::encoding::encode(Encoding::SnappyBlock, &request.finish())?;
-        self.push(metrics::ingest::REMOTE_WRITE_1, Encoding::SnappyBlock, body, None)
+        self.push(Tenant::default(), metrics::ingest::REMOTE_WRITE_1, Encoding::SnappyBlock, body, None)
+    }
+
+    fn body(&self, body: &Body<'_>) -> base::Result<()> {
+        let codec = match body.format {
+            Format::LokiPush => logs::ingest::LOKI_PROTOBUF,
+            Format::LokiPushJson => logs::ingest::LOKI_JSON,
+            Format::OtlpLogs => logs::ingest::OTLP_PROTOBUF,
+            Format::OtlpLogsJson => logs::ingest::OTLP_JSON,
+            Format::OtlpTraces => traces::ingest::OTLP_PROTOBUF,
+            Format::OtlpTracesJson => traces::ingest::OTLP_JSON,
+            Format::RemoteWrite => metrics::ingest::REMOTE_WRITE_1,
+            Format::RemoteWrite2 | Format::OtlpMetrics | Format::OtlpMetricsJson => {
+                return Err(base::Error::invalid(format!("{:?} is not taken by this server", body.format)));
+            }
+        };
+        self.push(body.tenant.cloned().unwrap_or_default(), codec, body.encoding, body.bytes.to_vec(), None)
     }
 }
 
@@ -138,6 +160,9 @@ impl Deliver for IntoStore {
         match batch {
             Batch::Lines(l) => self.lines(l),
             Batch::Samples(s) => self.samples(s),
+            // The store keeps none.
+            Batch::Metadata(_) => Ok(()),
+            Batch::Body(b) => self.body(&b),
         }
     }
 

@@ -10,8 +10,8 @@ mod cluster;
 mod collect;
 pub mod drill;
 mod ground;
-mod lock;
-mod logging;
+pub mod lock;
+pub mod logging;
 mod moving;
 mod open;
 

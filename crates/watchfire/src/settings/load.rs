@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use serde::de::DeserializeOwned;
+
 use super::layer::Layer;
 use super::value::ProfileName;
 
@@ -49,6 +51,11 @@ pub fn profile(name: ProfileName) -> Layer {
 
 /// Reads a file.
 pub fn read(path: &Path) -> Result<Layer, SettingsError> {
+    read_as(path)
+}
+
+/// Reads a file of another form.
+pub fn read_as<T: DeserializeOwned + Default>(path: &Path) -> Result<T, SettingsError> {
     let file = path.display().to_string();
     let err = |message: String| SettingsError { file: file.clone(), place: None, message };
     let meta = std::fs::metadata(path).map_err(|e| err(e.to_string()))?;
@@ -56,14 +63,19 @@ pub fn read(path: &Path) -> Result<Layer, SettingsError> {
         return Err(err("larger than 1 MiB: this is not a settings file".into()));
     }
     let text = std::fs::read_to_string(path).map_err(|e| err(e.to_string()))?;
-    parse(&file, &text)
+    parse_as(&file, &text)
 }
 
 /// Reads a layer from text; `file` is for messages.
 pub fn parse(file: &str, text: &str) -> Result<Layer, SettingsError> {
+    parse_as(file, text)
+}
+
+/// Reads another form from text.
+pub fn parse_as<T: DeserializeOwned + Default>(file: &str, text: &str) -> Result<T, SettingsError> {
     // A file of comments alone is an empty layer, which YAML calls null.
     if text.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#')) {
-        return Ok(Layer::default());
+        return Ok(T::default());
     }
     serde_yaml_ng::from_str(text).map_err(|e| {
         let place = e.location().map(|l| (l.line(), l.column()));

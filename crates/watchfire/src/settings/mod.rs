@@ -12,7 +12,7 @@
 mod cluster;
 mod keys;
 mod layer;
-mod load;
+pub mod load;
 mod memory;
 #[cfg(test)]
 mod reference;
@@ -23,12 +23,12 @@ mod value;
 
 pub use cluster::Cluster;
 pub use keys::show;
-pub use layer::{Cluster as ClusterLayer, Layer};
+pub use layer::{Cluster as ClusterLayer, Layer, Log as LogLayer};
 pub use load::read;
 #[cfg(test)]
 pub use load::{defaults, profile};
-pub use resolve::{Caps, Keep, LogFormat, Settings, Storage};
-pub use value::{FromText, Given, ProfileName, Switch, Text};
+pub use resolve::{Caps, Keep, LogFormat, Settings, Storage, log_of, revealed};
+pub use value::{FromText, Given, ProfileName, Secret, Size, Span, Switch, Text};
 
 /// A value as a flag gives it.
 pub fn given<T>(value: T) -> Given<T> {

@@ -73,12 +73,13 @@ fn write_command(out: &mut String, command: &mut clap::Command, above: &str) {
 }
 
 /// All figures there are.
-const FIGURES: [(&str, &[&Desc]); 5] = [
+const FIGURES: [(&str, &[&Desc]); 6] = [
     ("The edge", server::stats::ALL),
     ("The engine", table::STATS),
     ("The cluster", cluster::STATS),
     ("Between nodes", cluster::transport::http::stats::ALL),
     ("The collectors", agent::stats::ALL),
+    ("The agent's spool and lanes", agent::stats::OF_SHIPPING),
 ];
 
 #[test]

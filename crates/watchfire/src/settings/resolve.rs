@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::cluster::{self, Cluster};
-use super::layer::{Layer, Limits, Over, Retention};
+use super::layer::{Layer, Limits, Log, Over, Retention};
 use super::load;
 use super::memory;
 use super::value::{Format, Given, Level, Memory, Secret, Text};
@@ -152,17 +152,30 @@ fn resolve(l: &Layer) -> Result<Settings, String> {
             itself: must(&l.collect.itself, "collect.itself")?.0,
             interval: duration(must(&l.collect.interval, "collect.interval")?.0),
         },
-        log_level: match must(&l.log.level, "log.level")? {
-            Level::Error => "error",
-            Level::Warn => "warn",
-            Level::Info => "info",
-            Level::Debug => "debug",
-        },
-        log_format: match must(&l.log.format, "log.format")? {
-            Format::Text => LogFormat::Text,
-            Format::Json => LogFormat::Json,
-        },
+        log_level: word_of(must(&l.log.level, "log.level")?),
+        log_format: form_of(must(&l.log.format, "log.format")?),
     })
+}
+
+fn word_of(level: &Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+    }
+}
+
+fn form_of(format: &Format) -> LogFormat {
+    match format {
+        Format::Text => LogFormat::Text,
+        Format::Json => LogFormat::Json,
+    }
+}
+
+/// What the section `log` comes to where nothing lies below it.
+pub fn log_of(l: &Log) -> (&'static str, LogFormat) {
+    (l.level.as_ref().map_or("info", |g| word_of(&g.0)), l.format.as_ref().map_or(LogFormat::Text, |g| form_of(&g.0)))
 }
 
 fn server_settings(l: &Layer, token: Option<server::Token>, memory_bytes: u64) -> Result<server::Settings, String> {
@@ -232,7 +245,7 @@ fn storage(l: &Layer) -> Result<Storage, String> {
 }
 
 /// A secret's text, from the file that holds it if the setting names one. It is in no message.
-pub(super) fn revealed(secret: &Secret, path: &str) -> Result<String, String> {
+pub fn revealed(secret: &Secret, path: &str) -> Result<String, String> {
     match secret.0.strip_prefix("file:") {
         Some(file) => std::fs::read_to_string(file).map(|s| s.trim_end().to_owned()).map_err(|e| format!("{path}: {file}: {e}")),
         None => Ok(secret.0.clone()),

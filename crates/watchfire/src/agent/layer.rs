@@ -1,0 +1,144 @@
+//! The agent's settings file, as it is written.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::settings::{Given, LogLayer, Secret, Size, Span, Switch, Text};
+
+/// A section: unknown keys are refused.
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $ty:ty,)+ }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, default, expecting = "a section with keys")]
+        pub struct $name { $($(#[$fdoc])* pub $field: $ty,)+ }
+    };
+}
+
+section!(
+    /// A whole file.
+    File {
+        /// `data_dir`
+        data_dir: Option<Given<Text>>,
+        /// `agent`
+        agent: Agent,
+        /// `log`
+        log: LogLayer,
+    }
+);
+section!(
+    /// The agent.
+    Agent {
+        /// `agent.listen`
+        listen: Option<Given<Text>>,
+        /// `agent.sources`
+        sources: Sources,
+        /// `agent.endpoints`
+        endpoints: Vec<Endpoint>,
+        /// `agent.spool`
+        spool: Spool,
+    }
+);
+section!(
+    /// What is collected.
+    Sources {
+        /// Log files.
+        files: Vec<Files>,
+        /// Metrics of the host.
+        host: Host,
+        /// Targets with metrics.
+        scrape: Vec<Scrape>,
+        /// Its own metrics.
+        itself: Option<Given<Switch>>,
+    }
+);
+section!(
+    /// Log files.
+    Files {
+        /// Positions are kept under it.
+        name: Option<Given<Text>>,
+        /// Patterns.
+        include: Vec<Given<Text>>,
+        /// Patterns.
+        exclude: Vec<Given<Text>>,
+        /// The `job` label.
+        job: Option<Given<Text>>,
+        /// Further labels.
+        labels: BTreeMap<String, Given<Text>>,
+        /// `end` or `start`.
+        from: Option<Given<Text>>,
+        /// How often files are looked at.
+        poll_interval: Option<Given<Span>>,
+        /// How long a renamed file is read on.
+        rotated_wait: Option<Given<Span>>,
+        /// A longer line is cut.
+        max_line: Option<Given<Size>>,
+    }
+);
+section!(
+    /// The host.
+    Host {
+        /// Whether it is measured.
+        enabled: Option<Given<Switch>>,
+        /// How often.
+        interval: Option<Given<Span>>,
+        /// The `job` label.
+        job: Option<Given<Text>>,
+    }
+);
+section!(
+    /// Targets with metrics.
+    Scrape {
+        /// The `job` label.
+        job: Option<Given<Text>>,
+        /// Their addresses: `host:port`, or a whole URL.
+        targets: Vec<Given<Text>>,
+        /// How often.
+        interval: Option<Given<Span>>,
+        /// A page that takes longer does not come.
+        timeout: Option<Given<Span>>,
+    }
+);
+section!(
+    /// Where it goes.
+    Endpoint {
+        /// Its name.
+        name: Option<Given<Text>>,
+        /// `watchfire`, `loki`, `remote_write`, `otlp`.
+        r#type: Option<Given<Text>>,
+        /// Its address.
+        url: Option<Given<Text>>,
+        /// Whose rows.
+        tenant: Option<Given<Text>>,
+        /// A bearer token.
+        token: Option<Given<Secret>>,
+        /// With a password.
+        user: Option<Given<Text>>,
+        /// With a user.
+        password: Option<Given<Secret>>,
+        /// Certificates that are believed.
+        ca: Option<Given<Text>>,
+        /// An answer that takes longer does not come.
+        timeout: Option<Given<Span>>,
+        /// Bytes of a request.
+        batch_size: Option<Given<Size>>,
+        /// How long rows wait for others.
+        batch_wait: Option<Given<Span>>,
+        /// Bytes a second of what has piled up.
+        backlog_rate: Option<Given<Size>>,
+    }
+);
+section!(
+    /// The spool.
+    Spool {
+        /// Bytes that it may take.
+        max_size: Option<Given<Size>>,
+        /// How long rows wait.
+        max_age: Option<Given<Span>>,
+        /// `block`, `drop_oldest`, `drop_low_priority`.
+        when_full: Option<Given<Text>>,
+        /// In memory.
+        memory: Option<Given<Switch>>,
+    }
+);

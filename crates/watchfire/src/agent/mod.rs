@@ -1,0 +1,166 @@
+//! `watchfire agent`: collects on a host, keeps what it collected until it has arrived, and says what it knows of that.
+//!
+//! Start: settings, log, lock of the data directory, spool (what is pending from before), lanes to the endpoints, sources,
+//! and the page on which it shows itself. Stop, on SIGTERM or SIGINT: sources first, then lanes; what is pending stays in the
+//! spool. It may as well be killed: that costs nothing but sending the last second's acknowledged rows once more.
+
+mod layer;
+mod page;
+mod scrape;
+mod settings;
+mod sources;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::agent::ship::report::{Author, Reporter};
+use ::agent::ship::{Context, Identity, Shipping};
+use ::agent::spool::{self, Spool};
+use ::agent::{Deliver, Pause, Runner, host, stats};
+use anyhow::{Context as _, Result, anyhow};
+use base::{Clock, Kind};
+use disk::{Fs, RealFs, SimFs};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::AgentArgs;
+use crate::exit::{Exit, Failure};
+use crate::serve::{lock, logging};
+use settings::Settings;
+
+/// How often the spool's books are kept.
+const TICK: Duration = Duration::from_secs(1);
+/// How long a request that is under way is waited for at the end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Runs it until a signal comes.
+pub fn run(args: &AgentArgs) -> Result<ExitCode> {
+    let settings = settings::read(args)?;
+    logging::start_with(settings.log_level, settings.log_format);
+    // Libraries that speak TLS ask for it where nobody hands it to them; it is no error if it is there already.
+    ::agent::ship::use_ring();
+    let lock = if settings.spool.memory { None } else { Some(lock_of(&settings.data_dir)?) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
+    let result = runtime.block_on(live(settings));
+    runtime.shutdown_background();
+    drop(lock);
+    result.map(|()| Exit::Ok.into())
+}
+
+fn lock_of(dir: &Path) -> Result<lock::Lock> {
+    lock::take(dir).map_err(|e| {
+        let text = format!(
+            "{e:#}\nThe agent keeps what it has collected in this directory until it has arrived. Give it one that it can write and that \
+             outlives it (--data-dir); or set `spool: {{ memory: true }}` under `agent` if a restart may lose what is pending."
+        );
+        Failure::error(Exit::Settings, text)
+    })
+}
+
+async fn live(settings: Settings) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let listener = tokio::net::TcpListener::bind(&settings.listen).await.with_context(|| format!("listening on {}", settings.listen))?;
+    let address = listener.local_addr().context("asking for the address")?;
+    let running = Running::start(&settings)?;
+    tracing::info!(%address, data_dir = %settings.data_dir.display(), endpoints = settings.endpoints.len(), sources = running.sources.what().len(), "collecting");
+    let serving = tokio::spawn(page::serve(listener, running.view.clone()));
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: what is pending stays in the spool");
+    serving.abort();
+    running.stop();
+    Ok(())
+}
+
+/// All that runs.
+struct Running {
+    spool: Arc<Spool>,
+    sources: sources::Sources,
+    shipping: Shipping,
+    books: Vec<Runner>,
+    view: Arc<page::View>,
+}
+
+impl Running {
+    fn start(settings: &Settings) -> Result<Running> {
+        let said = |e: base::Error| match e.kind() {
+            Kind::Invalid => Failure::error(Exit::Settings, e.to_string()),
+            _ => anyhow!("{e}"),
+        };
+        let fs: Arc<dyn Fs> = if settings.spool.memory { Arc::new(SimFs::default()) } else { Arc::new(RealFs) };
+        if settings.spool.memory {
+            tracing::warn!("the spool is in memory, as the settings ask: what is pending is lost when this process ends");
+        }
+        let identity = identity(fs.as_ref(), &settings.data_dir)?;
+        let context = spool::Context {
+            fs: fs.clone(),
+            dir: settings.data_dir.join("spool"),
+            clock: Clock::System,
+            host: host::hostname(),
+            readers: settings.endpoints.iter().map(::agent::ship::Endpoint::reader).collect(),
+        };
+        let spool = Spool::open(settings.spool.clone(), context).map_err(said)?;
+        let shipping_stats = Arc::new(stats::Shipping::default());
+        let context = Context {
+            spool: spool.clone(),
+            clock: Clock::System,
+            identity: identity.clone(),
+            fs,
+            dead_dir: settings.data_dir.join("dead"),
+            stats: shipping_stats.clone(),
+        };
+        let shipping = Shipping::start(&settings.endpoints, context).map_err(said)?;
+        let author = Arc::new(Author::new(spool.clone(), identity, host::hostname(), Clock::System));
+        let mut reporter = Reporter::new(author.clone(), &settings.endpoints).map_err(said)?;
+        let ticking = spool.clone();
+        let books = vec![
+            Runner::start("spool-books", move || {
+                ticking.tick();
+                Pause::Rest(TICK)
+            })
+            .map_err(said)?,
+            Runner::start("report", move || reporter.step()).map_err(said)?,
+        ];
+        let deliver: Arc<dyn Deliver> = spool.clone();
+        let collecting = Arc::new(stats::Stats::default());
+        let view = Arc::new(page::View { author, shipping: shipping_stats, collecting: collecting.clone() });
+        let sources = sources::start(settings, &deliver, &collecting, &view)?;
+        Ok(Running { spool, sources, shipping, books, view })
+    }
+
+    fn stop(self) {
+        self.sources.stop();
+        self.spool.tick();
+        self.shipping.stop(GRACE);
+        for b in &self.books {
+            b.tell();
+        }
+        self.spool.tick();
+        // A report that is under way is not worth waiting for.
+        self.books.into_iter().filter(|b| !b.is_finished()).for_each(std::mem::forget);
+    }
+}
+
+/// The agent's id, kept in its directory, and one for this start.
+fn identity(fs: &dyn Fs, dir: &Path) -> Result<Identity> {
+    let fresh = || -> Result<String> {
+        let id = std::fs::read_to_string("/proc/sys/kernel/random/uuid").context("asking the kernel for a random id")?;
+        Ok(id.trim().to_owned())
+    };
+    let path = dir.join("agent-id");
+    let known = disk::read(fs, &path).ok().and_then(|b| String::from_utf8(b).ok()).map(|t| t.trim().to_owned());
+    let agent = match known.filter(|t| !t.is_empty() && t.bytes().all(|b| b.is_ascii_graphic())) {
+        Some(id) => id,
+        None => {
+            let id = fresh()?;
+            fs.create_dir_all(dir)?;
+            disk::write_durably(fs, &path, id.as_bytes())?;
+            id
+        }
+    };
+    Ok(Identity { agent, boot: fresh()? })
+}
