@@ -1,4 +1,4 @@
-//! What runs beside the data it collects: the file source, the host collector, the scrape of Watchfire itself.
+//! What runs beside the data it collects: the file and Docker sources, the host collector, the scrape of Watchfire itself.
 //!
 //! Constraints: imports nothing of the store. What is collected goes to a [`Deliver`] that the binary provides; it returns
 //! when the batch is durable. Everything is bounded, and under backpressure a source waits with its bytes: nothing is
@@ -11,6 +11,7 @@
 //! promise about durability rests on it.
 
 pub mod deliver;
+pub mod docker;
 pub mod files;
 pub mod host;
 pub mod limits;
