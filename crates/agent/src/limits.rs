@@ -52,3 +52,5 @@ pub const API_MARGIN_NS: i64 = 1_000_000_000;
 pub const GENERATIONS: usize = 128;
 /// Files of one container that are kept open while they cannot be delivered: their space on disk is not free until then.
 pub const AHEAD: usize = 16;
+/// Containers that are gone and remembered for what may still be heard of them.
+pub const FORGOTTEN: usize = 1024;

@@ -12,6 +12,7 @@ use super::chain::Chain;
 use super::engine::{Inspected, Listed};
 use super::entry::Pipe;
 use super::follow::Follow;
+use super::join::Skip;
 use super::position::Position;
 use super::watch::Note;
 use super::{Container, Reader, Source, labels};
@@ -48,7 +49,8 @@ impl Source {
     /// A container that started or died: its file is kept open, whatever becomes of it.
     fn take_note(&mut self, note: Note) {
         let id = note.listed.id.clone();
-        if !labels::is_wanted(&note.listed, &self.settings) {
+        // What was heard of one that has been read to its end and is gone would make it begin again.
+        if self.forgotten.contains(&id) || !labels::is_wanted(&note.listed, &self.settings) {
             return;
         }
         if !self.containers.contains_key(&id) && !self.adopt(note.listed, note.inspected) {
@@ -56,9 +58,9 @@ impl Source {
         }
         let Some(c) = self.containers.get_mut(&id) else { return };
         let Some((path, file)) = note.file else { return };
-        if matches!(c.reader, Reader::Unknown) {
-            c.reader = Reader::Disk(Box::new(Chain::new(path, c.position.place.clone())));
-            // Nobody could be asked: it may be one that vanishes.
+        if !matches!(c.reader, Reader::Disk(_)) && c.position.last_ns().is_none() {
+            // Nobody could be asked, or its directory was gone by then: it may be one that vanishes.
+            c.read_from_disk(path);
             c.is_removed_at_end = true;
         }
         if let Reader::Disk(chain) = &mut c.reader
@@ -131,6 +133,7 @@ impl Source {
             position,
             waiting: None,
             gap: None,
+            skip: [None; 2],
             is_gone: false,
             is_removed_at_end: false,
             active_ns: self.context.clock.elapsed_ns(),
@@ -163,25 +166,16 @@ impl Source {
         let (Some(c), Some(i)) = (self.containers.get_mut(id), inspected) else { return };
         c.is_removed_at_end = i.is_removed_at_end();
         let path = log_path(&i.log_path, id, &self.settings.containers_dir);
-        c.reader = match path.map(|p| (File::open(&p), p)) {
-            Some((Ok(_), p)) => Reader::Disk(Box::new(Chain::new(p, c.position.place.clone()))),
-            // Begun, and not written yet; or the directory is not seen from here.
-            Some((Err(e), p)) if e.kind() == io::ErrorKind::NotFound && is_seen(&p) => {
-                Reader::Disk(Box::new(Chain::new(p, c.position.place.clone())))
-            }
-            Some((Err(e), p)) => {
-                tracing::warn!(container = c.listed.name(), file = %p.display(), error = %e,
-                    "log file of a container cannot be read, it is read through the Engine");
-                Reader::Api(Box::new(Follow::new(id, i.is_terminal())))
-            }
-            None => {
-                tracing::info!(container = c.listed.name(), driver = i.driver(), "container is read through the Engine");
-                Reader::Api(Box::new(Follow::new(id, i.is_terminal())))
-            }
-        };
-        if matches!(c.reader, Reader::Api(_)) {
-            c.position.place = None;
+        match path.map(|p| (File::open(&p), p)) {
+            Some((Ok(_), p)) => return c.read_from_disk(p),
+            // Begun, and not written yet.
+            Some((Err(e), p)) if e.kind() == io::ErrorKind::NotFound && is_seen(&p) => return c.read_from_disk(p),
+            Some((Err(e), p)) => tracing::warn!(container = c.listed.name(), file = %p.display(), error = %e,
+                "log file of a container cannot be read, it is read through the Engine"),
+            None => tracing::info!(container = c.listed.name(), driver = i.driver(), "container is read through the Engine"),
         }
+        c.reader = Reader::Api(Box::new(Follow::new(id, i.is_terminal())));
+        c.position.place = None;
     }
 
     /// Sets the gauges.
@@ -194,6 +188,15 @@ impl Source {
 }
 
 impl Container {
+    /// Reads the log files beside `path` from its place on. If it was read through the Engine before, its place in them is
+    /// known by time alone.
+    fn read_from_disk(&mut self, path: PathBuf) {
+        if self.position.place.is_none() {
+            self.skip = self.position.pens.each_ref().map(Skip::all_of);
+        }
+        self.reader = Reader::Disk(Box::new(Chain::new(path, self.position.place.clone())));
+    }
+
     fn needs_asking(&self) -> bool {
         matches!(self.reader, Reader::Unknown) && self.listed.has_begun() && !self.is_gone
     }

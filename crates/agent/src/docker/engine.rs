@@ -241,7 +241,10 @@ mod tests {
         )
         .unwrap();
         let l = Listed::of_event(&e.actor.id, e.actor.attributes);
-        assert_eq!((e.action.as_str(), l.name(), l.image.as_str(), l.label("a"), l.labels().count()), ("start", "web", "bb:1", Some("b"), 1));
+        assert_eq!(
+            (e.action.as_str(), l.name(), l.image.as_str(), l.label("a"), l.labels().count()),
+            ("start", "web", "bb:1", Some("b"), 1)
+        );
     }
 
     #[test]

@@ -210,7 +210,8 @@ mod tests {
     fn lines_as_docker_writes_them() {
         let e = parse(br#"{"log":"line 1\n","stream":"stdout","time":"2026-11-27T02:28:48.937111272Z"}"#).unwrap();
         assert_eq!((e.text.as_ref(), e.whole, e.pipe, e.time_ns), ("line 1", true, Pipe::Stdout, NS));
-        let e = parse(br#"{"log":"a\u003c\u00e9\ud83d\ude00\"\\\t","stream":"stderr","attrs":{"x":"y"},"time":"2026-11-27T02:28:48Z"}"#).unwrap();
+        let e = parse(br#"{"log":"a\u003c\u00e9\ud83d\ude00\"\\\t","stream":"stderr","attrs":{"x":"y"},"time":"2026-11-27T02:28:48Z"}"#)
+            .unwrap();
         assert_eq!((e.text.as_ref(), e.whole, e.pipe), ("a<é😀\"\\\t", false, Pipe::Stderr));
         assert_eq!(e.attrs, [("x".to_owned(), "y".to_owned())]);
         let e = parse(br#"{"log":"tty\r\n","stream":"stdout","time":"2026-11-27T03:28:48.9+01:00"}"#).unwrap();
@@ -237,7 +238,13 @@ mod tests {
         assert_eq!(parse_time(b"1970-01-01T00:00:00Z"), Some(0));
         assert_eq!(parse_time(b"2024-02-29T00:00:00.5Z"), Some(1_709_164_800_500_000_000));
         assert_eq!(parse_time(b"1969-12-31T23:59:59.999999999Z"), Some(-1));
-        for bad in ["2024-02-29T00:00:00", "2024-13-01T00:00:00Z", "2024-02-29T00:00:00.Z", "2024-02-29T00:00:00.1234567890Z", "9999-12-31T00:00:00Z"] {
+        for bad in [
+            "2024-02-29T00:00:00",
+            "2024-13-01T00:00:00Z",
+            "2024-02-29T00:00:00.Z",
+            "2024-02-29T00:00:00.1234567890Z",
+            "9999-12-31T00:00:00Z",
+        ] {
             assert_eq!(parse_time(bad.as_bytes()), None, "{bad}");
         }
         assert_eq!((since(NS).as_str(), since(-1).as_str()), ("1795746528.937111272", "-1.999999999"));

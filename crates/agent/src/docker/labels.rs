@@ -146,15 +146,24 @@ mod tests {
     fn meta_labels() {
         let m = meta(&web(), Pipe::Stdout);
         let get = |n: &str| m.get(&format!("__meta_docker_{n}")).map(String::as_str);
-        assert_eq!((get("container_id"), get("container_name"), get("container_log_stream")), (Some("abc"), Some("/shop-web-1"), Some("stdout")));
+        assert_eq!(
+            (get("container_id"), get("container_name"), get("container_log_stream")),
+            (Some("abc"), Some("/shop-web-1"), Some("stdout"))
+        );
         assert_eq!((get("container_label_com_docker_compose_service"), get("network_name")), (Some("web"), None));
     }
 
     #[test]
     fn wildcards() {
-        for (pattern, text, fits) in
-            [("", "", true), ("*", "", true), ("a*b*c", "axxbyybc", true), ("a*b", "abc", false), ("?", "", false), ("a?c*", "abc", true), ("**", "x", true)]
-        {
+        for (pattern, text, fits) in [
+            ("", "", true),
+            ("*", "", true),
+            ("a*b*c", "axxbyybc", true),
+            ("a*b", "abc", false),
+            ("?", "", false),
+            ("a?c*", "abc", true),
+            ("**", "x", true),
+        ] {
             assert_eq!(wildcard(pattern.as_bytes(), text.as_bytes()), fits, "{pattern} {text}");
         }
     }

@@ -36,7 +36,7 @@ pub mod position;
 mod step;
 mod watch;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +52,7 @@ use client::{Address, Client};
 use engine::Listed;
 use entry::Pipe;
 use follow::Follow;
+use join::Skip;
 use labels::Relabel;
 use position::Position;
 use watch::{Notes, Watch};
@@ -137,6 +138,8 @@ pub struct Source {
     recovered: HashMap<String, Position>,
     /// Positions to be forgotten by the store.
     forget: Vec<String>,
+    /// Containers that are gone, the last ones.
+    forgotten: VecDeque<String>,
     notes: Notes,
     /// When the list was last looked at, on the clock that never jumps.
     listed_ns: Option<i64>,
@@ -157,6 +160,8 @@ struct Container {
     waiting: Option<Waiting>,
     /// Lines are missing before the next one.
     gap: Option<Gap>,
+    /// What was taken before the files were read, by output.
+    skip: [Option<Skip>; 2],
     /// It is not in the list any more.
     is_gone: bool,
     /// Its files stay open: they vanish when it stops.
@@ -207,6 +212,7 @@ impl Source {
             containers: BTreeMap::new(),
             recovered: HashMap::new(),
             forget: vec![],
+            forgotten: VecDeque::new(),
             notes: Notes::default(),
             listed_ns: None,
             is_deaf: false,

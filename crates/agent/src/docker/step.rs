@@ -50,6 +50,8 @@ impl Source {
             waiting += c.waiting.as_ref().map_or(0, |w| weight(&w.lines));
             if is_idle && c.is_gone && c.waiting.is_none() {
                 self.forget.push(format!("{}{id}", self.prefix));
+                self.forgotten.truncate(limits::FORGOTTEN - 1);
+                self.forgotten.push_front(id);
             } else {
                 self.containers.insert(id, c);
             }
@@ -181,6 +183,7 @@ impl Source {
             let line = &bytes[used..end];
             used = end + 1;
             match entry::parse(line) {
+                Some(e) if c.skip[e.pipe as usize].as_mut().is_some_and(|s| s.covers(e.time_ns)) => {}
                 Some(e) => c.push(e, self.settings.max_line_bytes, now_ns, &mut taken),
                 None => taken.damaged = (taken.damaged.0 + 1, taken.damaged.1 + line.len() as u64),
             }
