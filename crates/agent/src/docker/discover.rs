@@ -106,7 +106,7 @@ impl Source {
     /// A container that was followed before this process, and was removed while nobody looked.
     fn vanished(&mut self, id: &str, p: &Position, now_ns: i64) {
         if !p.ended {
-            self.state_loss(Loss {
+            self.state_loss(&Loss {
                 source: format!("{} {}", p.container, id.get(..12).unwrap_or(id)),
                 reason: "removed",
                 lines: 0,

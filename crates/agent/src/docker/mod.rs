@@ -44,7 +44,7 @@ use std::time::Duration;
 use base::{Clock, Labels, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::deliver::{Deliver, Lines, Loss};
+use crate::deliver::{Deliver, Lines};
 use crate::runner::{Pause, Runner};
 use crate::stats::Stats;
 use chain::{Chain, Gap};
@@ -157,7 +157,7 @@ struct Container {
     reader: Reader,
     position: Position,
     /// A batch that the store has not taken yet. Nothing is read while there is one.
-    waiting: Option<Waiting>,
+    waiting: Option<Lines>,
     /// Lines are missing before the next one.
     gap: Option<Gap>,
     /// What was taken before the files were read, by output.
@@ -171,12 +171,6 @@ struct Container {
     /// That it cannot be read was said.
     complained: bool,
     is_unreadable: bool,
-}
-
-/// A batch, and the losses that are stated when it is delivered.
-struct Waiting {
-    lines: Lines,
-    losses: Vec<Loss>,
 }
 
 /// How a container is read.
@@ -256,6 +250,8 @@ impl Source {
     }
 }
 
+#[cfg(test)]
+mod property;
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)] // they play the Engine that writes the files we read
 mod tests;

@@ -9,7 +9,7 @@ use super::chain::{Gap, Next};
 use super::entry::{self, Entry};
 use super::follow::{Arrived, Follow};
 use super::join::Cut;
-use super::{Container, Polled, Reader, Source, Waiting};
+use super::{Container, Polled, Reader, Source};
 use crate::deliver::{Batch, Line, Lines, Loss, Stream, retryable};
 use crate::{limits, stats};
 
@@ -47,7 +47,7 @@ impl Source {
             let Some(mut c) = self.containers.remove(&id) else { continue };
             let step = self.step(&mut c, now_ns, &mut polled.lines);
             let is_idle = matches!(step, Step::Idle);
-            waiting += c.waiting.as_ref().map_or(0, |w| weight(&w.lines));
+            waiting += c.waiting.as_ref().map_or(0, weight);
             if is_idle && c.is_gone && c.waiting.is_none() {
                 self.forget.push(format!("{}{id}", self.prefix));
                 self.forgotten.truncate(limits::FORGOTTEN - 1);
@@ -244,9 +244,7 @@ impl Source {
         c.finish_lines(&mut taken);
         c.state_gap(None, now_ns, &mut taken);
         c.position.ended = true;
-        if !self.wait_with(c, taken, now_ns) {
-            return Step::Idle;
-        }
+        self.wait_with(c, taken);
         self.offer(c, now_ns, lines).map_or_else(Step::Refused, |()| Step::Idle)
     }
 
@@ -276,46 +274,46 @@ impl Source {
         }
         c.active_ns = self.context.clock.elapsed_ns();
         c.position.ended = false;
-        self.wait_with(c, taken, now_ns);
+        self.wait_with(c, taken);
     }
 
-    /// Lets a batch wait. False if there is none, because nothing of the container is collected.
-    fn wait_with(&self, c: &mut Container, taken: Taken, _now_ns: i64) -> bool {
+    /// Lets a batch wait. Losses are stated now, not when the batch is taken: if it is stored and this process dies before
+    /// it knows, they would not be stated at all. In the other case they are stated again, between the same times.
+    fn wait_with(&self, c: &mut Container, taken: Taken) {
+        taken.losses.iter().for_each(|l| self.state_loss(l));
         let streams = taken.lines.into_iter().zip(&c.streams).filter(|(lines, _)| !lines.is_empty());
         let streams = streams.filter_map(|(lines, labels)| Some(Stream { tenant: None, labels: labels.clone()?, lines })).collect();
         let source = format!("{}{}", self.prefix, c.listed.id);
-        c.waiting = Some(Waiting { lines: Lines { streams, source, position: c.position.encode() }, losses: taken.losses });
-        true
+        c.waiting = Some(Lines { streams, source, position: c.position.encode() });
     }
 
     /// Gives the waiting batch, if there is one.
     fn offer(&self, c: &mut Container, now_ns: i64, delivered: &mut u64) -> base::Result<()> {
-        let Some(w) = c.waiting.take() else { return Ok(()) };
-        match self.deliver(&w.lines) {
+        let Some(batch) = c.waiting.take() else { return Ok(()) };
+        match self.deliver(&batch) {
             Ok(()) => {
-                *delivered += w.lines.count();
-                stats::add(&self.context.stats.lines, w.lines.count());
+                *delivered += batch.count();
+                stats::add(&self.context.stats.lines, batch.count());
             }
             Err(e) if retryable(&e) => {
-                c.waiting = Some(w);
+                c.waiting = Some(batch);
                 return Err(e);
             }
             Err(e) => {
-                let (lines, bytes) = (w.lines.count(), weight(&w.lines) as u64);
+                let (lines, bytes) = (batch.count(), weight(&batch) as u64);
                 tracing::error!(container = c.listed.name(), error = %e, lines, "lines refused for good");
-                self.state_loss(Loss { lines, bytes, ..c.loss("refused", now_ns) });
+                self.state_loss(&Loss { lines, bytes, ..c.loss("refused", now_ns) });
             }
         }
-        w.losses.into_iter().for_each(|l| self.state_loss(l));
         Ok(())
     }
 
     /// Counts a loss and hands it on.
-    pub(super) fn state_loss(&self, loss: Loss) {
+    pub(super) fn state_loss(&self, loss: &Loss) {
         let stats = &self.context.stats;
         stats.lost_lines.add(&[loss.reason], loss.lines);
         stats.lost_bytes.add(&[loss.reason], loss.bytes);
-        self.context.deliver.lost(&loss);
+        self.context.deliver.lost(loss);
     }
 }
 
