@@ -20,14 +20,20 @@ use crate::limits::{AHEAD, HEAD_BYTES, READ_BYTES, TAIL_BYTES};
 /// A log that is followed.
 pub struct Chain {
     base: PathBuf,
+    /// Behind the last byte that was taken. It stays in the file before until something of the next one is taken: a place
+    /// in a file of which nothing was seen could not be known again.
     place: Option<Place>,
+    /// Where in the current file it goes on.
+    here: Place,
     current: Option<Generation>,
     /// Younger files than `current`, in order.
     ahead: VecDeque<Generation>,
     /// How the current file looked when its bytes before the place were last compared.
     compared: Option<Look>,
-    /// How `base` looked when it was closed after a while of silence.
+    /// How `base` looked when it was closed because nothing more came.
     rested: Option<Look>,
+    /// The newest file as somebody opened it, for when it is removed before it is found.
+    adopted: Option<File>,
 }
 
 /// The next stretch of a log.
@@ -53,7 +59,12 @@ pub struct Gap {
 impl Chain {
     /// The log whose newest file is `base`, from `place` on, or from its oldest line.
     pub fn new(base: PathBuf, place: Option<Place>) -> Chain {
-        Chain { base, place, current: None, ahead: VecDeque::new(), compared: None, rested: None }
+        Chain { base, place, here: Place::default(), current: None, ahead: VecDeque::new(), compared: None, rested: None, adopted: None }
+    }
+
+    /// Whether its files were found; until then nothing can be said about its end.
+    pub fn is_found(&self) -> bool {
+        self.current.is_some() || self.rested.is_some()
     }
 
     /// Where it has been read to.
@@ -68,18 +79,13 @@ impl Chain {
 
     /// Takes the newest file, which somebody opened before it could be removed.
     pub fn adopt(&mut self, file: File) -> io::Result<()> {
-        let mut g = Generation::new(file, false)?;
-        if self.current.is_none() && self.place.is_none() {
-            return match generation::all(&self.base) {
-                Ok(Some(_)) => Ok(()), // it is found as usual
-                _ => {
-                    self.begin(g);
-                    Ok(())
-                }
-            };
+        if self.current.is_none() {
+            self.adopted = Some(file);
+            return Ok(());
         }
         self.extend()?;
-        if self.current.is_some() && !self.knows(g.id) {
+        let mut g = Generation::new(file, false)?;
+        if !self.knows(g.id) {
             g.gap_before = true; // there may have been others in between
             self.ahead.push_back(g);
         }
@@ -131,7 +137,7 @@ impl Chain {
     }
 
     /// The next stretch. What is used of it is told by [`Chain::take`]; otherwise it comes again.
-    pub fn next(&mut self) -> io::Result<Next> {
+    pub fn stretch(&mut self) -> io::Result<Next> {
         if self.current.is_none() {
             match self.find_place()? {
                 Some(None) => {}
@@ -144,8 +150,8 @@ impl Chain {
             return Ok(Next::Gap(gap));
         }
         loop {
-            let (Some(file), Some(place)) = (&mut self.current, &self.place) else { return Ok(Next::Nothing) };
-            let mut data = match file.read(place.offset, READ_BYTES) {
+            let Some(file) = &mut self.current else { return Ok(Next::Nothing) };
+            let mut data = match file.read(self.here.offset, READ_BYTES) {
                 // A compressed file that is damaged ends where it is.
                 Err(e) if is_damage(&e) && !self.ahead.is_empty() => vec![0],
                 other => other?,
@@ -171,9 +177,9 @@ impl Chain {
         }
     }
 
-    /// The first bytes of what [`Chain::next`] returned are done with.
+    /// The first bytes of what [`Chain::stretch`] returned are done with.
     pub fn take(&mut self, done: &[u8]) -> io::Result<()> {
-        let (Some(file), Some(place)) = (&mut self.current, &mut self.place) else { return Ok(()) };
+        let (Some(file), place) = (&mut self.current, &mut self.here) else { return Ok(()) };
         let offset = place.offset + done.len() as u64;
         let head_len = offset.min(HEAD_BYTES as u64) as usize;
         if place.head.len < head_len {
@@ -181,10 +187,11 @@ impl Chain {
         }
         place.offset = offset;
         place.tail = Print::of(&done[done.len().saturating_sub(TAIL_BYTES)..]);
+        self.place = Some(place.clone());
         Ok(())
     }
 
-    /// Gives the file descriptor back after a while of silence. Not for a container that is removed when it stops.
+    /// Gives the file descriptor back until there is more. Not for a container that is removed when it stops.
     pub fn rest(&mut self) {
         if self.ahead.is_empty()
             && let Ok(Some(look)) = self.current.as_ref().map_or(Ok(None), Generation::look)
@@ -195,7 +202,7 @@ impl Chain {
     }
 
     fn begin(&mut self, file: Generation) {
-        self.place = Some(Place { dev: file.id.dev, ino: file.id.ino, ..Place::default() });
+        self.here = Place { dev: file.id.dev, ino: file.id.ino, ..Place::default() };
         self.compared = None;
         self.current = Some(file);
     }
@@ -204,14 +211,24 @@ impl Chain {
     /// gap, if that file is gone.
     fn find_place(&mut self) -> io::Result<Option<Option<Gap>>> {
         let look = match fs::metadata(&self.base) {
-            Ok(m) => Look::of(&m),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Ok(m) => Some(Look::of(&m)),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(e),
         };
-        if self.rested == Some(look) {
+        if look.is_some() && self.rested == look {
             return Ok(None);
         }
-        let Some(mut files) = generation::all(&self.base)? else { return Ok(None) };
+        let mut files = match (look, self.adopted.take()) {
+            (Some(_), adopted) => match generation::all(&self.base)? {
+                Some(files) => files,
+                None => {
+                    self.adopted = adopted;
+                    return Ok(None);
+                }
+            },
+            (None, Some(file)) => vec![Generation::new(file, false)?],
+            (None, None) => return Ok(None),
+        };
         let (at, gap) = match &self.place {
             None => (0, None),
             Some(p) => match find_in(&mut files, p)? {
@@ -219,25 +236,21 @@ impl Chain {
                 None => (0, Some(Gap { reason: "rotated_away", bytes: 0 })),
             },
         };
-        let is_found = self.place.is_some() && gap.is_none();
         self.rested = None;
         self.ahead = files.drain(at..).collect();
         let Some(first) = self.ahead.pop_front() else { return Ok(None) };
-        match &mut self.place {
-            Some(p) if is_found => {
-                // Compressed or copied since, it is another file with the same content.
-                (p.dev, p.ino) = (first.id.dev, first.id.ino);
-                self.compared = None;
-                self.current = Some(first);
-            }
-            _ => self.begin(first),
+        // Compressed or copied since, it is another file with the same content.
+        let (dev, ino) = (first.id.dev, first.id.ino);
+        self.begin(first);
+        if let (Some(p), None) = (&self.place, gap) {
+            self.here = Place { dev, ino, ..p.clone() };
         }
         Ok(Some(gap))
     }
 
     /// With a single file Docker does not rotate but truncates: the bytes before the place are other ones then.
     fn truncated(&mut self) -> io::Result<Option<Gap>> {
-        let (Some(file), Some(place)) = (&mut self.current, &self.place) else { return Ok(None) };
+        let (Some(file), place) = (&mut self.current, &self.here) else { return Ok(None) };
         let Some(look) = file.look()? else { return Ok(None) };
         if place.offset == 0 || self.compared == Some(look) {
             self.compared = Some(look);
@@ -248,7 +261,7 @@ impl Chain {
             return Ok(None);
         }
         let known = self.compared.map_or(0, |l| l.len.saturating_sub(place.offset));
-        self.place = Some(Place { dev: place.dev, ino: place.ino, ..Place::default() });
+        self.here = Place { dev: place.dev, ino: place.ino, ..Place::default() };
         self.compared = Some(look);
         Ok(Some(Gap { reason: "truncated", bytes: known }))
     }
@@ -257,9 +270,6 @@ impl Chain {
 /// The file that `p` is a place in: by its identity, or else by its content.
 fn find_in(files: &mut [Generation], p: &Place) -> io::Result<Option<usize>> {
     let same = |f: &Generation| (f.id.dev, f.id.ino) == (p.dev, p.ino);
-    if p.offset == 0 {
-        return Ok(files.iter().position(same));
-    }
     if let Some(i) = files.iter().position(same)
         && files[i].holds(p)?
     {

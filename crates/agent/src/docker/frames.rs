@@ -27,8 +27,8 @@ impl Decoder {
         &mut self.held
     }
 
-    /// The next message, if it is all there. An error says that this is no log; the connection is of no use then.
-    pub fn next(&mut self) -> Result<Option<Entry<'_>>> {
+    /// Takes the next message, if it is all there. An error says that this is no log; the connection is of no use then.
+    pub fn message(&mut self) -> Result<Option<Entry<'_>>> {
         let rest = &self.held[self.at..];
         let (pipe, from, to) = if self.is_terminal {
             match memchr::memchr(b'\n', rest) {
@@ -96,7 +96,7 @@ mod tests {
 
     fn drain(d: &mut Decoder) -> Result<Vec<Message>> {
         let mut got = vec![];
-        while let Some(e) = d.next()? {
+        while let Some(e) = d.message()? {
             got.push((e.pipe == Pipe::Stderr, e.time_ns, format!("{}{}", e.text, if e.whole { "$" } else { "" })));
         }
         Ok(got)

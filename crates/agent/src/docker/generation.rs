@@ -21,7 +21,7 @@ pub struct Generation {
 
 enum Body {
     Plain(File),
-    Packed(Packed),
+    Packed(Box<Packed>),
 }
 
 /// A compressed file, decoded as it is read: forwards, or from its start again.
@@ -39,8 +39,11 @@ impl Generation {
     /// The open file, which is compressed if `packed`.
     pub fn new(file: File, packed: bool) -> io::Result<Generation> {
         let id = FileId::of(&file.metadata()?);
-        let body =
-            if packed { Body::Packed(Packed { file, decoder: None, start: vec![], window: vec![], at: 0 }) } else { Body::Plain(file) };
+        let body = if packed {
+            Body::Packed(Box::new(Packed { file, decoder: None, start: vec![], window: vec![], at: 0 }))
+        } else {
+            Body::Plain(file)
+        };
         Ok(Generation { id, gap_before: false, body })
     }
 

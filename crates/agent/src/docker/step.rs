@@ -49,6 +49,9 @@ impl Source {
             let is_idle = matches!(step, Step::Idle);
             waiting += c.waiting.as_ref().map_or(0, weight);
             if is_idle && c.is_gone && c.waiting.is_none() {
+                if c.is_cut_short() {
+                    self.state_loss(&Loss { first_ns: c.position.last_ns(), ..c.loss("removed", now_ns) });
+                }
                 self.forget.push(format!("{}{id}", self.prefix));
                 self.forgotten.truncate(limits::FORGOTTEN - 1);
                 self.forgotten.push_front(id);
@@ -141,15 +144,15 @@ impl Source {
         let mut left = limits::BYTES_PER_STEP;
         let rotated = chain.behind();
         while left > 0 {
-            let (taken, used) = match chain.next()? {
+            let (taken, used) = match chain.stretch()? {
                 Next::Nothing => {
                     self.note_rotations(rotated.saturating_sub(chain.behind()));
                     c.recovered();
                     let quiet_ns = self.context.clock.elapsed_ns() - c.active_ns;
-                    if quiet_ns >= limits::IDLE_CLOSE_NS && !c.is_removed_at_end && !c.is_gone {
+                    if (quiet_ns >= limits::IDLE_CLOSE_NS || c.position.ended) && !c.is_removed_at_end && !c.is_gone {
                         chain.rest();
                     }
-                    return Ok(self.at_end(c, now_ns, lines));
+                    return Ok(if chain.is_found() { self.at_end(c, now_ns, lines) } else { Step::Idle });
                 }
                 Next::Gap(gap) => (self.gap(c, gap), 0),
                 Next::Bytes(bytes) => {
@@ -204,7 +207,7 @@ impl Source {
             let mut messages = 0;
             let mut broken = Ok(());
             while messages < limits::LINES_PER_BATCH {
-                match follow.decoder.next() {
+                match follow.decoder.message() {
                     Ok(Some(e)) => {
                         messages += 1;
                         left = left.saturating_sub(e.text.len() + 1);
@@ -237,7 +240,7 @@ impl Source {
     /// All is read. Of a container that has stopped, the last line counts as whole, and the position says that nothing
     /// is missing.
     fn at_end(&mut self, c: &mut Container, now_ns: i64, lines: &mut u64) -> Step {
-        if (c.listed.is_running() && !c.is_gone) || c.position.ended || c.position.last_ns().is_none() {
+        if (c.listed.is_running() && !c.is_gone) || c.position.ended {
             return Step::Idle;
         }
         let mut taken = Taken::default();
@@ -343,6 +346,11 @@ impl Container {
     fn loss(&self, reason: &'static str, now_ns: i64) -> Loss {
         let source = format!("{} {}", self.listed.name(), self.listed.id.get(..12).unwrap_or(&self.listed.id));
         Loss { source, reason, lines: 0, bytes: 0, time_ns: now_ns, first_ns: None, last_ns: None }
+    }
+
+    /// Whether it may have lines that were not read, and never will be.
+    fn is_cut_short(&self) -> bool {
+        !self.position.ended && self.listed.has_begun() && !matches!(self.reader, Reader::Hopeless)
     }
 
     fn recovered(&mut self) {

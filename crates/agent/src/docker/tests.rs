@@ -370,6 +370,34 @@ fn a_container_that_is_gone_before_anybody_could_ask_is_read_by_what_was_opened(
 }
 
 #[test]
+fn a_container_that_nobody_could_open_in_time_is_a_loss() {
+    let mut r = Rig::new();
+    r.create("aa", "brief", "json-file", true);
+    let listed = Listed::of_event("aa", [("name".to_owned(), "brief".to_owned())].into());
+    r.remove("aa");
+    r.source.notes.lock().push_back(Note { listed, inspected: None, file: None });
+    r.poll();
+    assert_eq!(r.lost(), [("removed", 0, None, None)]);
+}
+
+#[test]
+fn one_that_had_stopped_goes_on_from_its_place_even_if_it_is_removed_at_once() {
+    let mut r = Rig::new();
+    r.create("aa", "web", "json-file", false);
+    r.write("aa", "stdout", 1, "one\n");
+    r.set_state("aa", "exited");
+    r.poll();
+    r.poll();
+    r.write("aa", "stdout", 2, "two\n");
+    let file = fs::File::open(r.log("aa")).ok().map(|f| (r.log("aa"), f));
+    let listed = Listed::of_event("aa", [("name".to_owned(), "web".to_owned())].into());
+    r.source.notes.lock().push_back(Note { listed, inspected: None, file });
+    r.remove("aa");
+    r.poll();
+    assert_eq!((r.texts("web"), r.lost()), (vec!["one".to_owned(), "two".into()], vec![]));
+}
+
+#[test]
 fn through_the_engine_nothing_is_lost_or_doubled_by_a_restart() {
     let mut r = Rig::new();
     r.create("aa", "local", "local", false);
