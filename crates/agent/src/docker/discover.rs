@@ -57,6 +57,7 @@ impl Source {
             return;
         }
         let Some(c) = self.containers.get_mut(&id) else { return };
+        c.is_complete = false;
         let Some((path, file)) = note.file else { return };
         if !matches!(c.reader, Reader::Disk(_)) && c.position.last_ns().is_none() {
             // Nobody could be asked, or its directory was gone by then: it may be one that vanishes.
@@ -77,6 +78,7 @@ impl Source {
                 Some(l) => {
                     c.is_gone = false;
                     if l != c.listed {
+                        c.is_complete = false;
                         c.streams = streams(&l, &self.settings, &self.context);
                         c.listed = l;
                     }
@@ -134,6 +136,7 @@ impl Source {
             waiting: None,
             gap: None,
             skip: [None; 2],
+            is_complete: false,
             is_gone: false,
             is_removed_at_end: false,
             active_ns: self.context.clock.elapsed_ns(),

@@ -162,6 +162,8 @@ struct Container {
     gap: Option<Gap>,
     /// What was taken before the files were read, by output.
     skip: [Option<Skip>; 2],
+    /// It has stopped, and was read to its end since. What was stored about that may be older than its last run.
+    is_complete: bool,
     /// It is not in the list any more.
     is_gone: bool,
     /// Its files stay open: they vanish when it stops.

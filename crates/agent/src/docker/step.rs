@@ -197,7 +197,7 @@ impl Source {
     fn read_api(&mut self, c: &mut Container, follow: &mut Follow, now_ns: i64, lines: &mut u64) -> base::Result<Step> {
         let elapsed_ns = self.context.clock.elapsed_ns();
         let is_running = c.listed.is_running() && !c.is_gone;
-        if c.position.ended && !is_running {
+        if c.is_complete && !is_running {
             return Ok(Step::Idle);
         }
         let mut left = limits::BYTES_PER_STEP as usize;
@@ -240,7 +240,11 @@ impl Source {
     /// All is read. Of a container that has stopped, the last line counts as whole, and the position says that nothing
     /// is missing.
     fn at_end(&mut self, c: &mut Container, now_ns: i64, lines: &mut u64) -> Step {
-        if (c.listed.is_running() && !c.is_gone) || c.position.ended {
+        if c.listed.is_running() && !c.is_gone {
+            return Step::Idle;
+        }
+        c.is_complete = true;
+        if c.position.ended {
             return Step::Idle;
         }
         let mut taken = Taken::default();

@@ -423,6 +423,26 @@ fn through_the_engine_nothing_is_lost_or_doubled_by_a_restart() {
 }
 
 #[test]
+fn through_the_engine_a_run_that_nobody_saw_is_read() {
+    let mut r = Rig::new();
+    r.create("aa", "local", "local", false);
+    r.write("aa", "stdout", 5 * SECOND, "one\n");
+    r.set_state("aa", "exited");
+    r.poll();
+    r.poll();
+    r.write("aa", "stdout", 6 * SECOND, "two\n");
+    r.restart();
+    r.poll();
+    r.poll();
+    assert_eq!(r.texts("local"), ["one", "two"]);
+    r.write("aa", "stdout", 7 * SECOND, "three\n");
+    let listed = Listed::of_event("aa", [("name".to_owned(), "local".to_owned())].into());
+    r.source.notes.lock().push_back(Note { listed, inspected: None, file: None });
+    r.poll();
+    assert_eq!((r.texts("local").len(), r.lost()), (3, vec![]));
+}
+
+#[test]
 fn reading_goes_on_where_the_way_to_the_log_changes() {
     let mut r = Rig::new();
     r.create("aa", "web", "json-file", false);

@@ -71,7 +71,8 @@ impl Watch {
             let stream = self.client.open(&format!("/events?filters={FILTERS}"))?;
             stream.wait_at_most(WAIT)?;
             if self.containers_dir.is_none() {
-                self.containers_dir = Some(Path::new(&self.client.root()?).join("containers"));
+                // A proxy may refuse this question; then logs are opened only once they are found in the list.
+                self.containers_dir = self.client.root().ok().map(|root| Path::new(&root).join("containers"));
             }
             self.stream = Some((stream, vec![]));
         }
