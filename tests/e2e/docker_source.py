@@ -129,7 +129,7 @@ def plain(e, r):
 
 
 def rotating(e, r):
-    e.run("rotating", count_to(4000), *SMALL)
+    e.run("rotating", count_to(4000, pause="0.1"), *SMALL)
     e.run("packed", count_to(6000, every=100), *PACKED)
     exactly(r, "rotating", 4000, 60)
     exactly(r, "packed", 6000, 60)
@@ -137,7 +137,7 @@ def rotating(e, r):
 
 def refused(e, r):
     (r.at / "refuse").touch()
-    e.run("refused", count_to(2000), *SMALL)
+    e.run("refused", count_to(2000, pause="0.1"), *SMALL)
     e.docker("wait", "refused")
     time.sleep(1)
     (r.at / "refuse").unlink()
@@ -145,7 +145,7 @@ def refused(e, r):
 
 
 def killed(e, r):
-    e.run("killed", count_to(6000), *SMALL)
+    e.run("killed", count_to(6000, pause="0.1"), *SMALL)
     e.run("killed-local", count_to(6000), "--log-driver", "local")
     for n in range(12):
         time.sleep(0.5 + 0.11 * n)

@@ -143,6 +143,8 @@ pub struct Source {
     notes: Notes,
     /// When the list was last looked at, on the clock that never jumps.
     listed_ns: Option<i64>,
+    /// Nothing is given to the store before then, on the clock that never jumps.
+    refused_until_ns: i64,
     /// The Engine did not answer, which was said.
     is_deaf: bool,
     /// Listens to events; none in tests that note them themselves.
@@ -211,6 +213,7 @@ impl Source {
             forgotten: VecDeque::new(),
             notes: Notes::default(),
             listed_ns: None,
+            refused_until_ns: 0,
             is_deaf: false,
             _watch: None,
             settings,
@@ -245,7 +248,8 @@ impl Source {
     /// What a thread does between two steps.
     pub fn pause(&self, polled: Polled) -> Pause {
         match polled {
-            Polled { wait: Some(d), .. } => Pause::Rest(d),
+            // Logs are looked at meanwhile: Docker goes on rotating them.
+            Polled { wait: Some(d), .. } => Pause::Rest(d.min(self.settings.poll_interval)),
             Polled { more: true, .. } => Pause::None,
             _ => Pause::Beat(self.settings.poll_interval),
         }

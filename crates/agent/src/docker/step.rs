@@ -40,6 +40,11 @@ impl Source {
     /// One round over all containers.
     pub(super) fn read_all(&mut self, now_ns: i64) -> Polled {
         let mut polled = Polled::default();
+        let elapsed_ns = self.context.clock.elapsed_ns();
+        if let Some(left_ns) = self.refused_until_ns.checked_sub(elapsed_ns).filter(|&left| left > 0) {
+            self.hold_on();
+            return Polled { wait: Some(Duration::from_nanos(left_ns as u64)), ..polled };
+        }
         let ids: Vec<String> = self.containers.keys().cloned().collect();
         let mut waiting = 0;
         for id in ids {
@@ -71,10 +76,14 @@ impl Source {
                 }
             }
         }
-        if polled.wait.is_some() {
-            self.hold_on();
-        } else if let Err(e) = self.forget_gone() {
+        if polled.wait.is_none()
+            && let Err(e) = self.forget_gone()
+        {
             polled.wait = Some(e.retry_hint().unwrap_or(REFUSED_WAIT));
+        }
+        if let Some(wait) = polled.wait {
+            self.refused_until_ns = elapsed_ns.saturating_add(i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX));
+            self.hold_on();
         }
         polled
     }
