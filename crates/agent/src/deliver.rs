@@ -163,9 +163,10 @@ pub struct Sample {
 /// Something that was dropped for good.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loss {
-    /// Where it came from, for people: a path.
+    /// Where it came from, for people: a path, or the name and short id of a container.
     pub source: String,
-    /// Short name, also a metric label: `line_too_long`, `truncated`, `vanished`, `refused`.
+    /// Short name, also a metric label: `line_too_long`, `truncated`, `vanished`, `refused`; of containers also
+    /// `rotated_away`, `damaged`, `removed`.
     pub reason: &'static str,
     /// Lines, as far as they are known.
     pub lines: u64,
@@ -173,6 +174,10 @@ pub struct Loss {
     pub bytes: u64,
     /// When it was noticed, nanoseconds since 1970.
     pub time_ns: i64,
+    /// Time of the last line before what is lost, nanoseconds since 1970; none if there is none or it is not known.
+    pub first_ns: Option<i64>,
+    /// Time of the first line after it.
+    pub last_ns: Option<i64>,
 }
 
 /// Whether the same batch can be accepted later. Everything but what is wrong in itself: credentials are mended, bugs

@@ -13,6 +13,7 @@
 //! than a runtime where there are as many requests under way as lanes.
 
 pub mod deliver;
+pub mod docker;
 pub mod files;
 pub mod host;
 pub mod limits;

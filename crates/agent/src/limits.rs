@@ -65,3 +65,30 @@ pub const STOP_LOOK: std::time::Duration = std::time::Duration::from_millis(10);
 pub const REPORT_EVERY: std::time::Duration = std::time::Duration::from_secs(10);
 /// A report that takes longer does not arrive.
 pub const REPORT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+/// Bytes of the head of an answer of the Docker Engine; its own are below one kilobyte.
+pub const HTTP_HEAD_BYTES: usize = 64 << 10;
+/// Bytes of one whole answer of the Engine. The list has about two kilobytes for each container.
+pub const DOCKER_BODY_BYTES: usize = 32 << 20;
+/// Bytes taken from a socket at once.
+pub const SOCKET_BYTES: usize = 32 << 10;
+/// Bytes of one message of a container's log as the Engine sends it. Docker cuts lines at 16 KiB; other drivers' messages
+/// are longer.
+pub const DOCKER_FRAME_BYTES: usize = 1 << 20;
+/// Bytes of one event; it has all labels of a container.
+pub const DOCKER_EVENT_BYTES: usize = 1 << 20;
+/// Containers that started or died between two steps; each note may hold a file descriptor.
+pub const DOCKER_NOTES: usize = 512;
+/// Containers followed at once, the stopped ones too. Each costs a few kilobytes and, while it writes, a descriptor.
+pub const CONTAINERS: usize = 5_000;
+/// Bytes at which Docker cuts a line into frames. A shorter message without a line end is the last of a process.
+pub const FRAME_BYTES: usize = 16 << 10;
+/// A time that is behind by so much is that of a clock that was set back, not of two outputs that overtook each other.
+pub const CLOCK_STEP_NS: i64 = 1_000_000_000;
+/// How far the times of a container's two outputs may be out of order in its log.
+pub const API_MARGIN_NS: i64 = 1_000_000_000;
+/// Files of one container's log. Docker's `max-file` is rarely above ten.
+pub const GENERATIONS: usize = 128;
+/// Files of one container that are kept open while they cannot be delivered: their space on disk is not free until then.
+pub const AHEAD: usize = 16;
+/// Containers that are gone and remembered for what may still be heard of them.
+pub const FORGOTTEN: usize = 1024;

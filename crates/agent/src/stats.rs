@@ -20,7 +20,7 @@ pub const FILES_OVER_LIMIT: Desc = Desc::gauge(
     "Files that match a pattern but are not followed, because there are too many.",
 );
 /// See its help.
-pub const LINES: Desc = Desc::counter("watchfire_agent_lines_total", "lines", "Lines delivered from files.");
+pub const LINES: Desc = Desc::counter("watchfire_agent_lines_total", "lines", "Lines delivered from files and containers.");
 /// See its help.
 pub const BYTES: Desc = Desc::counter("watchfire_agent_read_bytes_total", "bytes", "Bytes of files that are done with.");
 /// See its help.
@@ -32,6 +32,11 @@ pub const TRUNCATIONS: Desc =
 /// See its help.
 pub const COPIES_SKIPPED: Desc =
     Desc::counter("watchfire_agent_copies_skipped_total", "files", "Files that were not read because they are copies of a followed file.");
+/// See its help.
+pub const CONTAINERS: Desc = Desc::gauge("watchfire_agent_containers", "containers", "Docker containers that are followed now.");
+/// See its help.
+pub const CONTAINERS_UNREADABLE: Desc =
+    Desc::gauge("watchfire_agent_containers_unreadable", "containers", "Docker containers whose log cannot be read now, or not at all.");
 /// See its help.
 pub const SAMPLES: Desc = Desc::counter("watchfire_agent_samples_total", "samples", "Samples delivered by the collectors.");
 /// See its help.
@@ -58,6 +63,8 @@ pub const ALL: &[&Desc] = &[
     &ROTATIONS,
     &TRUNCATIONS,
     &COPIES_SKIPPED,
+    &CONTAINERS,
+    &CONTAINERS_UNREADABLE,
     &SAMPLES,
     &DEFERRED,
     &LOST_LINES,
@@ -75,6 +82,8 @@ pub struct Stats {
     pub(crate) rotations: AtomicU64,
     pub(crate) truncations: AtomicU64,
     pub(crate) copies_skipped: AtomicU64,
+    pub(crate) containers: AtomicU64,
+    pub(crate) containers_unreadable: AtomicU64,
     pub(crate) samples: AtomicU64,
     pub(crate) deferred: CounterVec,
     pub(crate) lost_lines: CounterVec,
@@ -94,6 +103,8 @@ impl Default for Stats {
             rotations: zero(),
             truncations: zero(),
             copies_skipped: zero(),
+            containers: zero(),
+            containers_unreadable: zero(),
             samples: zero(),
             deferred: CounterVec::new(&DEFERRED),
             lost_lines: CounterVec::new(&LOST_LINES),
@@ -115,6 +126,8 @@ impl Stats {
             (&ROTATIONS, &self.rotations),
             (&TRUNCATIONS, &self.truncations),
             (&COPIES_SKIPPED, &self.copies_skipped),
+            (&CONTAINERS, &self.containers),
+            (&CONTAINERS_UNREADABLE, &self.containers_unreadable),
             (&SAMPLES, &self.samples),
         ];
         for (desc, n) in plain {

@@ -27,7 +27,7 @@ pub mod glob;
 pub mod lines;
 pub mod position;
 mod step;
-mod tail;
+pub(crate) mod tail;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;

@@ -223,7 +223,8 @@ impl Source {
         let stats = &self.context.stats;
         stats.lost_lines.add(&[reason], lines);
         stats.lost_bytes.add(&[reason], bytes);
-        self.context.deliver.lost(&Loss { source: t.position.path.clone(), reason, lines, bytes, time_ns: now_ns });
+        let source = t.position.path.clone();
+        self.context.deliver.lost(&Loss { source, reason, lines, bytes, time_ns: now_ns, first_ns: None, last_ns: None });
     }
 
     /// The content of the file is not the one that the position is in. What had not been read of the old content may be
