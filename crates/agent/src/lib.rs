@@ -13,10 +13,14 @@
 pub mod deliver;
 pub mod files;
 pub mod host;
+pub mod label_set;
 pub mod limits;
+pub mod relabel;
 pub mod runner;
+mod scalar;
 pub mod scrape;
 mod settings;
+pub mod stages;
 pub mod stale;
 pub mod stats;
 
