@@ -1,4 +1,5 @@
-//! What runs beside the data it collects: the file source, the host collector, the scrape of Watchfire itself.
+//! What runs beside the data it collects: the file source, the host collector, the scrape of Watchfire itself, relabelling,
+//! the stages that lines go through, and the converter of Alloy's settings.
 //!
 //! Constraints: imports nothing of the store. What is collected goes to a [`Deliver`] that the binary provides; it returns
 //! when the batch is durable. Everything is bounded, and under backpressure a source waits with its bytes: nothing is
@@ -10,6 +11,7 @@
 //! neither loses nor repeats a line. Sources read the host's files with `std::fs`: what they read is not ours, and no
 //! promise about durability rests on it.
 
+pub mod convert;
 pub mod deliver;
 pub mod files;
 pub mod host;

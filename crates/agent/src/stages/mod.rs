@@ -9,6 +9,8 @@
 //! - output: {source: msg}
 //! ```
 //!
+//! A place of delivery is put behind stages with [`Through::new`]; [`Through::tick`] lets go of what waited for too long.
+//!
 //! **What is dropped here is dropped on purpose** and counted by its reason, never reported as a loss.
 //!
 //! **Nothing is lost or doubled by a crash**, though some stages (`multiline`, `cri`) hold lines back over several batches:
@@ -48,6 +50,7 @@ mod pack;
 mod pattern;
 mod redact;
 mod regex;
+mod relabelling;
 mod replace;
 mod sampling;
 mod split_json;

@@ -9,7 +9,9 @@ use super::{Refused, Stage};
 use super::{
     cri, decolorize, docker, drop, json, label_drop, label_keep, labels, limit, logfmt, matching, multiline, output, pack, pattern,
 };
-use super::{redact, regex, replace, sampling, split_json, static_labels, structured_metadata, template, tenant, timestamp, truncate};
+use super::{
+    redact, regex, relabelling, replace, sampling, split_json, static_labels, structured_metadata, template, tenant, timestamp, truncate,
+};
 use crate::limits;
 
 /// Stages as they were written, checked.
@@ -30,6 +32,11 @@ impl Stages {
     pub fn build(&self) -> Result<Pipeline, String> {
         let mut place = Place { prefix: String::new(), depth: 0, left: limits::STAGES };
         place.list(&self.0)
+    }
+    /// Checks stages that are already values.
+    pub fn from_value(stages: Vec<Value>) -> Result<Stages, String> {
+        let stages = Stages(stages);
+        stages.build().map(|_| stages)
     }
     /// Reads stages from YAML.
     pub fn from_yaml(text: &str) -> Result<Stages, String> {
@@ -78,6 +85,7 @@ const KINDS: &[(&str, Build)] = &[
     ("pattern", |v, _| plain(v, pattern::build)),
     ("redact", |v, _| plain(v, redact::build)),
     ("regex", |v, _| plain(v, regex::build)),
+    ("relabel", |v, _| plain(v, relabelling::build)),
     ("replace", |v, _| plain(v, replace::build)),
     ("sampling", |v, _| plain(v, sampling::build)),
     ("split_json", |v, _| plain(v, split_json::build)),
