@@ -96,7 +96,7 @@ impl Stage for Cri {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, run, time};
+    use super::super::testing::{one, run, time};
 
     #[test]
     fn lines_are_taken_apart_and_joined() {

@@ -26,7 +26,7 @@ impl Stage for Decolorize {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::one;
+    use super::super::testing::one;
 
     #[test]
     fn colours_go() {

@@ -48,7 +48,7 @@ impl Stage for Docker {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, time};
+    use super::super::testing::{one, time};
 
     #[test]
     fn a_line_of_docker_is_taken_apart() {

@@ -118,7 +118,7 @@ impl Stage for Drop {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{outcome, refused};
+    use super::super::testing::{outcome, refused};
 
     #[test]
     fn every_condition_must_be_met() {

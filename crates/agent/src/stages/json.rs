@@ -184,7 +184,7 @@ fn is_object(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, outcome, refused};
+    use super::super::testing::{one, outcome, refused};
 
     #[test]
     fn paths_lead_to_values() {

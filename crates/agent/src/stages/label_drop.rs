@@ -36,7 +36,7 @@ impl Stage for LabelDrop {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, refused};
+    use super::super::testing::{one, refused};
 
     #[test]
     fn named_labels_go() {

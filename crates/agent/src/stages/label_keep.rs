@@ -19,7 +19,7 @@ impl Stage for LabelKeep {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::one;
+    use super::super::testing::one;
 
     #[test]
     fn other_labels_go() {

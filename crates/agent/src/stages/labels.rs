@@ -72,7 +72,7 @@ impl Stage for Labels {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, refused};
+    use super::super::testing::{one, refused};
 
     #[test]
     fn labels_come_from_what_was_extracted() {

@@ -101,7 +101,7 @@ impl Stage for Limit {
 #[cfg(test)]
 mod tests {
     use super::super::pipeline::Outcome;
-    use super::super::tests_support::{at, labels, outcome, pipeline, refused};
+    use super::super::testing::{at, labels, outcome, pipeline, refused};
     use super::super::{Entry, State};
 
     #[test]

@@ -58,7 +58,7 @@ impl Stage for Logfmt {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, refused};
+    use super::super::testing::{one, refused};
 
     #[test]
     fn pairs_are_extracted() {

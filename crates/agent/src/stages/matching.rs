@@ -61,7 +61,7 @@ impl Stage for Match {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, outcome, refused, run};
+    use super::super::testing::{one, outcome, refused, run};
 
     #[test]
     fn stages_inside_are_for_what_matches() {

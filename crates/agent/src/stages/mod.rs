@@ -30,7 +30,8 @@ pub mod pipeline;
 mod selector;
 pub mod settings;
 pub mod state;
-mod tests_support;
+#[cfg(test)]
+mod testing;
 pub mod through;
 
 mod cri;

@@ -96,7 +96,7 @@ impl Stage for Multiline {
 #[cfg(test)]
 mod tests {
     use super::super::pipeline::Outcome;
-    use super::super::tests_support::{at, labels, pipeline, refused, run};
+    use super::super::testing::{at, labels, pipeline, refused, run};
     use super::super::{Entry, State};
 
     #[test]

@@ -30,7 +30,7 @@ impl Stage for Output {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, refused};
+    use super::super::testing::{one, refused};
 
     #[test]
     fn the_line_is_replaced_if_there_is_something() {

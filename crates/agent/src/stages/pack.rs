@@ -48,7 +48,7 @@ impl Stage for Pack {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{TIME_NS, one, outcome};
+    use super::super::testing::{TIME_NS, one, outcome};
 
     #[test]
     fn labels_move_into_the_line() {

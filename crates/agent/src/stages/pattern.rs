@@ -46,7 +46,7 @@ impl Stage for PatternStage {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, refused};
+    use super::super::testing::{one, refused};
 
     #[test]
     fn captures_are_extracted() {

@@ -144,7 +144,7 @@ impl Stage for Redact {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, refused};
+    use super::super::testing::{one, refused};
 
     /// Secrets are put together here, so that no scanner takes this file for a leak.
     #[test]

@@ -53,7 +53,7 @@ impl Stage for RegexStage {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, refused};
+    use super::super::testing::{one, refused};
 
     #[test]
     fn groups_are_extracted() {

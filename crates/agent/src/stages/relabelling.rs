@@ -19,7 +19,7 @@ impl Stage for Relabel {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, outcome};
+    use super::super::testing::{one, outcome};
 
     #[test]
     fn rules_change_labels_or_drop() {

@@ -83,7 +83,7 @@ impl Stage for Replace {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, refused};
+    use super::super::testing::{one, refused};
 
     #[test]
     fn groups_are_replaced() {

@@ -38,7 +38,7 @@ impl Stage for Sampling {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{outcome, refused};
+    use super::super::testing::{outcome, refused};
 
     #[test]
     fn a_share_passes_and_always_the_same() {

@@ -92,7 +92,7 @@ fn parse(c: &mut Cursor<'_>) -> Parsed<Selector> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::labels;
+    use super::super::testing::labels;
     use super::*;
 
     #[test]

@@ -41,7 +41,7 @@ impl Stage for SplitJson {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::run;
+    use super::super::testing::run;
 
     #[test]
     fn elements_become_lines() {

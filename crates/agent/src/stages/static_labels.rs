@@ -45,7 +45,7 @@ impl Stage for StaticLabels {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, refused};
+    use super::super::testing::{one, refused};
 
     #[test]
     fn labels_are_set() {

@@ -70,7 +70,7 @@ impl Stage for StructuredMetadata {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, refused};
+    use super::super::testing::{one, refused};
 
     #[test]
     fn metadata_comes_from_what_was_extracted_and_from_labels() {

@@ -74,7 +74,7 @@ impl Stage for TemplateStage {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, refused};
+    use super::super::testing::{one, refused};
 
     #[test]
     fn values_are_set_from_templates() {

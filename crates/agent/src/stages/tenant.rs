@@ -49,7 +49,7 @@ impl Stage for TenantStage {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, refused};
+    use super::super::testing::{one, refused};
 
     #[test]
     fn tenants_are_set() {

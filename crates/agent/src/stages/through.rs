@@ -57,22 +57,28 @@ impl Through {
     /// called again, nothing is lost.
     pub fn tick(&self) -> Result<()> {
         let sources: Vec<(String, Arc<Mutex<Source>>)> = self.sources.lock().iter().map(|(n, s)| (n.clone(), s.clone())).collect();
+        let mut answer = Ok(());
         for (name, source) in sources {
-            let mut s = source.lock();
-            // A result of lines is offered again by whoever gave them.
-            if s.pending.as_ref().is_some_and(|p| p.of.is_some()) {
-                continue;
-            }
-            self.offer(&mut s)?;
-            let mut out = Outcome::default();
-            self.pipeline.release(false, self.moment(), &mut s.state, &mut out);
-            if !out.entries.is_empty() {
-                let position = s.position.clone();
-                self.prepare(&mut s, &name, position, out, None);
-                self.offer(&mut s)?;
-            }
+            // One that is refused does not keep the others waiting.
+            answer = answer.and(self.tick_one(&name, &mut source.lock()));
         }
-        Ok(())
+        answer
+    }
+
+    fn tick_one(&self, name: &str, s: &mut Source) -> Result<()> {
+        // A result of lines is offered again by whoever gave them.
+        if s.pending.as_ref().is_some_and(|p| p.of.is_some()) {
+            return Ok(());
+        }
+        self.offer(s)?;
+        let mut out = Outcome::default();
+        self.pipeline.release(false, self.moment(), &mut s.state, &mut out);
+        if out.entries.is_empty() {
+            return Ok(());
+        }
+        let position = s.position.clone();
+        self.prepare(s, name, position, out, None);
+        self.offer(s)
     }
 
     fn moment(&self) -> Moment {
@@ -118,6 +124,10 @@ impl Through {
     fn lines(&self, lines: &Lines) -> Result<()> {
         let source = self.source(&lines.source);
         let mut s = source.lock();
+        // Nothing to do and nothing to remember: no copy either.
+        if self.pipeline.is_empty() && s.pending.is_none() && !s.state.holds() && !lines.position.starts_with(MAGIC) {
+            return self.next.deliver(Batch::Lines(lines));
+        }
         let of = fingerprint(lines);
         if s.pending.as_ref().is_none_or(|p| p.of != Some(of)) {
             self.offer(&mut s)?;

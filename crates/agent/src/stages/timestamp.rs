@@ -161,7 +161,7 @@ impl Stage for Timestamp {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{TIME_NS, outcome, refused, time};
+    use super::super::testing::{TIME_NS, outcome, refused, time};
 
     /// 2023-11-14T22:13:20Z
     const T: i64 = 1_700_000_000_000_000_000;

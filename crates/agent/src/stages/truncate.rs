@@ -108,7 +108,7 @@ impl Stage for Truncate {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests_support::{one, refused};
+    use super::super::testing::{one, refused};
 
     #[test]
     fn what_is_too_long_is_cut() {

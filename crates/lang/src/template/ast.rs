@@ -94,7 +94,11 @@ fn of_expr(e: &Expr, found: &mut dyn FnMut(&str)) -> bool {
             }
             (base, _) => of_expr(base, found),
         },
-        Expr::Call { args, .. } | Expr::First { args, .. } => args.iter().fold(true, |known, a| of_expr(a, found) && known),
+        Expr::Call { args, .. } | Expr::First { args, .. } => {
+            // Every argument is looked at, also behind one that says no.
+            let unknown = args.iter().filter(|a| !of_expr(a, found)).count();
+            unknown == 0
+        }
         _ => true,
     }
 }

@@ -19,9 +19,9 @@ pub(super) const ALL: &[Function] = &[
     Function::pattern("regexMatch", 2, |p, a| Ok(Value::Bool(p.is_match(a[1].as_text()?)))),
     Function::pattern("regexFind", 2, |p, a| Ok(Value::owned(p.find(a[1].as_text()?).map_or("", |m| m.as_str())))),
     Function::pattern("regexSplit", 3, |p, a| {
-        let limit = crate::template::numbers::to_int(&a[2]);
-        let parts = |n: usize| p.splitn(a[1].as_text().unwrap_or(""), n).map(|s| Value::owned(s)).collect();
-        Ok(Value::list(if limit < 0 { parts(usize::MAX) } else { parts(limit as usize) }))
+        let (text, limit) = (a[1].as_text()?, crate::template::numbers::to_int(&a[2]));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(Value::list(p.splitn(text, limit).map(Value::owned).collect()))
     }),
     Function::pattern("count", 2, |p, a| Ok(Value::Int(p.find_iter(a[1].as_text()?).count() as i64))),
 ];

@@ -53,7 +53,7 @@ pub(super) const ALL: &[Function] = &[
     Function::plain("cat", 0, ANY, |a| Ok(Value::owned(a.iter().map(|v| v.shown().into_owned()).collect::<Vec<_>>().join(" ")))),
     Function::plain("toString", 1, 1, |a| Ok(Value::owned(a[0].shown()))),
     Function::plain("nospace", 1, 1, |a| Ok(Value::owned(a[0].as_text()?.replace(char::is_whitespace, "")))),
-    Function::plain("splitList", 2, 2, |a| Ok(Value::list(a[1].as_text()?.split(a[0].as_text()?).map(|t| Value::owned(t)).collect()))),
+    Function::plain("splitList", 2, 2, |a| Ok(Value::list(a[1].as_text()?.split(a[0].as_text()?).map(Value::owned).collect()))),
     Function::plain("join", 2, 2, |a| match &a[1] {
         Value::List(l) => {
             let parts: Vec<String> = l.iter().map(|v| v.shown().into_owned()).collect();

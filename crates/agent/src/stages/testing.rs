@@ -1,6 +1,4 @@
 //! Runs stages for their tests.
-#![cfg(test)]
-
 use base::Labels;
 
 use super::pipeline::Outcome;
