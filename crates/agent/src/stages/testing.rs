@@ -1,4 +1,5 @@
 //! Runs stages for their tests.
+
 use base::Labels;
 
 use super::pipeline::Outcome;
