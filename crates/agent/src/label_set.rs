@@ -2,8 +2,9 @@
 
 use base::{Labels, LabelsBuilder, Result};
 
-/// A label set that is the one it began with until it is changed; most entries never pay for a copy.
-#[derive(Clone, Debug, Default)]
+/// A label set that is the one it began with until it is changed; most entries never pay for a copy. Two are
+/// equal when they were changed alike.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LabelSet {
     base: Labels,
     /// Sorted by name, no empty value; in force instead of `base` once there is a change.

@@ -211,18 +211,23 @@ fn fingerprint(lines: &Lines) -> u64 {
 fn grouped(entries: Vec<Entry>) -> Vec<Stream> {
     let mut streams: Vec<(Stream, HashSet<(i64, u64)>)> = vec![];
     let mut index: HashMap<(Option<Tenant>, Labels), usize> = HashMap::new();
+    // Lines of one stream mostly follow each other.
+    let mut last: Option<(LabelSet, Option<Tenant>, usize)> = None;
     for e in entries {
-        let mut labels: LabelSet = e.labels;
-        relabel::drop_internal(&mut labels);
-        // Names in a set are distinct, which is all that could be wrong.
-        let Ok(labels) = labels.to_labels() else { continue };
-        let last = streams.len().wrapping_sub(1);
-        let i = match streams.last() {
-            Some((s, _)) if s.labels == labels && s.tenant == e.tenant => last,
-            _ => *index.entry((e.tenant.clone(), labels.clone())).or_insert_with(|| {
-                streams.push((Stream { tenant: e.tenant.clone(), labels, lines: vec![] }, HashSet::new()));
-                streams.len() - 1
-            }),
+        let i = match &last {
+            Some((labels, tenant, i)) if *labels == e.labels && *tenant == e.tenant => *i,
+            _ => {
+                let mut visible = e.labels.clone();
+                relabel::drop_internal(&mut visible);
+                // Names in a set are distinct, which is all that could be wrong.
+                let Ok(labels) = visible.to_labels() else { continue };
+                let i = *index.entry((e.tenant.clone(), labels.clone())).or_insert_with(|| {
+                    streams.push((Stream { tenant: e.tenant.clone(), labels, lines: vec![] }, HashSet::new()));
+                    streams.len() - 1
+                });
+                last = Some((e.labels, e.tenant, i));
+                i
+            }
         };
         let (stream, seen) = &mut streams[i];
         let (hash, mut time_ns) = (hash64(e.line.as_bytes()), e.time_ns);
