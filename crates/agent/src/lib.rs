@@ -1,5 +1,5 @@
-//! What runs beside the data it collects: sources, the spool that keeps what they collected until it has arrived, and the
-//! lanes that send it.
+//! What runs beside the data it collects: sources, relabelling and the stages that lines go through, the spool that keeps
+//! what was collected until it has arrived, the lanes that send it, and the converter of Alloy's settings.
 //!
 //! Constraints: imports nothing of the store. What is collected goes to a [`Deliver`], which returns when the batch is
 //! durable: the [`spool`], or inside `watchfire serve` the store itself. Everything is bounded, and under backpressure a
@@ -12,18 +12,24 @@
 //! promise about durability rests on it. The lanes ([`ship`]) are threads too, one request each: blocking sockets cost less
 //! than a runtime where there are as many requests under way as lanes.
 
+pub mod convert;
 pub mod deliver;
 pub mod docker;
 pub mod files;
 pub mod host;
+pub mod label_set;
 pub mod limits;
+pub mod relabel;
 pub mod runner;
+mod scalar;
 pub mod scrape;
 mod settings;
 pub mod ship;
 pub mod spool;
+pub mod stages;
 pub mod stale;
 pub mod stats;
 
 pub use deliver::{Batch, Body, Deliver, Format, Line, Lines, Loss, Metadata, Sample, Stream};
+pub use label_set::LabelSet;
 pub use runner::{Pause, Runner};

@@ -92,3 +92,23 @@ pub const GENERATIONS: usize = 128;
 pub const AHEAD: usize = 16;
 /// Containers that are gone and remembered for what may still be heard of them.
 pub const FORGOTTEN: usize = 1024;
+/// Stages inside each other through `match`.
+pub const STAGE_DEPTH: usize = 8;
+/// Stages of one pipeline, those inside `match` included.
+pub const STAGES: usize = 256;
+/// Bytes of lines that the stages hold back for one source. They travel in every position until they go on; more than
+/// this is let go, as if the time had run out.
+pub const HELD_BYTES: usize = 1 << 20;
+/// Streams of one source that a stage keeps apart while it joins their lines.
+pub const HELD_STREAMS: usize = 1_000;
+/// Values of one label that a `limit` stage tells apart.
+pub const LIMITED_VALUES: usize = 10_000;
+/// Streams whose last time a `timestamp` stage remembers, per source.
+pub const KNOWN_TIMES: usize = 10_000;
+/// Of those, as many are stored with a position. A container has two streams; where there are many, a restart forgets
+/// them, and equal lines of one second around it may become one.
+pub const STORED_TIMES: usize = 64;
+/// Bytes of one Alloy file.
+pub const ALLOY_BYTES: usize = 4 << 20;
+/// Blocks and brackets inside each other in an Alloy file.
+pub const ALLOY_DEPTH: usize = 64;

@@ -52,6 +52,14 @@ pub const LOST_BYTES: Desc =
 /// See its help.
 pub const LOST_SAMPLES: Desc =
     Desc::counter("watchfire_agent_lost_samples_total", "samples", "Samples that the store could not take in time.").labels(&["reason"]);
+/// See its help.
+pub const STAGE_DROPPED_LINES: Desc =
+    Desc::counter("watchfire_agent_stage_dropped_lines_total", "lines", "Lines that stages dropped, as they are set to.")
+        .labels(&["reason"]);
+/// See its help.
+pub const STAGE_DROPPED_BYTES: Desc =
+    Desc::counter("watchfire_agent_stage_dropped_bytes_total", "bytes", "Bytes of lines that stages dropped, as they are set to.")
+        .labels(&["reason"]);
 
 /// All of them, for the reference page.
 pub const ALL: &[&Desc] = &[
@@ -70,6 +78,8 @@ pub const ALL: &[&Desc] = &[
     &LOST_LINES,
     &LOST_BYTES,
     &LOST_SAMPLES,
+    &STAGE_DROPPED_LINES,
+    &STAGE_DROPPED_BYTES,
 ];
 
 /// The numbers behind them, shared by all sources of a process.
@@ -89,6 +99,8 @@ pub struct Stats {
     pub(crate) lost_lines: CounterVec,
     pub(crate) lost_bytes: CounterVec,
     pub(crate) lost_samples: CounterVec,
+    pub(crate) stage_dropped: CounterVec,
+    pub(crate) stage_dropped_bytes: CounterVec,
 }
 
 impl Default for Stats {
@@ -110,6 +122,8 @@ impl Default for Stats {
             lost_lines: CounterVec::new(&LOST_LINES),
             lost_bytes: CounterVec::new(&LOST_BYTES),
             lost_samples: CounterVec::new(&LOST_SAMPLES),
+            stage_dropped: CounterVec::new(&STAGE_DROPPED_LINES),
+            stage_dropped_bytes: CounterVec::new(&STAGE_DROPPED_BYTES),
         }
     }
 }
@@ -133,7 +147,7 @@ impl Stats {
         for (desc, n) in plain {
             out.value(desc, &[], n.load(Ordering::Relaxed) as f64);
         }
-        for v in [&self.deferred, &self.lost_lines, &self.lost_bytes, &self.lost_samples] {
+        for v in [&self.deferred, &self.lost_lines, &self.lost_bytes, &self.lost_samples, &self.stage_dropped, &self.stage_dropped_bytes] {
             v.write(out);
         }
     }

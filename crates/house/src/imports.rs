@@ -14,7 +14,7 @@ pub const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("logs", &["base", "table", "wire", "lang"]),
     ("metrics", &["base", "table", "wire", "lang"]),
     ("traces", &["base", "table", "wire", "lang"]),
-    ("agent", &["base", "disk", "wal", "wire"]),
+    ("agent", &["base", "disk", "wal", "wire", "lang"]),
     ("server", &["base", "table", "cluster", "wire", "lang", "logs", "metrics", "traces", "agent"]),
     ("watchfire", &["base", "disk", "wal", "store", "table", "cluster", "wire", "lang", "logs", "metrics", "traces", "agent", "server"]),
     ("house", &[]),

@@ -1,4 +1,4 @@
-//! What the query languages share: spans, diagnostics, literals, durations, sizes, numbers, patterns.
+//! What the languages share: spans, diagnostics, literals, durations, sizes, numbers, patterns, templates, times.
 //!
 //! Constraints: no I/O, no dependency on the engine, nothing that only one language knows. Everything here is a pure
 //! function of text, never panics on input, and reports where in the text something is wrong.
@@ -19,16 +19,29 @@
 //! | numbers as Go reads them, sample values as JSON shows them | [`number::parse`], [`number::format`] |
 //! | RE2 patterns | [`re2::translate`], [`re2::compile`], [`re2::compile_bytes`] |
 //! | label matchers | [`matcher::build`], [`matcher::op`] |
+//! | Go's templates | [`template::Template`] |
+//! | times in Go's layouts | [`go_time::Layout`] |
+//! | JSON text, logfmt, `<ip> - <_>`, colours of terminals | [`json_text`], [`logfmt`], [`line_pattern`], [`ansi`] |
+//! | "did you mean" | [`nearest::nearest`] |
 
+pub mod ansi;
 pub mod cursor;
 pub mod diagnostic;
 pub mod duration;
+pub mod go_time;
+pub mod json_text;
+pub mod letters;
+pub mod limits;
+pub mod line_pattern;
 pub mod literal;
+pub mod logfmt;
 pub mod matcher;
+pub mod nearest;
 pub mod number;
 pub mod re2;
 pub mod size;
 pub mod span;
+pub mod template;
 
 pub use cursor::Cursor;
 pub use diagnostic::{Diagnostic, Parsed};

@@ -112,7 +112,7 @@ impl Store for Faulty {
     fn create(&self, key: &str, data: Bytes) -> Result<Created> {
         let faults = self.state.lock().faults.clone();
         if faults.down_after_create && !faults.down {
-            self.inner.create(key, data)?;
+            let _unheard = self.inner.create(key, data)?;
             self.state.lock().faults.down = true;
             return Err(self.no_answer());
         }

@@ -53,11 +53,11 @@ use engine::Listed;
 use entry::Pipe;
 use follow::Follow;
 use join::Skip;
-use labels::Relabel;
 use position::Position;
 use watch::{Notes, Watch};
 
 pub use crate::files::Polled;
+pub use labels::{Meta, Relabel};
 
 /// Which containers are followed, and how.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

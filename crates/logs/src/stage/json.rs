@@ -3,10 +3,10 @@
 use base::Result;
 
 use super::json_path::{self, Step};
-use super::json_text::{JsonCursor, Value, Wrong, may_descend, unescape};
 use super::labels::{SUFFIX, push_sanitized};
 use super::{Category, Row, RowLabels, Stage, Wanted, clean};
 use crate::logql::ast::Extraction;
+use lang::json_text::{JsonCursor, Value, Wrong, unescape};
 
 /// The value of `__error__`.
 pub const JSON_ERROR: &str = "JSONParserErr";
@@ -60,7 +60,7 @@ impl Flatten<'_, '_> {
                 self.name.push('_');
             }
             push_sanitized(&mut self.name, &unescape(key), prefix == 0);
-            if cursor.peek() == Some(b'{') && may_descend(depth) && self.wanted.has_prefix(&self.name) {
+            if cursor.peek() == Some(b'{') && depth < crate::limits::JSON_DEPTH && self.wanted.has_prefix(&self.name) {
                 return self.object(cursor, depth + 1);
             }
             let value = cursor.value()?;

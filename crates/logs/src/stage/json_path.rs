@@ -1,6 +1,6 @@
 //! Paths into JSON: `a.b[0]["c d"]`.
 
-use super::json_text::{JsonCursor, Value, Wrong};
+use lang::json_text::{JsonCursor, Value, Wrong};
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ fn member(cursor: &mut JsonCursor<'_>, key: &str) -> Result<bool, Wrong> {
         return Ok(false);
     }
     let all = cursor.object(|c, k| {
-        if super::json_text::unescape(k) == key {
+        if lang::json_text::unescape(k) == key {
             return Ok(false);
         }
         c.value().map(|_| true)

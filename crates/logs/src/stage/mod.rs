@@ -8,7 +8,6 @@ pub mod decolorize;
 pub mod ip;
 pub mod json;
 pub mod json_path;
-pub mod json_text;
 pub mod keep;
 pub mod label_filter;
 pub mod label_format;

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::json::JSON_ERROR;
-use super::json_text::{JsonCursor, Value, unescape};
 use super::labels::push_sanitized;
 use super::{Row, Stage, Wanted};
+use lang::json_text::{JsonCursor, Value, unescape};
 
 /// The key whose value is the line.
 const ENTRY: &str = "_entry";

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use ::agent::relabel::Rule;
+use ::agent::stages::Stages;
 use serde::Deserialize;
 
 use crate::settings::{Given, LogLayer, Secret, Size, Span, Switch, Text};
@@ -43,6 +45,8 @@ section!(
 section!(
     /// What is collected.
     Sources {
+        /// Containers of a Docker Engine.
+        docker: Vec<Docker>,
         /// Log files.
         files: Vec<Files>,
         /// Metrics of the host.
@@ -74,6 +78,39 @@ section!(
         rotated_wait: Option<Given<Span>>,
         /// A longer line is cut.
         max_line: Option<Given<Size>>,
+        /// What becomes of each line.
+        stages: Stages,
+    }
+);
+section!(
+    /// Containers of a Docker Engine.
+    Docker {
+        /// Positions are kept under it.
+        name: Option<Given<Text>>,
+        /// Where the Engine listens.
+        endpoint: Option<Given<Text>>,
+        /// Names.
+        include_names: Vec<Given<Text>>,
+        /// Names.
+        exclude_names: Vec<Given<Text>>,
+        /// Labels.
+        include_labels: Vec<Given<Text>>,
+        /// Labels.
+        exclude_labels: Vec<Given<Text>>,
+        /// The `job` label.
+        job: Option<Given<Text>>,
+        /// Further labels.
+        labels: BTreeMap<String, Given<Text>>,
+        /// Where the Engine's directory `containers` is seen from here.
+        containers_dir: Option<Given<Text>>,
+        /// How often logs are looked at.
+        poll_interval: Option<Given<Span>>,
+        /// A longer line is cut.
+        max_line: Option<Given<Size>>,
+        /// Makes labels of `__meta_docker_*`.
+        relabel: Vec<Rule>,
+        /// What becomes of each line.
+        stages: Stages,
     }
 );
 section!(

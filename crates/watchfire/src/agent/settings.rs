@@ -1,18 +1,21 @@
 //! What the agent's settings file comes to.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ::agent::relabel::Rule;
 use ::agent::ship::{Credentials, Endpoint, Kind};
 use ::agent::spool::{self, Policy};
-use ::agent::{files, host};
+use ::agent::stages::Stages;
+use ::agent::{docker, files, host};
 use anyhow::Result;
 use base::{Labels, Tenant};
 
 use super::layer;
 use crate::cli::AgentArgs;
 use crate::exit::{Exit, Failure};
-use crate::settings::{FromText, Given, LogFormat, Span, load, log_of, revealed};
+use crate::settings::{FromText, Given, LogFormat, Span, Text, load, log_of, revealed};
 
 /// Where the agent shows itself unless told otherwise: on this machine.
 const LISTEN: &str = "127.0.0.1:3101";
@@ -28,6 +31,21 @@ pub struct Files {
     pub name: String,
     /// Which, and how.
     pub settings: files::Settings,
+    /// What becomes of each line.
+    pub stages: Stages,
+}
+
+/// Containers of one Docker Engine.
+#[derive(Clone, Debug)]
+pub struct Docker {
+    /// Positions are kept under it.
+    pub name: String,
+    /// Which, and how.
+    pub settings: docker::Settings,
+    /// Makes labels of `__meta_docker_*` and those that a stream would have.
+    pub relabel: Vec<Rule>,
+    /// What becomes of each line.
+    pub stages: Stages,
 }
 
 /// Targets of one job.
@@ -50,6 +68,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Where it shows itself.
     pub listen: String,
+    /// Containers.
+    pub docker: Vec<Docker>,
     /// Log files.
     pub files: Vec<Files>,
     /// Metrics of the host, if they are wanted.
@@ -87,10 +107,13 @@ pub fn resolve(file: layer::File, data_dir: Option<&Path>) -> Result<Settings, S
     unique("agent.endpoints", &names)?;
     let files = a.sources.files.iter().enumerate().map(|(i, f)| files_of(i, f)).collect::<Result<Vec<_>, _>>()?;
     unique("agent.sources.files", &files.iter().map(|f| f.name.as_str()).collect::<Vec<_>>())?;
+    let docker = a.sources.docker.iter().enumerate().map(|(i, d)| docker_of(i, d)).collect::<Result<Vec<_>, _>>()?;
+    unique("agent.sources.docker", &docker.iter().map(|d| d.name.as_str()).collect::<Vec<_>>())?;
     let given_dir = file.data_dir.map(|g| PathBuf::from(g.0.0));
     Ok(Settings {
         data_dir: data_dir.map(Path::to_owned).or(given_dir).unwrap_or_else(|| "watchfire-agent".into()),
         listen: a.listen.map_or_else(|| LISTEN.into(), |g| g.0.0),
+        docker,
         files,
         host: host_of(&a.sources.host),
         scrape: a.sources.scrape.iter().enumerate().map(|(i, s)| scrape_of(i, s)).collect::<Result<_, _>>()?,
@@ -172,8 +195,7 @@ fn files_of(i: usize, f: &layer::Files) -> Result<Files, String> {
         Some("start") => files::From::Start,
         Some(t) => return Err(format!("{}: {t:?} is neither end nor start", at("from"))),
     };
-    let labels: std::collections::BTreeMap<String, String> = f.labels.iter().map(|(n, g)| (n.clone(), g.0.0.clone())).collect();
-    Labels::from_pairs(&labels).map_err(|e| format!("{}: {e}", at("labels")))?;
+    let labels = labels_of(&f.labels, &at("labels"))?;
     let job = text(&f.job).unwrap_or(otherwise.job);
     Ok(Files {
         name: text(&f.name).unwrap_or_else(|| job.clone()),
@@ -187,7 +209,39 @@ fn files_of(i: usize, f: &layer::Files) -> Result<Files, String> {
             rotated_wait: span(&f.rotated_wait, otherwise.rotated_wait),
             max_line_bytes: f.max_line.as_ref().map_or(otherwise.max_line_bytes, |g| g.0.0 as usize),
         },
+        stages: f.stages.clone(),
     })
+}
+
+fn docker_of(i: usize, d: &layer::Docker) -> Result<Docker, String> {
+    let at = |key: &str| format!("agent.sources.docker[{i}].{key}");
+    let otherwise = docker::Settings::default();
+    let all = |given: &[Given<Text>]| given.iter().map(|g| g.0.0.clone()).collect();
+    Ok(Docker {
+        name: text(&d.name).unwrap_or_else(|| "docker".into()),
+        settings: docker::Settings {
+            endpoint: text(&d.endpoint).unwrap_or(otherwise.endpoint),
+            include_names: all(&d.include_names),
+            exclude_names: all(&d.exclude_names),
+            include_labels: all(&d.include_labels),
+            exclude_labels: all(&d.exclude_labels),
+            job: text(&d.job).unwrap_or(otherwise.job),
+            labels: labels_of(&d.labels, &at("labels"))?,
+            containers_dir: text(&d.containers_dir).unwrap_or(otherwise.containers_dir),
+            poll_interval: span(&d.poll_interval, POLL),
+            list_interval: otherwise.list_interval,
+            timeout: otherwise.timeout,
+            max_line_bytes: d.max_line.as_ref().map_or(otherwise.max_line_bytes, |g| g.0.0 as usize),
+        },
+        relabel: d.relabel.clone(),
+        stages: d.stages.clone(),
+    })
+}
+
+fn labels_of(given: &BTreeMap<String, Given<Text>>, at: &str) -> Result<BTreeMap<String, String>, String> {
+    let labels = given.iter().map(|(n, g)| (n.clone(), g.0.0.clone())).collect();
+    Labels::from_pairs(&labels).map_err(|e| format!("{at}: {e}"))?;
+    Ok(labels)
 }
 
 fn host_of(h: &layer::Host) -> Option<host::Settings> {
@@ -253,6 +307,12 @@ mod tests {
             ("agent: { endpoints: [{ url: \"http://a\" }], spool: { when_full: drop } }", "none of block, drop_oldest"),
             ("agent: { endpoints: [{ url: \"http://a\" }], sources: { files: [{ job: x }] } }", "agent.sources.files[0].include"),
             ("agent: { endpoints: [{ url: \"http://a\", timeout: 5 }] }", "timeout"),
+            (
+                "agent: { endpoints: [{ url: \"http://a\" }], sources: { files: [{ include: [/a], stages: [{ jsno: {} }] }] } }",
+                "did you mean \"json\"",
+            ),
+            ("agent: { endpoints: [{ url: \"http://a\" }], sources: { docker: [{ relabel: [{ action: kep, regex: x }] }] } }", "kep"),
+            ("agent: { endpoints: [{ url: \"http://a\" }], sources: { docker: [{ job: a }, { job: b }] } }", "\"docker\" is there twice"),
         ] {
             let e = of(text).unwrap_err();
             assert!(e.contains(said), "{text}: {e}");

@@ -2,15 +2,21 @@
 //! the spool (stages, relabelling) is a `Deliver` around the spool's, given to that source instead.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::agent::files::{Context, Source};
+use ::agent::relabel::{Rule, apply_to, drop_internal};
+use ::agent::stages::{Stages, Through};
 use ::agent::stats::Stats;
-use ::agent::{Deliver, Pause, Runner, host, scrape};
+use ::agent::{Deliver, LabelSet, Pause, Runner, docker as containers, host, scrape};
 use anyhow::{Result, anyhow};
-use base::Clock;
+use base::{Clock, Labels};
 
 use super::page::View;
-use super::settings::Settings;
+use super::settings::{Docker, Files, Settings};
+
+/// How long lines that stages hold wait beyond their time.
+const TICK: Duration = Duration::from_secs(1);
 
 /// What runs.
 #[derive(Default)]
@@ -29,6 +35,16 @@ impl Sources {
         self.what.push(what);
         Ok(())
     }
+    /// Lines that stages hold for others that do not come go on.
+    fn tick(&mut self, stages: Arc<Through>) -> Result<()> {
+        let step = move || {
+            // What cannot be delivered now is offered again at the next tick, and the source says what is wrong.
+            drop(stages.tick());
+            Pause::Beat(TICK)
+        };
+        self.running.push(Runner::start("stages", step).map_err(|e| anyhow!("{e}"))?);
+        Ok(())
+    }
     /// Ends them; what they hold and could not deliver they read again at the next start.
     pub fn stop(self) {
         self.running.iter().for_each(Runner::tell);
@@ -43,7 +59,21 @@ impl Sources {
 /// Starts all of them.
 pub fn start(settings: &Settings, deliver: &Arc<dyn Deliver>, stats: &Arc<Stats>, view: &Arc<View>) -> Result<Sources> {
     let mut sources = Sources::default();
-    files(&mut sources, settings, deliver, stats)?;
+    let through = |stages: &Stages, at: &str| -> Result<Arc<Through>> {
+        let pipeline = stages.build().map_err(|e| anyhow!("{at}: {e}"))?;
+        // Also where there are no stages yet: what stages hold back is part of a position.
+        Ok(Arc::new(Through::new(pipeline, deliver.clone(), Clock::System, stats.clone())))
+    };
+    for f in &settings.files {
+        let stages = through(&f.stages, &f.name)?;
+        files(&mut sources, settings, f, stages.clone(), stats)?;
+        sources.tick(stages)?;
+    }
+    for d in &settings.docker {
+        let stages = through(&d.stages, &d.name)?;
+        docker(&mut sources, d, stages.clone(), stats)?;
+        sources.tick(stages)?;
+    }
     if let Some(own) = &settings.host {
         let mut collector = host::Collector::new(own.clone(), host::hostname(), deliver.clone(), Clock::System, stats.clone());
         sources.run("host", "metrics of this host".into(), move || {
@@ -67,20 +97,48 @@ pub fn start(settings: &Settings, deliver: &Arc<dyn Deliver>, stats: &Arc<Stats>
     Ok(sources)
 }
 
-fn files(sources: &mut Sources, settings: &Settings, deliver: &Arc<dyn Deliver>, stats: &Arc<Stats>) -> Result<()> {
-    for f in &settings.files {
-        let context = Context {
-            deliver: deliver.clone(),
-            clock: Clock::System,
-            host: host::hostname(),
-            never: std::path::absolute(&settings.data_dir).into_iter().collect(),
-            stats: stats.clone(),
-        };
-        let mut source = Source::new(&f.name, f.settings.clone(), context).map_err(|e| anyhow!("agent.sources.files {:?}: {e}", f.name))?;
-        sources.run("files", f.settings.include.join(" "), move || {
-            let polled = source.poll();
-            source.pause(polled)
-        })?;
+fn files(sources: &mut Sources, settings: &Settings, f: &Files, deliver: Arc<dyn Deliver>, stats: &Arc<Stats>) -> Result<()> {
+    let context = Context {
+        deliver,
+        clock: Clock::System,
+        host: host::hostname(),
+        never: std::path::absolute(&settings.data_dir).into_iter().collect(),
+        stats: stats.clone(),
+    };
+    let mut source = Source::new(&f.name, f.settings.clone(), context).map_err(|e| anyhow!("agent.sources.files {:?}: {e}", f.name))?;
+    sources.run("files", f.settings.include.join(" "), move || {
+        let polled = source.poll();
+        source.pause(polled)
+    })
+}
+
+fn docker(sources: &mut Sources, d: &Docker, deliver: Arc<dyn Deliver>, stats: &Arc<Stats>) -> Result<()> {
+    let rules = d.relabel.clone();
+    let relabel = move |meta: &containers::Meta, labels: &Labels| relabelled(&rules, meta, labels);
+    let context = containers::Context {
+        deliver,
+        clock: Clock::System,
+        host: host::hostname(),
+        relabel: if d.relabel.is_empty() { None } else { Some(Arc::new(relabel)) },
+        stats: stats.clone(),
+    };
+    let source = containers::Source::new(&d.name, d.settings.clone(), context);
+    let mut source = source.map_err(|e| anyhow!("agent.sources.docker {:?}: {e}", d.name))?;
+    sources.run("docker", format!("containers of {}", d.settings.endpoint), move || {
+        let polled = source.poll();
+        source.pause(polled)
+    })
+}
+
+/// The labels of a stream after its rules: they see those that it would have, and the Engine's as `__meta_docker_*`, which do
+/// not stay. None leaves the stream out.
+fn relabelled(rules: &[Rule], meta: &containers::Meta, labels: &Labels) -> Option<Labels> {
+    let mut set = LabelSet::default();
+    labels.iter().for_each(|(n, v)| set.set(n, v));
+    meta.iter().for_each(|(n, v)| set.set(n, v));
+    if !apply_to(rules, &mut set) {
+        return None;
     }
-    Ok(())
+    drop_internal(&mut set);
+    set.to_labels().inspect_err(|e| tracing::error!(error = %e, "rules make labels that cannot be")).ok()
 }

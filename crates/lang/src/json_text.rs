@@ -3,8 +3,6 @@
 
 use std::borrow::Cow;
 
-use crate::limits;
-
 /// Why text is not JSON.
 pub type Wrong = &'static str;
 
@@ -204,11 +202,6 @@ fn unicode(rest: &mut &str) -> char {
         }
         None => char::REPLACEMENT_CHARACTER,
     }
-}
-
-/// Whether one may descend a level deeper.
-pub fn may_descend(depth: usize) -> bool {
-    depth < limits::JSON_DEPTH
 }
 
 #[cfg(test)]

@@ -1,0 +1,111 @@
+use super::*;
+use crate::stages::Stages;
+
+const HOST: &str = include_str!("fixtures/host.alloy");
+const WANTED: &str = include_str!("fixtures/host.yaml");
+
+#[test]
+fn a_host_is_carried_over() {
+    let got = convert(HOST).unwrap().yaml;
+    assert_eq!(got, WANTED, "\n{got}");
+}
+
+#[test]
+fn what_is_written_is_what_is_read() {
+    let file = convert(HOST).unwrap().file;
+    assert_eq!(file.agent.sources.len(), 6);
+    let mut names: Vec<&str> = file.agent.endpoints.iter().map(|e| e.name.as_str()).collect();
+    names.dedup();
+    assert_eq!(names, ["tempo", "monitoring_loki", "monitoring_remote_write"]);
+    for s in &file.agent.sources {
+        Stages::from_value(s.stages.clone()).unwrap();
+        for rule in s.relabel.iter().chain(&s.metric_relabel) {
+            serde_yaml_ng::from_value::<crate::relabel::Rule>(rule.clone()).unwrap();
+        }
+        let known = |to: &String| file.agent.endpoints.iter().any(|e| e.name == *to);
+        assert!(!s.to.is_empty() && s.to.iter().all(known), "{s:?}");
+    }
+}
+
+#[test]
+fn sources_of_one_label_get_names_of_their_own() {
+    let c = convert("loki.source.api \"d\" { forward_to = [loki.write.d.receiver] }\nloki.source.syslog \"d\" { forward_to = [loki.write.d.receiver] }\nloki.write \"d\" { endpoint { url = \"u\" } }").unwrap();
+    let names: Vec<&str> = c.file.agent.sources.iter().map(|s| s.name.as_str()).collect();
+    assert_eq!(names, ["d", "d_syslog"]);
+}
+
+fn notes(text: &str) -> Vec<String> {
+    convert(text).unwrap().notes.iter().map(Note::shown).collect()
+}
+
+/// Files, the line that is spoken of, and what is said.
+#[test]
+fn what_is_lost_on_the_way_is_named_with_its_line() {
+    for (text, line, wanted) in [
+        ("\nloki.source.kafka \"k\" { }", 2, "this component has no counterpart"),
+        ("loki.source.api \"a\" {\n forward_to = [loki.write.x.receiver]\n}", 2, "there is no receiver loki.write.x.receiver"),
+        ("loki.source.api \"a\" {\n forward_to = module.exports\n}", 2, "leads nowhere that the file alone tells"),
+        ("loki.write \"w\" {\n endpoint {\n  url = local.file.u.content\n }\n}", 3, "url is the value of local.file.u.content"),
+        ("loki.write \"w\" {\n endpoint {\n  url = \"u\"\n  oauth2 { }\n }\n}", 4, "oauth2"),
+        ("loki.process \"p\" {\n forward_to = []\n}", 1, "nothing that was carried over leads here"),
+        (
+            "loki.source.api \"a\" {\n forward_to = [loki.process.p.receiver]\n}\nloki.process \"p\" {\n forward_to = []\n stage.regex {\n  expression = \"(\"\n }\n}",
+            6,
+            "invalid expression",
+        ),
+        (
+            "loki.source.api \"a\" {\n forward_to = [loki.relabel.p.receiver]\n}\nloki.relabel \"p\" {\n forward_to = []\n rule {\n  action = \"nope\"\n }\n}",
+            6,
+            "unknown relabel action",
+        ),
+        ("x = 1", 1, "x has no counterpart"),
+    ] {
+        let prefix = format!("line {line}: ");
+        let said = notes(text);
+        assert!(said.iter().any(|n| n.starts_with(&prefix) && n.contains(wanted)), "{text}: {said:?}");
+    }
+}
+
+#[test]
+fn circles_end() {
+    let said = notes(
+        "loki.source.api \"a\" { forward_to = [loki.process.p.receiver] }\nloki.process \"p\" { forward_to = [loki.process.p.receiver] }\nloki.source.file \"f\" {\n targets = discovery.relabel.r.output\n forward_to = []\n}\ndiscovery.relabel \"r\" { targets = discovery.relabel.r.output }",
+    );
+    assert!(said.iter().any(|n| n.contains("circle")), "{said:?}");
+}
+
+#[test]
+fn several_ways_and_endpoints() {
+    let text = "loki.source.api \"a\" { forward_to = [loki.write.w.receiver, loki.process.p.receiver] }
+loki.process \"p\" {
+  stage.decolorize { }
+  forward_to = [loki.write.w.receiver]
+}
+loki.write \"w\" {
+  endpoint { url = \"1\" }
+  endpoint {
+    url = \"2\"
+    name = \"second\"
+  }
+}";
+    let c = convert(text).unwrap();
+    let names: Vec<&str> = c.file.agent.endpoints.iter().map(|e| e.name.as_str()).collect();
+    assert_eq!(names, ["w_1", "w_second"]);
+    let sources: Vec<(&str, usize, usize)> = c.file.agent.sources.iter().map(|s| (s.name.as_str(), s.stages.len(), s.to.len())).collect();
+    assert_eq!(sources, [("a", 0, 2), ("a_2", 1, 2)]);
+}
+
+#[test]
+fn beliefs_are_named() {
+    let plain = notes("loki.write \"w\" {\n endpoint { url = \"u\" }\n}");
+    assert!(plain.iter().any(|n| n.starts_with("line 1: ") && n.contains("without a WAL")), "{plain:?}");
+    let wal = notes("loki.write \"w\" {\n endpoint { url = \"u\" }\n wal {\n  enabled = true\n  max_segment_age = \"1m\"\n }\n}");
+    assert!(wal.iter().any(|n| n.starts_with("line 5: ") && n.contains("deleted at that age, whether it was sent or not")), "{wal:?}");
+    assert!(wal.iter().any(|n| n.contains("loki.write.w/wal") && n.contains("protects nothing")), "{wal:?}");
+}
+
+#[test]
+fn a_file_that_is_none_is_refused_with_its_place() {
+    let e = convert("loki.write \"w\" {\n  endpoint = \n}").unwrap_err();
+    assert!(e.message().starts_with("parse error at line 3, col 1"), "{e}");
+}
