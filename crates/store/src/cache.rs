@@ -5,7 +5,7 @@
 //! new: what a crash tore fails its checksum and is fetched again. The piece used longest ago goes first. A disk that cannot
 //! keep a piece costs speed, never an answer.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use bytes::{Bytes, BytesMut};
 use disk::{File, Fs};
 use parking_lot::{Condvar, Mutex};
 
-use crate::limits::{PIECE_BYTES, READ_AHEAD_PIECES};
+use crate::limits::{PIECE_BYTES, READ_AHEAD_PIECES, RECENT_PIECES};
 use crate::{Store, limits};
 
 /// An object's hash and the number of a piece of it.
@@ -45,6 +45,7 @@ pub struct Cache {
     dir: PathBuf,
     limit: u64,
     state: Mutex<State>,
+    recent: Mutex<Recent>,
     fetched: Condvar,
     hits: AtomicU64,
     misses: AtomicU64,
@@ -60,6 +61,31 @@ struct State {
     fetching: BTreeSet<Piece>,
     uses: u64,
     bytes: u64,
+}
+
+/// The pieces read last, in memory, so that small reads in a row touch the disk once. One bound for all files: there are as many
+/// open files as blocks.
+#[derive(Default)]
+struct Recent(VecDeque<(Piece, Bytes)>);
+
+impl Recent {
+    fn get(&mut self, piece: Piece) -> Option<Bytes> {
+        let at = self.0.iter().position(|(p, _)| *p == piece)?;
+        let found = self.0.remove(at)?;
+        let bytes = found.1.clone();
+        self.0.push_front(found);
+        Some(bytes)
+    }
+
+    fn put(&mut self, piece: Piece, bytes: Bytes) {
+        self.remove(|p| p == piece);
+        self.0.truncate(RECENT_PIECES - 1);
+        self.0.push_front((piece, bytes));
+    }
+
+    fn remove(&mut self, gone: impl Fn(Piece) -> bool) {
+        self.0.retain(|(p, _)| !gone(*p));
+    }
 }
 
 impl State {
@@ -106,6 +132,7 @@ impl Cache {
             dir: dir.into(),
             limit,
             state: Mutex::new(state),
+            recent: Mutex::default(),
             fetched: Condvar::new(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
@@ -157,6 +184,7 @@ impl Cache {
         let hash = base::hash::hash128(key.as_bytes());
         let pieces: Vec<Piece> = self.state.lock().pieces.range((hash, 0)..=(hash, u64::MAX)).map(|(p, _)| *p).collect();
         pieces.into_iter().for_each(|p| self.drop_piece(p));
+        self.recent.lock().remove(|(h, _)| h == hash);
     }
 
     /// Figures since it was opened.
@@ -259,6 +287,7 @@ impl Cache {
     }
 
     fn drop_piece(&self, piece: Piece) {
+        self.recent.lock().remove(|p| p == piece);
         self.state.lock().remove(piece);
         let _ = self.fs.remove(&self.path(piece));
     }
@@ -301,30 +330,37 @@ struct CachedFile {
     last: Mutex<Last>,
 }
 
-/// The piece read last, so that small reads in a row touch the disk once, and how far to read ahead.
+/// Where the last read of a file ended, and so how far to read ahead.
 #[derive(Default)]
 struct Last {
-    piece: Option<(u64, Bytes)>,
+    piece: Option<u64>,
     ahead: u64,
 }
 
 impl CachedFile {
     fn piece(&self, n: u64, end: u64) -> Result<Vec<Bytes>> {
+        let recent = self.cache.recent.lock().get((self.hash, n));
+        if let Some(b) = recent {
+            self.cache.state.lock().used((self.hash, n));
+            return Ok(vec![b]);
+        }
         let ahead = {
             let mut last = self.last.lock();
-            match &last.piece {
-                Some((m, b)) if *m == n => return Ok(vec![b.clone()]),
+            match last.piece {
                 // Reads go on where the last one ended: each time twice as far.
-                Some((m, _)) if *m + 1 == n => last.ahead = (last.ahead * 2).clamp(1, READ_AHEAD_PIECES),
+                Some(m) if m + 1 == n => last.ahead = (last.ahead * 2).clamp(1, READ_AHEAD_PIECES),
                 _ => last.ahead = 0,
             }
             last.ahead
         };
         let pieces = self.cache.pieces(&self.key, self.hash, self.len, n..end, ahead)?;
-        if let Some(b) = pieces.iter().take((end - n) as usize).last() {
+        let wanted = pieces.len().min((end - n) as usize);
+        if let Some(b) = pieces[..wanted].last() {
             // A copy, or it would hold all that came with it.
             let b = if pieces.len() > 1 { Bytes::copy_from_slice(b) } else { b.clone() };
-            self.last.lock().piece = Some((n + (pieces.len() as u64).min(end - n) - 1, b));
+            let m = n + wanted as u64 - 1;
+            self.cache.recent.lock().put((self.hash, m), b);
+            self.last.lock().piece = Some(m);
         }
         Ok(pieces)
     }
