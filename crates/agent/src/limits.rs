@@ -25,6 +25,24 @@ pub const IDLE_CLOSE_NS: i64 = 15 * 60 * 1_000_000_000;
 pub const FORGET_EVERY_NS: i64 = 60 * 1_000_000_000;
 /// Series of one scrape; Watchfire's own page has a few hundred.
 pub const SCRAPE_SERIES: usize = 50_000;
+/// Bytes of the page of a target, unless the settings say otherwise: a hundred thousand series.
+pub const SCRAPE_BODY_BYTES: u64 = 32 << 20;
+/// Samples of the page of a target, unless the settings say otherwise: more is a mistake in its labels.
+pub const SCRAPE_SAMPLES: usize = 200_000;
+/// Targets of one job; each costs a kilobyte and what its series take.
+pub const SCRAPE_TARGETS: usize = 10_000;
+/// Threads that fetch pages: as many targets may be slow at once before others wait.
+pub const SCRAPE_THREADS: usize = 64;
+/// Threads that wait for what is due next; a page takes milliseconds, so few have much to do.
+pub const SCRAPE_WAITING: usize = 3;
+/// How often targets are looked for.
+pub const DISCOVER_EVERY: std::time::Duration = std::time::Duration::from_secs(15);
+/// How long a server of targets may take to name them.
+pub const DISCOVER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+/// Bytes of a list of targets: ten thousand of them with a kilobyte of labels each.
+pub const DISCOVER_BYTES: u64 = 16 << 20;
+/// Pages that are on their way at the end are waited for so long.
+pub const SCRAPE_STOP: std::time::Duration = std::time::Duration::from_secs(2);
 /// Bytes of one file below `/proc`.
 pub const PROC_BYTES: u64 = 4 << 20;
 /// Least bytes of a segment of the spool: below it most of a sync is about directories.

@@ -36,6 +36,7 @@ use crate::runner::Runner;
 use crate::spool::{Cursor, Reader, Spool};
 use crate::{limits, stats};
 
+pub(crate) use http::tls;
 pub use http::{Client, Credentials};
 
 /// What an endpoint is, and so what it takes and where.
