@@ -12,17 +12,17 @@ fn a_host_is_carried_over() {
 
 #[test]
 fn what_is_written_is_what_is_read() {
-    let file = convert(HOST).unwrap().file;
-    assert_eq!(file.agent.sources.len(), 6);
-    let mut names: Vec<&str> = file.agent.endpoints.iter().map(|e| e.name.as_str()).collect();
+    let plan = convert(HOST).unwrap().plan;
+    assert_eq!(plan.sources.len(), 6);
+    let mut names: Vec<&str> = plan.endpoints.iter().map(|e| e.name.as_str()).collect();
     names.dedup();
     assert_eq!(names, ["tempo", "monitoring_loki", "monitoring_remote_write"]);
-    for s in &file.agent.sources {
+    for s in &plan.sources {
         Stages::from_value(s.stages.clone()).unwrap();
         for rule in s.relabel.iter().chain(&s.metric_relabel) {
             serde_yaml_ng::from_value::<crate::relabel::Rule>(rule.clone()).unwrap();
         }
-        let known = |to: &String| file.agent.endpoints.iter().any(|e| e.name == *to);
+        let known = |to: &String| plan.endpoints.iter().any(|e| e.name == *to);
         assert!(!s.to.is_empty() && s.to.iter().all(known), "{s:?}");
     }
 }
@@ -30,7 +30,7 @@ fn what_is_written_is_what_is_read() {
 #[test]
 fn sources_of_one_label_get_names_of_their_own() {
     let c = convert("loki.source.api \"d\" { forward_to = [loki.write.d.receiver] }\nloki.source.syslog \"d\" { forward_to = [loki.write.d.receiver] }\nloki.write \"d\" { endpoint { url = \"u\" } }").unwrap();
-    let names: Vec<&str> = c.file.agent.sources.iter().map(|s| s.name.as_str()).collect();
+    let names: Vec<&str> = c.plan.sources.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["d", "d_syslog"]);
 }
 
@@ -89,9 +89,9 @@ loki.write \"w\" {
   }
 }";
     let c = convert(text).unwrap();
-    let names: Vec<&str> = c.file.agent.endpoints.iter().map(|e| e.name.as_str()).collect();
+    let names: Vec<&str> = c.plan.endpoints.iter().map(|e| e.name.as_str()).collect();
     assert_eq!(names, ["w_1", "w_second"]);
-    let sources: Vec<(&str, usize, usize)> = c.file.agent.sources.iter().map(|s| (s.name.as_str(), s.stages.len(), s.to.len())).collect();
+    let sources: Vec<(&str, usize, usize)> = c.plan.sources.iter().map(|s| (s.name.as_str(), s.stages.len(), s.to.len())).collect();
     assert_eq!(sources, [("a", 0, 2), ("a_2", 1, 2)]);
 }
 

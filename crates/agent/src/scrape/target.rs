@@ -56,7 +56,8 @@ pub(super) fn of(job: &Job, found: &BTreeMap<String, String>) -> Result<Option<T
         (TIMEOUT, text(job.timeout)),
     ];
     let params = job.params.iter().filter_map(|(n, v)| Some((format!("{PARAM}{n}"), v.first()?.clone())));
-    for (name, value) in defaults.map(|(n, v)| (n.to_owned(), v)).into_iter().chain(params).chain(job.labels.clone()) {
+    // What was found says it best, then the labels of the job.
+    for (name, value) in job.labels.clone().into_iter().chain(defaults.map(|(n, v)| (n.to_owned(), v))).chain(params) {
         if set.get(&name).is_none() {
             set.set(&name, &value);
         }

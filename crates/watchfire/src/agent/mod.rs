@@ -4,9 +4,9 @@
 //! and the page on which it shows itself. Stop, on SIGTERM or SIGINT: sources first, then lanes; what is pending stays in the
 //! spool. It may as well be killed: that costs nothing but sending the last second's acknowledged rows once more.
 
+mod convert;
 mod layer;
 mod page;
-mod scrape;
 mod settings;
 mod sources;
 
@@ -18,13 +18,13 @@ use std::time::Duration;
 use ::agent::ship::report::{Author, Reporter};
 use ::agent::ship::{Context, Identity, Shipping};
 use ::agent::spool::{self, Spool};
-use ::agent::{Deliver, Pause, Runner, host, stats};
+use ::agent::{Pause, Runner, host, stats};
 use anyhow::{Context as _, Result, anyhow};
 use base::{Clock, Kind};
 use disk::{Fs, RealFs, SimFs};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::AgentArgs;
+use crate::cli::{AgentArgs, AgentCommand};
 use crate::exit::{Exit, Failure};
 use crate::serve::{lock, logging};
 use settings::Settings;
@@ -34,8 +34,11 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long a request that is under way is waited for at the end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Runs it until a signal comes.
+/// Runs it until a signal comes, or does what was asked for instead.
 pub fn run(args: &AgentArgs) -> Result<ExitCode> {
+    if let Some(AgentCommand::Convert(args)) = &args.command {
+        return convert::run(args);
+    }
     let settings = settings::read(args)?;
     logging::start_with(settings.log_level, settings.log_format);
     // Libraries that speak TLS ask for it where nobody hands it to them; it is no error if it is there already.
@@ -125,10 +128,9 @@ impl Running {
             .map_err(said)?,
             Runner::start("report", move || reporter.step()).map_err(said)?,
         ];
-        let deliver: Arc<dyn Deliver> = spool.clone();
         let collecting = Arc::new(stats::Stats::default());
         let view = Arc::new(page::View { author, shipping: shipping_stats, collecting: collecting.clone() });
-        let sources = sources::start(settings, &deliver, &collecting, &view)?;
+        let sources = sources::start(settings, &spool, &collecting, &view)?;
         Ok(Running { spool, sources, shipping, books, view })
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ::agent::files::{Context, Source};
 use ::agent::relabel::{Rule, apply_to, drop_internal};
+use ::agent::spool::Spool;
 use ::agent::stages::{Stages, Through};
 use ::agent::stats::Stats;
 use ::agent::{Deliver, LabelSet, Pause, Runner, docker as containers, host, scrape};
@@ -22,6 +23,7 @@ const TICK: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub struct Sources {
     running: Vec<Runner>,
+    scraping: scrape::Pool,
     what: Vec<String>,
 }
 
@@ -48,6 +50,7 @@ impl Sources {
     /// Ends them; what they hold and could not deliver they read again at the next start.
     pub fn stop(self) {
         self.running.iter().for_each(Runner::tell);
+        self.scraping.stop();
         for r in self.running {
             if let Err(e) = r.stop() {
                 tracing::error!(error = %e, "a source ended badly");
@@ -57,38 +60,40 @@ impl Sources {
 }
 
 /// Starts all of them.
-pub fn start(settings: &Settings, deliver: &Arc<dyn Deliver>, stats: &Arc<Stats>, view: &Arc<View>) -> Result<Sources> {
+pub fn start(settings: &Settings, spool: &Arc<Spool>, stats: &Arc<Stats>, view: &Arc<View>) -> Result<Sources> {
     let mut sources = Sources::default();
-    let through = |stages: &Stages, at: &str| -> Result<Arc<Through>> {
+    let through = |stages: &Stages, to: &[String], at: &str| -> Result<Arc<Through>> {
         let pipeline = stages.build().map_err(|e| anyhow!("{at}: {e}"))?;
         // Also where there are no stages yet: what stages hold back is part of a position.
-        Ok(Arc::new(Through::new(pipeline, deliver.clone(), Clock::System, stats.clone())))
+        Ok(Arc::new(Through::new(pipeline, spool.route(to), Clock::System, stats.clone())))
     };
     for f in &settings.files {
-        let stages = through(&f.stages, &f.name)?;
+        let stages = through(&f.stages, &f.to, &f.name)?;
         files(&mut sources, settings, f, stages.clone(), stats)?;
         sources.tick(stages)?;
     }
     for d in &settings.docker {
-        let stages = through(&d.stages, &d.name)?;
+        let stages = through(&d.stages, &d.to, &d.name)?;
         docker(&mut sources, d, stages.clone(), stats)?;
         sources.tick(stages)?;
     }
     if let Some(own) = &settings.host {
-        let mut collector = host::Collector::new(own.clone(), host::hostname(), deliver.clone(), Clock::System, stats.clone());
+        let mut collector = host::Collector::new(own.settings.clone(), host::hostname(), spool.route(&own.to), Clock::System, stats.clone());
         sources.run("host", "metrics of this host".into(), move || {
             collector.collect();
             collector.pause()
         })?;
     }
     for job in &settings.scrape {
-        sources.run("scrape", job.urls.join(" "), super::scrape::step(job, deliver, stats))?;
+        let context = scrape::Context { deliver: spool.route(&job.to), clock: Clock::System, stats: stats.clone() };
+        scrape::start(job.job.clone(), context, &sources.scraping).map_err(|e| anyhow!("agent.sources.scrape {:?}: {e}", job.job.job))?;
+        sources.what.push(format!("targets of {}", job.job.job));
     }
     if settings.itself {
         let view = view.clone();
         let own = scrape::Settings { job: "watchfire-agent".into(), ..scrape::Settings::default() };
         let page: scrape::Page = Box::new(move || Ok(view.figures()));
-        let mut scraper = scrape::Scraper::new(own, host::hostname(), page, deliver.clone(), Clock::System, stats.clone());
+        let mut scraper = scrape::Scraper::new(own, host::hostname(), page, spool.clone(), Clock::System, stats.clone());
         sources.run("itself", "its own metrics".into(), move || {
             scraper.scrape();
             scraper.pause()
