@@ -50,6 +50,9 @@ impl Pool {
     /// Does `task` at this time.
     pub(super) fn add(&self, at: Instant, task: Task) {
         let mut state = self.shared.state.lock();
+        if state.is_stopped {
+            return;
+        }
         state.add(at, task);
         self.ensure_free(&mut state);
         self.shared.changed.notify_one();
@@ -137,14 +140,13 @@ mod tests {
     fn one_that_hangs_holds_up_no_other() {
         let pool = Pool::default();
         let (let_go, hangs) = mpsc::channel::<()>();
-        let hangs = Mutex::new(hangs);
         let (begun, has_begun) = mpsc::channel();
         let now = Instant::now();
         pool.add(
             now,
             Box::new(move || {
                 begun.send(()).ok();
-                hangs.lock().recv().ok();
+                hangs.recv().ok();
                 None
             }),
         );

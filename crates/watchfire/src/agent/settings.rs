@@ -440,7 +440,7 @@ mod tests {
         let s = of(&yaml).unwrap_or_else(|e| panic!("{e}\n{yaml}"));
         let containers = &s.docker[0];
         assert_eq!((containers.relabel.len(), containers.to.as_slice()), (4, &["monitoring_loki".to_owned()][..]));
-        assert_eq!(containers.settings.labels, [("cluster", "prod"), ("env", "prod"), ("host", "h1")].map(|(n, v)| (n.into(), v.into())).into());
+        assert_eq!(containers.settings.labels, BTreeMap::from([("cluster", "prod"), ("env", "prod"), ("host", "h1")].map(|(n, v)| (n.to_owned(), v.to_owned()))));
         assert_eq!(s.files.iter().map(|f| f.settings.job.as_str()).collect::<Vec<_>>(), ["nginx", "nginx"]);
         assert_eq!(s.host.as_ref().unwrap().settings.job, "integrations/unix");
         let addresses: Vec<&str> = s.scrape.iter().flat_map(|s| &s.job.targets).map(String::as_str).collect();
