@@ -131,9 +131,7 @@ impl Writer<'_> {
         if !s.relabel.is_empty() || !s.metric_relabel.is_empty() {
             self.missing(s, "rules for metrics of the host have no counterpart");
         }
-        if !self.labels(s).is_empty() {
-            self.missing(s, "metrics of the host have no further labels here");
-        }
+        put_labels(&mut out, self.labels(s));
         end(out, s)
     }
 

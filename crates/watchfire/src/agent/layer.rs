@@ -126,6 +126,8 @@ section!(
         interval: Option<Given<Span>>,
         /// The `job` label.
         job: Option<Given<Text>>,
+        /// Further labels.
+        labels: BTreeMap<String, Given<Text>>,
         /// Names of the endpoints that it goes to; all that take it if there is none.
         to: Vec<Given<Text>>,
     }

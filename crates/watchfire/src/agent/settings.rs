@@ -299,6 +299,7 @@ fn host_of(h: &layer::Host, routes: &Routes<'_>) -> Result<Option<Host>, String>
         enabled: true,
         interval: span(&h.interval, otherwise.interval),
         job: text(&h.job).unwrap_or(otherwise.job),
+        labels: labels_of(&h.labels, "agent.sources.host.labels")?,
     };
     Ok(Some(Host { settings, to: routes.of(&h.to, Format::RemoteWrite, "agent.sources.host")? }))
 }
@@ -442,7 +443,8 @@ mod tests {
         assert_eq!((containers.relabel.len(), containers.to.as_slice()), (4, &["monitoring_loki".to_owned()][..]));
         assert_eq!(containers.settings.labels, BTreeMap::from([("cluster", "prod"), ("env", "prod"), ("host", "h1")].map(|(n, v)| (n.to_owned(), v.to_owned()))));
         assert_eq!(s.files.iter().map(|f| f.settings.job.as_str()).collect::<Vec<_>>(), ["nginx", "nginx"]);
-        assert_eq!(s.host.as_ref().unwrap().settings.job, "integrations/unix");
+        let measured = &s.host.as_ref().unwrap().settings;
+        assert_eq!((measured.job.as_str(), measured.labels["cluster"].as_str()), ("integrations/unix", "prod"));
         let addresses: Vec<&str> = s.scrape.iter().flat_map(|s| &s.job.targets).map(String::as_str).collect();
         assert_eq!((addresses, s.scrape[1].job.labels["team"].as_str()), (vec!["web:9100", "api:9100"], "a"));
         let kinds: Vec<Kind> = s.endpoints.iter().map(|e| e.kind).collect();
