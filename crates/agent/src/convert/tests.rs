@@ -109,3 +109,39 @@ fn a_file_that_is_none_is_refused_with_its_place() {
     let e = convert("loki.write \"w\" {\n  endpoint = \n}").unwrap_err();
     assert!(e.message().starts_with("parse error at line 3, col 1"), "{e}");
 }
+
+/// Files, a key of the settings under `agent`, and what it has.
+#[test]
+fn sections_are_as_the_agent_has_them() {
+    const SEND: &str = "prometheus.remote_write \"w\" {\n endpoint { url = \"u\" }\n external_labels = { a = \"1\", b = \"2\" }\n}\n";
+    for (text, key, wanted) in [
+        (
+            "discovery.docker \"d\" {\n host = \"unix:///s\"\n filter {\n  name = \"label\"\n  values = [\"x=y\"]\n }\n filter {\n  name = \"name\"\n  values = [\"web\"]\n }\n}
+prometheus.scrape \"s\" {\n targets = discovery.docker.d.targets\n sample_limit = 10\n metrics_path = \"/m\"\n forward_to = [prometheus.remote_write.w.receiver]\n}",
+            "scrape",
+            "[{job: s, docker: {endpoint: 'unix:///s', include_labels: [x=y], include_names: ['*web*']}, interval: 1m, path: /m,
+              limits: {samples: 10}, labels: {a: '1', b: '2'}, to: [w]}]",
+        ),
+        // A target's own labels go before those of the endpoint, and other labels are another job.
+        (
+            "prometheus.scrape \"s\" {\n targets = [{ __address__ = \"h:1\", a = \"x\" }, { __address__ = \"h:2\" }]\n scrape_interval = \"5s\"\n forward_to = [prometheus.remote_write.w.receiver]\n}",
+            "scrape",
+            "[{job: s, targets: ['h:2'], interval: 5s, labels: {a: '1', b: '2'}, to: [w]},
+              {job: s, targets: ['h:1'], interval: 5s, labels: {a: x, b: '2'}, to: [w]}]",
+        ),
+        ("", "host", "{enabled: false}"),
+    ] {
+        let yaml: serde_yaml_ng::Value = serde_yaml_ng::from_str(&convert(&format!("{text}\n{SEND}")).unwrap().yaml).unwrap();
+        let wanted: serde_yaml_ng::Value = serde_yaml_ng::from_str(wanted).unwrap();
+        assert_eq!(yaml["agent"]["sources"][key], wanted, "{text}");
+    }
+}
+
+#[test]
+fn what_the_agent_does_not_do_yet_is_named() {
+    let said = notes(
+        "loki.source.api \"d\" { forward_to = [loki.write.d.receiver] }\nloki.write \"d\" {\n endpoint {\n  url = \"u\"\n  headers = { \"X-A\" = \"b\" }\n }\n}",
+    );
+    assert!(said.iter().any(|n| n.starts_with("line 1: ") && n.contains("no source of the kind loki_push yet")), "{said:?}");
+    assert!(said.iter().any(|n| n.starts_with("line 2: ") && n.contains("the header X-A has no counterpart")), "{said:?}");
+}
