@@ -243,10 +243,7 @@ mod tests {
                 "__address__=10.0.0.2:9100 __meta_docker_container_name=/web __meta_docker_container_label_x_y=z __meta_docker_network_name=b",
             ],
         ),
-        (
-            r#"{"Id":"a","Names":["/h"],"HostConfig":{"NetworkMode":"host"}}"#,
-            &["__address__=localhost:80 __meta_docker_container_name=/h"],
-        ),
+        (r#"{"Id":"a","Names":["/h"],"HostConfig":{"NetworkMode":"host"}}"#, &["__address__=localhost:80 __meta_docker_container_name=/h"]),
         (r#"{"Id":"a","Names":["/none"],"HostConfig":{"NetworkMode":"none"}}"#, &[]),
     ];
 

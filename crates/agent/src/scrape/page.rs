@@ -135,11 +135,7 @@ mod tests {
             "a{job=\"x\",exported_job=\"y\",z=\"\"} 1\n",
             &[r#"{__name__="a", env="prod", exported_exported_job="x", exported_job="y", instance="h:1", job="app"} 1 @7"#],
         ),
-        (
-            |j| j.honor_labels = true,
-            "a{job=\"x\",instance=\"\"} 1\n",
-            &[r#"{__name__="a", env="prod", job="x"} 1 @7"#],
-        ),
+        (|j| j.honor_labels = true, "a{job=\"x\",instance=\"\"} 1\n", &[r#"{__name__="a", env="prod", job="x"} 1 @7"#]),
         (|_| {}, "a 1 5\n", &[r#"{__name__="a", env="prod", instance="h:1", job="app"} 1 @5"#]),
         (|j| j.honor_timestamps = false, "a 1 5\n", &[r#"{__name__="a", env="prod", instance="h:1", job="app"} 1 @7"#]),
         (|_| {}, "a 1\na 2\n", &[r#"{__name__="a", env="prod", instance="h:1", job="app"} 1 @7"#]),

@@ -351,7 +351,8 @@ mod tests {
             let p = prepare(Batch::Lines(&lines), 0, by_level).unwrap();
             assert_eq!((p.sections.len(), p.rows()), (sections, 4));
             let to = vec!["home".to_owned(), "old".to_owned()];
-            let head = Head { received_ns: -3, source: p.source.clone(), place: p.place.clone(), moved: false, rows_before: 300, rows: 4, to };
+            let head =
+                Head { received_ns: -3, source: p.source.clone(), place: p.place.clone(), moved: false, rows_before: 300, rows: 4, to };
             let mut payload = encode(&head, &p.sections);
             p.sections.iter().for_each(|s| payload.extend_from_slice(&s.body));
             let (got, back) = decode(&payload).unwrap();

@@ -410,7 +410,10 @@ mod tests {
             ),
             ("agent: { endpoints: [{ url: \"http://a\" }], sources: { docker: [{ relabel: [{ action: kep, regex: x }] }] } }", "kep"),
             ("agent: { endpoints: [{ url: \"http://a\" }], sources: { docker: [{ job: a }, { job: b }] } }", "\"docker\" is there twice"),
-            ("agent: { endpoints: [{ url: \"http://a\" }], sources: { docker: [{ to: [b] }] } }", "docker[0].to: there is no endpoint \"b\"; there are a"),
+            (
+                "agent: { endpoints: [{ url: \"http://a\" }], sources: { docker: [{ to: [b] }] } }",
+                "docker[0].to: there is no endpoint \"b\"; there are a",
+            ),
             (
                 "agent: { endpoints: [{ url: \"http://a\", type: loki }], sources: { host: { to: [a] } } }",
                 "agent.sources.host.to: none of a takes what comes from here",
@@ -441,7 +444,10 @@ mod tests {
         let s = of(&yaml).unwrap_or_else(|e| panic!("{e}\n{yaml}"));
         let containers = &s.docker[0];
         assert_eq!((containers.relabel.len(), containers.to.as_slice()), (4, &["monitoring_loki".to_owned()][..]));
-        assert_eq!(containers.settings.labels, BTreeMap::from([("cluster", "prod"), ("env", "prod"), ("host", "h1")].map(|(n, v)| (n.to_owned(), v.to_owned()))));
+        assert_eq!(
+            containers.settings.labels,
+            BTreeMap::from([("cluster", "prod"), ("env", "prod"), ("host", "h1")].map(|(n, v)| (n.to_owned(), v.to_owned())))
+        );
         assert_eq!(s.files.iter().map(|f| f.settings.job.as_str()).collect::<Vec<_>>(), ["nginx", "nginx"]);
         let measured = &s.host.as_ref().unwrap().settings;
         assert_eq!((measured.job.as_str(), measured.labels["cluster"].as_str()), ("integrations/unix", "prod"));
@@ -476,7 +482,8 @@ mod tests {
         user: u
         password: p
         to: [b]
-").unwrap();
+")
+        .unwrap();
         let Scrape { job, to } = &s.scrape[0];
         assert_eq!((to.as_slice(), job.timeout, job.path.as_str()), (&["b".to_owned()][..], Duration::from_secs(5), "/m"));
         assert_eq!(job.limits, scrape::Limits { body_bytes: 1 << 20, samples: 10, labels: 20, name_bytes: 64, value_bytes: 1024 });

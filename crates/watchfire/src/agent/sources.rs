@@ -78,7 +78,8 @@ pub fn start(settings: &Settings, spool: &Arc<Spool>, stats: &Arc<Stats>, view: 
         sources.tick(stages)?;
     }
     if let Some(own) = &settings.host {
-        let mut collector = host::Collector::new(own.settings.clone(), host::hostname(), spool.route(&own.to), Clock::System, stats.clone());
+        let mut collector =
+            host::Collector::new(own.settings.clone(), host::hostname(), spool.route(&own.to), Clock::System, stats.clone());
         sources.run("host", "metrics of this host".into(), move || {
             collector.collect();
             collector.pause()

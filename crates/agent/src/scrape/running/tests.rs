@@ -22,25 +22,24 @@ fn a_target_through_good_and_bad_days() {
         ),
         (
             Some("a 3\nc 4\n"),
-            &["a 3", "c 4", "b end", "up 1", "scrape_samples_scraped 2", "scrape_samples_post_metric_relabeling 2", "scrape_series_added 1"],
+            &[
+                "a 3",
+                "c 4",
+                "b end",
+                "up 1",
+                "scrape_samples_scraped 2",
+                "scrape_samples_post_metric_relabeling 2",
+                "scrape_series_added 1",
+            ],
         ),
-        (
-            None,
-            &["a end", "c end", "up 0", "scrape_samples_scraped 0", "scrape_samples_post_metric_relabeling 0", "scrape_series_added 0"],
-        ),
+        (None, &["a end", "c end", "up 0", "scrape_samples_scraped 0", "scrape_samples_post_metric_relabeling 0", "scrape_series_added 0"]),
         (
             Some("a 5\nnot a line {\n"),
             &["up 0", "scrape_samples_scraped 1", "scrape_samples_post_metric_relabeling 1", "scrape_series_added 0"],
         ),
         // A series with times of its own is not ended.
-        (
-            Some("a 6 5\n"),
-            &["a 6", "up 1", "scrape_samples_scraped 1", "scrape_samples_post_metric_relabeling 1", "scrape_series_added 0"],
-        ),
-        (
-            Some(""),
-            &["up 1", "scrape_samples_scraped 0", "scrape_samples_post_metric_relabeling 0", "scrape_series_added 0"],
-        ),
+        (Some("a 6 5\n"), &["a 6", "up 1", "scrape_samples_scraped 1", "scrape_samples_post_metric_relabeling 1", "scrape_series_added 0"]),
+        (Some(""), &["up 1", "scrape_samples_scraped 0", "scrape_samples_post_metric_relabeling 0", "scrape_series_added 0"]),
     ];
     let kept = Arc::new(Kept::default());
     let context = context(kept.clone());
