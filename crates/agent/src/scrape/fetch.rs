@@ -42,9 +42,10 @@ impl Client {
         }
         let mut response = request.config().timeout_global(Some(timeout)).build().call().map_err(failed)?;
         let is_gzip = response.headers().get("content-encoding").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"gzip"));
-        // One byte more than may be: whoever sends that has sent too much.
-        let body = response.body_mut().with_config().limit(max_bytes.saturating_add(1)).reader();
+        // The bound is on what it is after decompression, so it is kept here.
+        let body = response.body_mut().with_config().limit(u64::MAX).reader();
         let mut bytes = vec![];
+        // One byte more than may be: whoever sends that has sent too much.
         let most = max_bytes.saturating_add(1);
         let read = if is_gzip {
             flate2::read::MultiGzDecoder::new(body).take(most).read_to_end(&mut bytes)
