@@ -7,10 +7,11 @@ use std::sync::Arc;
 use agent::files::{self, Source};
 use agent::{Batch, Body, Deliver, Format, Lines, Loss, Pause, Runner, Sample, host, scrape};
 use anyhow::{Result, anyhow};
-use base::{Clock, Tenant};
+use base::{Clock, Labels, Tenant};
 use bytes::Bytes;
 use server::{App, Backend, Node};
 use table::{FrameHeader, Origin};
+use wire::lines::LinesWriter;
 use wire::loki::PushWriter;
 use wire::remote_write::RequestWriter;
 use wire::{Encoding, Options};
@@ -121,11 +122,15 @@ impl IntoStore {
                 body.entry(l.time_ns, l.text.as_bytes(), l.metadata.iter().map(|(n, v)| (n.as_str(), v.as_str())));
             }
         }
-        let (tenant, last) = bodies.pop().unwrap_or_default();
+        let origin = Origin { source: lines.source.clone(), position: lines.position.clone() };
+        let Some((tenant, last)) = bodies.pop() else {
+            // A position alone. A push request without a stream is refused, as clients expect it; this form may have no line.
+            let none = LinesWriter::new(&Labels::default()).finish();
+            return self.push(Tenant::default(), logs::ingest::LINES, Encoding::Identity, none, Some(origin));
+        };
         for (tenant, body) in bodies {
             self.push(tenant, logs::ingest::LOKI_PROTOBUF, Encoding::Identity, body.finish(), None)?;
         }
-        let origin = Origin { source: lines.source.clone(), position: lines.position.clone() };
         self.push(tenant, logs::ingest::LOKI_PROTOBUF, Encoding::Identity, last.finish(), Some(origin))
     }
 
