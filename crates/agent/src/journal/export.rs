@@ -17,6 +17,8 @@ pub struct Reader {
     bytes: usize,
     /// Bytes of a value that is too long, which are passed over.
     skip: usize,
+    /// Bytes that were cut off since somebody asked.
+    cut: u64,
 }
 
 /// The bytes are no export: the reader must be started over.
@@ -79,15 +81,24 @@ impl Reader {
         self.keep(name, value);
         // What is too long, and the line break.
         self.skip = (length - keep).saturating_add(1);
+        self.cut += (length - keep) as u64;
         Ok(Some(head + keep))
     }
 
-    fn keep(&mut self, name: String, value: Vec<u8>) {
-        self.bytes += name.len() + value.len();
-        // The cursor must not be lost to a field that is too long.
-        if self.bytes <= limits::JOURNAL_ENTRY_BYTES || name.starts_with("__") {
-            self.entry.insert(name, value);
+    /// Bytes that were cut off since it was asked last.
+    pub fn take_cut(&mut self) -> u64 {
+        std::mem::take(&mut self.cut)
+    }
+
+    /// Keeps a field as far as there is room for it; the cursor and the times, which are short, always.
+    fn keep(&mut self, name: String, mut value: Vec<u8>) {
+        if !name.starts_with("__") {
+            let room = limits::JOURNAL_ENTRY_BYTES.saturating_sub(self.bytes);
+            self.cut += value.len().saturating_sub(room) as u64;
+            value.truncate(room);
         }
+        self.bytes += value.len();
+        self.entry.insert(name, value);
     }
 }
 
@@ -149,6 +160,7 @@ mod tests {
         let sent = [written(&[entry], true), written(&[next.clone()], false)].concat();
         let got: Vec<Entry> = sent.chunks(10_000).flat_map(|c| r.push(c).unwrap()).collect();
         assert_eq!((got[0].get("__CURSOR").map(Vec::as_slice), &got[1]), (Some(&b"c"[..]), &next));
+        assert_eq!((got[0]["MESSAGE"].len(), r.take_cut(), r.take_cut()), (limits::JOURNAL_ENTRY_BYTES, 5, 0));
     }
 
     #[test]

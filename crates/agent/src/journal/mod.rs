@@ -166,6 +166,10 @@ impl Source {
             }
         }
         let (entries, has_ended) = self.read();
+        let cut = self.reader.take_cut();
+        if cut > 0 {
+            self.lose("line_too_long", 0, cut, (None, None));
+        }
         if !entries.is_empty() {
             self.batch(entries);
             if let Err(wait) = self.offer() {
@@ -263,11 +267,14 @@ impl Source {
         tracing::error!(source = self.name, error = %e, lines = batch.count(), "lines refused for good");
         let all = || batch.streams.iter().flat_map(|s| &s.lines);
         let (lines, bytes) = (batch.count(), all().map(|l| l.text.len() as u64).sum());
-        self.context.stats.lost_lines.add(&["refused"], lines);
-        self.context.stats.lost_bytes.add(&["refused"], bytes);
-        let (first_ns, last_ns) = (all().map(|l| l.time_ns).min(), all().map(|l| l.time_ns).max());
+        self.lose("refused", lines, bytes, (all().map(|l| l.time_ns).min(), all().map(|l| l.time_ns).max()));
+    }
+
+    fn lose(&self, reason: &'static str, lines: u64, bytes: u64, (first_ns, last_ns): (Option<i64>, Option<i64>)) {
+        self.context.stats.lost_lines.add(&[reason], lines);
+        self.context.stats.lost_bytes.add(&[reason], bytes);
         let (source, time_ns) = (self.name.clone(), self.context.clock.now_ns());
-        self.context.deliver.lost(&Loss { source, reason: "refused", lines, bytes, time_ns, first_ns, last_ns });
+        self.context.deliver.lost(&Loss { source, reason, lines, bytes, time_ns, first_ns, last_ns });
     }
 
     /// The labels of an entry after the rules; none if they drop it.
@@ -278,9 +285,9 @@ impl Source {
         let mut set = LabelSet::default();
         for (name, value) in [
             ("job", self.settings.job.as_str()),
-            ("host", &host),
-            ("unit", &field("_SYSTEMD_UNIT")),
-            ("app", &field("SYSLOG_IDENTIFIER")),
+            ("host", host.as_str()),
+            ("unit", field("_SYSTEMD_UNIT").as_str()),
+            ("app", field("SYSLOG_IDENTIFIER").as_str()),
             ("level", level),
         ] {
             set.set(name, value);

@@ -70,7 +70,7 @@ fn entries_are_lines_and_the_cursor_is_the_position() {
     s.poll();
     send(&opened, [entry("c1", 5, "one"), entry("c2", 5, "one"), entry("c3", 6, "two")].concat());
     s.poll();
-    assert_eq!(texts(&place), [(5000, "one".into()), (5001, "one".into()), (6000, "two".into())]);
+    assert_eq!(texts(&place), [(5000, "one".to_owned()), (5001, "one".to_owned()), (6000, "two".to_owned())]);
     let labels = [("app", "sshd"), ("host", "h"), ("job", "journal"), ("level", "info"), ("unit", "ssh.service")];
     assert_eq!(place.lines.lock()[0].0, Labels::from_pairs(labels).unwrap());
     assert_eq!(place.lines.lock()[0].1.metadata, [("pid".to_owned(), "9".to_owned())]);
@@ -78,7 +78,7 @@ fn entries_are_lines_and_the_cursor_is_the_position() {
     // The process dies and comes back.
     let mut s = source(&place, &opened, "[]");
     s.poll();
-    assert_eq!(opened.lock().cursors, [None, Some("c3".into())]);
+    assert_eq!(opened.lock().cursors, [None, Some("c3".to_owned())]);
 }
 
 #[test]
@@ -94,8 +94,8 @@ fn a_refused_batch_is_given_again_and_a_feed_that_ended_is_opened_after_it() {
     *place.refuse.lock() = false;
     assert_eq!(s.poll(), Pause::Rest(AGAIN));
     s.poll();
-    assert_eq!(texts(&place), [(5000, "one".into())]);
-    assert_eq!(opened.lock().cursors, [None, Some("c1".into())]);
+    assert_eq!(texts(&place), [(5000, "one".to_owned())]);
+    assert_eq!(opened.lock().cursors, [None, Some("c1".to_owned())]);
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod layer;
 mod page;
+mod receive;
 mod scrape;
 mod settings;
 mod sources;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::agent::receive::Receivers;
 use ::agent::ship::report::{Author, Reporter};
 use ::agent::ship::{Context, Identity, Shipping};
 use ::agent::spool::{self, Spool};
@@ -63,15 +65,26 @@ async fn live(settings: Settings) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let listener = tokio::net::TcpListener::bind(&settings.listen).await.with_context(|| format!("listening on {}", settings.listen))?;
     let address = listener.local_addr().context("asking for the address")?;
-    let running = Running::start(&settings)?;
+    let mut running = Running::start(&settings)?;
+    let received = running.received.take().map_or_else(axum::Router::new, receive::router);
+    let (beside, alone) = match &settings.receive.listen {
+        Some(at) if settings.receive.is_wanted() => {
+            let listener = tokio::net::TcpListener::bind(at).await.with_context(|| format!("listening on {at}"))?;
+            (axum::Router::new(), Some((listener, received)))
+        }
+        _ => (received, None),
+    };
     tracing::info!(%address, data_dir = %settings.data_dir.display(), endpoints = settings.endpoints.len(), sources = running.sources.what().len(), "collecting");
-    let serving = tokio::spawn(page::serve(listener, running.view.clone()));
+    let serving = tokio::spawn(page::serve(listener, running.view.clone(), beside));
+    let receiving = alone.map(|(listener, router)| tokio::spawn(async move { axum::serve(listener, router).await }));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     tracing::info!("stopping: what is pending stays in the spool");
     serving.abort();
+    // What is under way and not durable is not acknowledged, so its sender keeps it.
+    receiving.inspect(tokio::task::JoinHandle::abort);
     running.stop();
     Ok(())
 }
@@ -83,6 +96,8 @@ struct Running {
     shipping: Shipping,
     books: Vec<Runner>,
     view: Arc<page::View>,
+    /// Until they are served.
+    received: Option<Receivers>,
 }
 
 impl Running {
@@ -128,8 +143,9 @@ impl Running {
         let deliver: Arc<dyn Deliver> = spool.clone();
         let collecting = Arc::new(stats::Stats::default());
         let view = Arc::new(page::View { author, shipping: shipping_stats, collecting: collecting.clone() });
-        let sources = sources::start(settings, &deliver, &collecting, &view)?;
-        Ok(Running { spool, sources, shipping, books, view })
+        let mut sources = sources::start(settings, &deliver, &collecting, &view)?;
+        let received = sources::receivers(&mut sources, settings, &deliver, &collecting)?;
+        Ok(Running { spool, sources, shipping, books, view, received })
     }
 
     fn stop(self) {
