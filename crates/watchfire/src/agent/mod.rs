@@ -1,7 +1,7 @@
 //! `watchfire agent`: collects on a host, keeps what it collected until it has arrived, and says what it knows of that.
 //!
 //! Start: settings, log, lock of the data directory, spool (what is pending from before), lanes to the endpoints, sources,
-//! and the page on which it shows itself. Stop, on SIGTERM or SIGINT: sources first, then lanes; what is pending stays in the
+//! receivers, and the page on which it shows itself. Stop, on SIGTERM or SIGINT: sources first, then lanes; what is pending stays in the
 //! spool. It may as well be killed: that costs nothing but sending the last second's acknowledged rows once more.
 
 mod layer;
@@ -65,14 +65,15 @@ async fn live(settings: Settings) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let listener = tokio::net::TcpListener::bind(&settings.listen).await.with_context(|| format!("listening on {}", settings.listen))?;
     let address = listener.local_addr().context("asking for the address")?;
+    let own = match settings.receive.listen.as_ref().filter(|_| settings.receive.is_wanted()) {
+        Some(at) => Some(tokio::net::TcpListener::bind(at).await.with_context(|| format!("listening on {at}"))?),
+        None => None,
+    };
     let mut running = Running::start(&settings)?;
     let received = running.received.take().map_or_else(axum::Router::new, receive::router);
-    let (beside, alone) = match &settings.receive.listen {
-        Some(at) if settings.receive.is_wanted() => {
-            let listener = tokio::net::TcpListener::bind(at).await.with_context(|| format!("listening on {at}"))?;
-            (axum::Router::new(), Some((listener, received)))
-        }
-        _ => (received, None),
+    let (beside, alone) = match own {
+        Some(listener) => (axum::Router::new(), Some((listener, received))),
+        None => (received, None),
     };
     tracing::info!(%address, data_dir = %settings.data_dir.display(), endpoints = settings.endpoints.len(), sources = running.sources.what().len(), "collecting");
     let serving = tokio::spawn(page::serve(listener, running.view.clone(), beside));
@@ -84,7 +85,9 @@ async fn live(settings: Settings) -> Result<()> {
     tracing::info!("stopping: what is pending stays in the spool");
     serving.abort();
     // What is under way and not durable is not acknowledged, so its sender keeps it.
-    receiving.inspect(tokio::task::JoinHandle::abort);
+    if let Some(receiving) = receiving {
+        receiving.abort();
+    }
     running.stop();
     Ok(())
 }

@@ -16,7 +16,7 @@ use anyhow::Result;
 use base::{Labels, Tenant};
 
 use super::layer;
-pub use receive::{Firehose, Receive};
+pub use receive::Receive;
 pub use system::{Journal, Syslog};
 
 use crate::cli::AgentArgs;
