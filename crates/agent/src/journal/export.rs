@@ -103,8 +103,7 @@ impl Reader {
 }
 
 fn name(bytes: &[u8]) -> Result<String, Damaged> {
-    let is_name = (1..=limits::JOURNAL_NAME_BYTES).contains(&bytes.len())
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_');
+    let is_name = (1..=limits::JOURNAL_NAME_BYTES).contains(&bytes.len()) && bytes.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_');
     if is_name { Ok(String::from_utf8_lossy(bytes).into_owned()) } else { Err(Damaged) }
 }
 

@@ -138,10 +138,8 @@ mod tests {
         Request { headers: headers.map(|(n, v)| (n.to_owned(), v.to_owned())).into(), body: body.into() }
     }
 
-    const ENTRIES: [PushEntry<'static>; 2] = [
-        PushEntry { time_ns: 5, line: "one", metadata: &[("trace_id", "ab")] },
-        PushEntry { time_ns: 6, line: "two", metadata: &[] },
-    ];
+    const ENTRIES: [PushEntry<'static>; 2] =
+        [PushEntry { time_ns: 5, line: "one", metadata: &[("trace_id", "ab")] }, PushEntry { time_ns: 6, line: "two", metadata: &[] }];
 
     #[test]
     fn all_forms_say_the_same() {

@@ -206,7 +206,9 @@ impl Receivers {
     fn dialect(&self, way: Way, request: &Request) -> Dialect {
         match way {
             Way::Loki => Dialect::Text,
-            Way::RemoteWrite => Dialect::RemoteWrite { drops_on_429: request.header("user-agent").unwrap_or("").starts_with("Prometheus/") },
+            Way::RemoteWrite => {
+                Dialect::RemoteWrite { drops_on_429: request.header("user-agent").unwrap_or("").starts_with("Prometheus/") }
+            }
             Way::Otlp(_) => Dialect::Otlp(otlp::form(request).unwrap_or(Form::Protobuf)),
             Way::Firehose => Dialect::Firehose { request_id: firehose::request_id(request), now_ms: self.clock.now_ms() },
         }
@@ -222,10 +224,8 @@ impl Receivers {
 
     fn pass_on(&self, way: Way, request: &Request, format: Format, encoding: wire::Encoding, bytes: &[u8], rows: u64) -> Result<()> {
         let tenant = request.tenant()?;
-        if rows > 0 {
-            self.deliver.deliver(Batch::Body(Body { tenant: tenant.as_ref(), format, encoding, bytes, source: way.name(), rows }))?;
-            self.stats.received_rows.add(&[way.name()], rows);
-        }
+        self.deliver.deliver(Batch::Body(Body { tenant: tenant.as_ref(), format, encoding, bytes, source: way.name(), rows }))?;
+        self.stats.received_rows.add(&[way.name()], rows);
         Ok(())
     }
 
@@ -244,7 +244,10 @@ impl Receivers {
         let push = loki::read(request)?;
         match self.settings.loki.as_ref().and_then(|l| l.stages.as_ref()) {
             Some(stages) => self.lines(Way::Loki, stages.as_ref(), loki::streams(&push.body, request.tenant()?.as_ref())?)?,
-            None => self.pass_on(Way::Loki, request, Format::LokiPush, wire::Encoding::Identity, &push.body, push.rows)?,
+            None if push.rows > 0 => {
+                self.pass_on(Way::Loki, request, Format::LokiPush, wire::Encoding::Identity, &push.body, push.rows)?;
+            }
+            None => {}
         }
         // What is right is kept; the sender drops the others.
         match push.refused.as_slice() {
@@ -256,16 +259,20 @@ impl Receivers {
     fn remote_write(&self, request: &Request) -> std::result::Result<Answer, Refused> {
         self.wanted(Format::RemoteWrite)?;
         let written = remote_write::read(request)?;
-        // Metadata is no row, but what holds nothing else is kept as well.
-        let rows = written.samples.max(u64::from(written.metadata > 0));
-        self.pass_on(Way::RemoteWrite, request, Format::RemoteWrite, wire::Encoding::Identity, &written.body, rows)?;
+        // Metadata is no row, and is kept all the same.
+        if written.samples + written.metadata > 0 {
+            let plain = wire::Encoding::Identity;
+            self.pass_on(Way::RemoteWrite, request, Format::RemoteWrite, plain, &written.body, written.samples)?;
+        }
         Ok(remote_write::answer(&written))
     }
 
     fn otlp(&self, signal: otlp::Signal, request: &Request) -> std::result::Result<Answer, Refused> {
         let export = otlp::read(signal, request)?;
         self.wanted(export.format)?;
-        self.pass_on(Way::Otlp(signal), request, export.format, export.encoding, &request.body, export.rows)?;
+        if export.rows > 0 {
+            self.pass_on(Way::Otlp(signal), request, export.format, export.encoding, &request.body, export.rows)?;
+        }
         Ok(otlp::answer(export.form))
     }
 

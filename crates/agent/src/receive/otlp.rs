@@ -155,8 +155,7 @@ struct Points {
 }
 
 fn points_of_json(body: &[u8]) -> Result<u64> {
-    let request: Metrics =
-        serde_json::from_slice(body).map_err(|e| Error::invalid(format!("the OTLP request is not valid JSON: {e}")))?;
+    let request: Metrics = serde_json::from_slice(body).map_err(|e| Error::invalid(format!("the OTLP request is not valid JSON: {e}")))?;
     let metrics = request
         .resource_metrics
         .into_iter()

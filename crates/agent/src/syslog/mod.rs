@@ -23,10 +23,10 @@ use base::{Clock, Error, Labels, Result};
 
 use crate::deliver::{Batch, Deliver, Line, Lines, Loss, Stream, retryable};
 use crate::label_set::LabelSet;
+use crate::limits;
 use crate::relabel::{Rule, apply_to, drop_internal};
 use crate::runner::Pause;
 use crate::stats::{self, Stats};
-use crate::limits;
 use frames::Frames;
 use message::{FACILITIES, Message, SEVERITIES};
 

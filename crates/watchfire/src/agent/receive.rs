@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::agent::receive::{Answer, Receivers, Request, Way};
 use ::agent::limits;
+use ::agent::receive::{Answer, Receivers, Request, Way};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request as Sent;

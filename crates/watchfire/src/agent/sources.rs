@@ -164,12 +164,7 @@ fn read_journal(sources: &mut Sources, j: &Journal, deliver: Arc<dyn Deliver>, s
 }
 
 /// Makes the receivers; none if nothing is received. Stages that they go through tick among the sources.
-pub fn receivers(
-    sources: &mut Sources,
-    settings: &Settings,
-    deliver: &Arc<dyn Deliver>,
-    stats: &Arc<Stats>,
-) -> Result<Option<Receivers>> {
+pub fn receivers(sources: &mut Sources, settings: &Settings, deliver: &Arc<dyn Deliver>, stats: &Arc<Stats>) -> Result<Option<Receivers>> {
     let r = &settings.receive;
     if !r.is_wanted() {
         return Ok(None);

@@ -64,7 +64,8 @@ pub fn resolve(r: &layer::Receive, page: &str) -> Result<Receive, String> {
         Some(listen) => ("agent.receive.listen", listen.as_str()),
         None => ("agent.listen", page),
     };
-    let open = |what: &str| Err(format!("{key}: {listen} can be reached by others: set {what}, or allow it without one by `insecure: true`"));
+    let open =
+        |what: &str| Err(format!("{key}: {listen} can be reached by others: set {what}, or allow it without one by `insecure: true`"));
     let reached = !is_loopback(listen, key, 3101)?;
     if reached && out.takes_token() && out.token.is_none() {
         return open("agent.receive.token");
