@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel};
 use std::time::Duration;
 
-use base::{Clock, Error, Labels, Result};
+use base::{Clock, Error, Labels};
 
 use crate::deliver::{Batch, Deliver, Line, Lines, Loss, Stream, retryable};
 use crate::files::From;

@@ -1,5 +1,6 @@
 use std::sync::mpsc::SyncSender;
 
+use base::Result;
 use parking_lot::Mutex;
 
 use super::*;
