@@ -150,7 +150,7 @@ mod tests {
             (&b"<1>one\n<2>two\r\n"[..], &["<1>one", "<2>two"][..]),
             (b"6 <1>one6 <2>two", &["<1>one", "<2>two"]),
             (b"6 <1>one\n6 <2>two\n", &["<1>one", "<2>two"]),
-            (b"8 <1>o\nne<2>two\n", &["<1>o\nne", "<2>two"]),
+            (b"7 <1>o\nne<2>two\n", &["<1>o\nne", "<2>two"]),
             (b"2024-01-01 plain\n", &["2024-01-01 plain"]),
             (b"0 zero\n", &["0 zero"]),
             (b"6 <1>on", &[]),
