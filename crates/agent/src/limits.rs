@@ -130,3 +130,28 @@ pub const STORED_TIMES: usize = 64;
 pub const ALLOY_BYTES: usize = 4 << 20;
 /// Blocks and brackets inside each other in an Alloy file.
 pub const ALLOY_DEPTH: usize = 64;
+/// Bytes of a received body, as it is sent and as it is when it is decompressed. Collectors of OpenTelemetry allow 20 MiB;
+/// what is kept plain must fit into a frame of the spool.
+pub const RECEIVED_BYTES: usize = 20 << 20;
+/// Rows of a received body. A row of two bytes takes some seventy in memory.
+pub const RECEIVED_ROWS: u64 = 1 << 18;
+/// Bytes of the label set of a received stream. The largest valid ones are far below it.
+pub const LABEL_SET_BYTES: usize = 64 << 10;
+/// Refused streams that are named in an answer; the others are counted in it.
+pub const REFUSALS_NAMED: usize = 10;
+/// Characters of the id of a Firehose request that an answer repeats; Amazon's are UUIDs.
+pub const REQUEST_ID_CHARS: usize = 128;
+/// Bytes of one syslog message. RFC 5424 asks for 2 KiB, senders of traces send some tens.
+pub const SYSLOG_BYTES: usize = 64 << 10;
+/// Syslog connections at once; each may hold one message that is not whole yet.
+pub const SYSLOG_CONNECTIONS: usize = 512;
+/// Messages of syslog put into one batch, so that a sync is shared and a refused batch stays small.
+pub const SYSLOG_MESSAGES: usize = 4096;
+/// Bytes that are read from one syslog connection before the others have their turn.
+pub const SYSLOG_READ_BYTES: usize = 64 << 10;
+/// Bytes of one entry of the journal; a core dump may be in one, which nobody reads as a line.
+pub const JOURNAL_ENTRY_BYTES: usize = 1 << 20;
+/// Bytes of a name in the export of the journal; systemd allows 64.
+pub const JOURNAL_NAME_BYTES: usize = 256;
+/// Pieces of the journal's export, of at most [`SOCKET_BYTES`] each, that wait to be read.
+pub const JOURNAL_PIECES: usize = 16;

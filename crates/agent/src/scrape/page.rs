@@ -80,7 +80,7 @@ fn together(s: &exposition::Sample<'_>, honor_labels: bool, target: &Labels) -> 
         }
     }
     for (n, v) in &s.labels {
-        let name = if honor_labels || target.get(n).is_none() { Cow::Borrowed(&**n) } else { Cow::Owned(exported(n, s, target)) };
+        let name = if honor_labels || target.get(n).is_none() { Cow::Borrowed(n.as_ref()) } else { Cow::Owned(exported(n, s, target)) };
         b.push(&name, v);
     }
     b.finish()

@@ -36,6 +36,8 @@ section!(
         listen: Option<Given<Text>>,
         /// `agent.sources`
         sources: Sources,
+        /// `agent.receive`
+        receive: Receive,
         /// `agent.endpoints`
         endpoints: Vec<Endpoint>,
         /// `agent.spool`
@@ -49,6 +51,10 @@ section!(
         docker: Vec<Docker>,
         /// Log files.
         files: Vec<Files>,
+        /// What is sent as syslog.
+        syslog: Vec<Syslog>,
+        /// systemd's journal.
+        journal: Vec<Journal>,
         /// Metrics of the host.
         host: Host,
         /// Targets with metrics.
@@ -115,6 +121,89 @@ section!(
         stages: Stages,
         /// Names of the endpoints that it goes to; all that take it if there is none.
         to: Vec<Given<Text>>,
+    }
+);
+section!(
+    /// What is sent as syslog.
+    Syslog {
+        /// Its name in the ledger.
+        name: Option<Given<Text>>,
+        /// Address for TCP.
+        tcp: Option<Given<Text>>,
+        /// Address for UDP.
+        udp: Option<Given<Text>>,
+        /// The `job` label.
+        job: Option<Given<Text>>,
+        /// Further labels.
+        labels: BTreeMap<String, Given<Text>>,
+        /// Makes labels of `__syslog_*`.
+        relabel: Vec<Rule>,
+        /// What becomes of each line.
+        stages: Stages,
+        /// Names of the endpoints that it goes to; all that take it if there is none.
+        to: Vec<Given<Text>>,
+    }
+);
+section!(
+    /// systemd's journal.
+    Journal {
+        /// The position is kept under it.
+        name: Option<Given<Text>>,
+        /// Its directory.
+        directory: Option<Given<Text>>,
+        /// `end` or `start`.
+        from: Option<Given<Text>>,
+        /// The `job` label.
+        job: Option<Given<Text>>,
+        /// Further labels.
+        labels: BTreeMap<String, Given<Text>>,
+        /// Makes labels of `__journal_*`.
+        relabel: Vec<Rule>,
+        /// What becomes of each line.
+        stages: Stages,
+        /// Names of the endpoints that it goes to; all that take it if there is none.
+        to: Vec<Given<Text>>,
+    }
+);
+section!(
+    /// What is sent to the agent.
+    Receive {
+        /// Where; with the agent's page unless it says otherwise.
+        listen: Option<Given<Text>>,
+        /// The token that senders must know.
+        token: Option<Given<Secret>>,
+        /// Others may send without one.
+        insecure: Option<Given<Switch>>,
+        /// Loki push.
+        loki: Option<LokiPush>,
+        /// OTLP over HTTP.
+        otlp: Option<Given<Switch>>,
+        /// Prometheus remote write.
+        remote_write: Option<Given<Switch>>,
+        /// Amazon Data Firehose.
+        firehose: Option<Firehose>,
+    }
+);
+section!(
+    /// Loki push.
+    LokiPush {
+        /// What becomes of each line; pushes are passed on whole if there are none.
+        stages: Stages,
+    }
+);
+section!(
+    /// Amazon Data Firehose.
+    Firehose {
+        /// The key that the delivery stream sends.
+        access_key: Option<Given<Secret>>,
+        /// The `job` label.
+        job: Option<Given<Text>>,
+        /// Further labels.
+        labels: BTreeMap<String, Given<Text>>,
+        /// Makes labels of `__aws_*`.
+        relabel: Vec<Rule>,
+        /// What becomes of each line.
+        stages: Stages,
     }
 );
 section!(

@@ -1,5 +1,8 @@
 //! What the agent's settings file comes to.
 
+mod receive;
+mod system;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,6 +16,9 @@ use anyhow::Result;
 use base::{Labels, Tenant};
 
 use super::layer;
+pub use receive::Receive;
+pub use system::{Journal, Syslog};
+
 use crate::cli::AgentArgs;
 use crate::exit::{Exit, Failure};
 use crate::settings::{FromText, Given, LogFormat, Secret, Span, Text, load, log_of, revealed};
@@ -81,6 +87,12 @@ pub struct Settings {
     pub docker: Vec<Docker>,
     /// Log files.
     pub files: Vec<Files>,
+    /// What is sent as syslog.
+    pub syslog: Vec<Syslog>,
+    /// systemd's journal.
+    pub journal: Vec<Journal>,
+    /// What is sent to the agent.
+    pub receive: Receive,
     /// Metrics of the host, if they are wanted.
     pub host: Option<Host>,
     /// Targets.
@@ -122,14 +134,22 @@ pub fn resolve(file: layer::File, data_dir: Option<&Path>) -> Result<Settings, S
     unique("agent.sources.docker", &docker.iter().map(|d| d.name.as_str()).collect::<Vec<_>>())?;
     let host = host_of(&a.sources.host, &routes)?;
     let scrape = a.sources.scrape.iter().enumerate().map(|(i, s)| scrape_of(i, s, &routes)).collect::<Result<Vec<_>, _>>()?;
+    let syslog = a.sources.syslog.iter().enumerate().map(|(i, s)| system::syslog_of(i, s, &routes)).collect::<Result<Vec<_>, _>>()?;
+    unique("agent.sources.syslog", &syslog.iter().map(|s| s.name.as_str()).collect::<Vec<_>>())?;
+    let journal = a.sources.journal.iter().enumerate().map(|(i, j)| system::journal_of(i, j, &routes)).collect::<Result<Vec<_>, _>>()?;
+    unique("agent.sources.journal", &journal.iter().map(|j| j.name.as_str()).collect::<Vec<_>>())?;
+    let listen = a.listen.map_or_else(|| LISTEN.into(), |g| g.0.0);
     let given_dir = file.data_dir.map(|g| PathBuf::from(g.0.0));
     Ok(Settings {
         data_dir: data_dir.map(Path::to_owned).or(given_dir).unwrap_or_else(|| "watchfire-agent".into()),
-        listen: a.listen.map_or_else(|| LISTEN.into(), |g| g.0.0),
+        receive: receive::resolve(&a.receive, &listen)?,
+        listen,
         docker,
         files,
         host,
         scrape,
+        syslog,
+        journal,
         itself: a.sources.itself.is_none_or(|g| g.0.0),
         endpoints,
         spool: spool_of(&a.spool)?,
