@@ -156,7 +156,7 @@ mod tests {
         let entry: Entry = [("MESSAGE".to_owned(), long), ("__CURSOR".to_owned(), b"c".to_vec())].into();
         let next: Entry = [("MESSAGE".to_owned(), b"next".to_vec())].into();
         let mut r = Reader::default();
-        let sent = [written(&[entry], true), written(&[next.clone()], false)].concat();
+        let sent = [written(&[entry], true), written(std::slice::from_ref(&next), false)].concat();
         let got: Vec<Entry> = sent.chunks(10_000).flat_map(|c| r.push(c).unwrap()).collect();
         assert_eq!((got[0].get("__CURSOR").map(Vec::as_slice), &got[1]), (Some(&b"c"[..]), &next));
         assert_eq!((got[0]["MESSAGE"].len(), r.take_cut(), r.take_cut()), (limits::JOURNAL_ENTRY_BYTES, 5, 0));

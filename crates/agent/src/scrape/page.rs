@@ -165,7 +165,8 @@ mod tests {
 
     #[test]
     fn a_page_beyond_a_limit_is_not_taken() {
-        let cases: [(fn(&mut Job), &str); 5] = [
+        type Change = fn(&mut Job);
+        let cases: [(Change, &str); 5] = [
             (|j| j.limits.samples = 1, "more than 1 samples"),
             (|j| j.limits.labels = 4, "labels of a series: 5"),
             (|j| j.limits.name_bytes = 7, "label's name: 8"),
