@@ -6,7 +6,9 @@ agent's ledger states. Between agent and server stands a proxy that answers as s
 
     agent.py [--cpu]     --cpu: only measures the agent's CPU time and memory for a million lines (give WATCHFIRE_BIN a release build)
 """
+import base64
 import contextlib
+import gzip
 import json
 import os
 import signal
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -87,7 +90,7 @@ class Proxy:
 
 
 class Agent:
-    def __init__(self, directory, endpoints, pattern, spool="", name="agent"):
+    def __init__(self, directory, endpoints, pattern, spool="", name="agent", receive="", sources=""):
         self.dir, self.port = directory / name, free_port()
         self.dir.mkdir(exist_ok=True)
         self.config = directory / f"{name}.yaml"
@@ -95,7 +98,7 @@ class Agent:
         self.config.write_text(
             f"agent:\n  listen: 127.0.0.1:{self.port}\n  sources:\n    host: {{ enabled: false }}\n    itself: false\n"
             f"    files:\n      - {{ job: app, include: [{json.dumps(str(pattern))}], from: start, poll_interval: 50ms }}\n"
-            f"  endpoints:{listed}\n  spool: {{ {spool} }}\n"
+            f"{sources}  receive: {{ {receive} }}\n  endpoints:{listed}\n  spool: {{ {spool} }}\n"
         )
         self.process = None
 
@@ -276,6 +279,56 @@ def full(server, d, policy):
         check(stated == lost, f"the lines about losses state {stated}, the ledger {lost}")
 
 
+def post(url, body, headers):
+    """The status and the body of the answer."""
+    request = urllib.request.Request(url, body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=20) as r:
+            return r.status, r.read()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read()
+
+
+def firehose_body(first, lines):
+    events = [{"id": str(i), "timestamp": int(time.time() * 1e3), "message": f"info line={i} x"} for i in range(first, first + lines)]
+    document = {"messageType": "DATA_MESSAGE", "owner": "1", "logGroup": "/g", "logStream": "s", "subscriptionFilters": [], "logEvents": events}
+    data = base64.b64encode(gzip.compress(json.dumps(document).encode())).decode()
+    return json.dumps({"requestId": f"r-{first}", "timestamp": 1, "records": [{"data": data}]}).encode()
+
+
+def received(server, d):
+    """What was acknowledged to senders while the server was away, and the agent killed after it, arrives once."""
+    proxy, writer, syslog = Proxy(server.port), Writer(d / "none.log"), free_port()
+    receive = "loki: {}, token: t0ken, firehose: { access_key: k3y, job: app }"
+    sources = f"    syslog:\n      - {{ tcp: '127.0.0.1:{syslog}', job: app }}\n"
+    proxy.treat = "down"
+    with Agent(d, [{"name": "home", "url": proxy.url}], writer.path, receive=receive, sources=sources) as agent:
+        url = f"http://127.0.0.1:{agent.port}"
+        for _ in range(20):
+            values = [[str(time.time_ns() + i), f"info line={writer.next + i} x"] for i in range(50)]
+            push = json.dumps({"streams": [{"stream": {"job": "app", "from": "push"}, "values": values}]}).encode()
+            headers = {"Content-Type": "application/json", "Authorization": "Bearer t0ken"}
+            check(post(f"{url}/loki/api/v1/push", push, headers)[0] == 204, "a push is acknowledged")
+            writer.next += 50
+            body = firehose_body(writer.next, 50)
+            headers = {"X-Amz-Firehose-Access-Key": "k3y", "X-Amz-Firehose-Request-Id": "r", "Content-Type": "application/json"}
+            for _ in range(2):  # as Firehose does when it has not seen the answer
+                status, answer = post(f"{url}/awsfirehose/api/v1/push", body, headers)
+                check(status == 200 and json.loads(answer)["requestId"] == "r", f"Firehose is answered: {status} {answer}")
+            writer.next += 50
+        check(post(f"{url}/loki/api/v1/push", push, {"Content-Type": "application/json"})[0] == 401, "the token is asked for")
+        check(post(f"{url}/awsfirehose/api/v1/push", body, {})[0] == 401, "the access key is asked for")
+        agent.kill()
+        agent.start()
+        before = agent.pending()
+        with socket.create_connection(("127.0.0.1", syslog)) as s:
+            s.sendall("".join(f"<14>app: info line={writer.next + i} x\n" for i in range(100)).encode())
+        writer.next += 100
+        wait_for("syslog is in the spool", lambda: agent.pending() >= before + 100, 20)
+        proxy.treat = None
+        all_there(server, writer, "received while the server was away")
+
+
 def silent(server, d):
     """A dead agent's ledger is still read at the server."""
     out = subprocess.run([BIN, "ledger", "--addr", server.url, "--output", "json"], capture_output=True, text=True)
@@ -311,7 +364,7 @@ def run():
     if "--cpu" in sys.argv:
         return cpu()
     for scene in (bad_days, damaged, two_endpoints, lambda s, d: full(s, d, "block"), lambda s, d: full(s, d, "drop_oldest"),
-                  lambda s, d: full(s, d, "drop_low_priority")):
+                  lambda s, d: full(s, d, "drop_low_priority"), received):
         with folder() as d, Server(d) as server:
             scene(server, d)
             silent(server, d)

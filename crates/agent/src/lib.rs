@@ -1,4 +1,4 @@
-//! What runs beside the data it collects: sources, relabelling and the stages that lines go through, the spool that keeps
+//! What runs beside the data it collects: sources, receivers, relabelling and the stages that lines go through, the spool that keeps
 //! what was collected until it has arrived, the lanes that send it, and the converter of Alloy's settings.
 //!
 //! Constraints: imports nothing of the store. What is collected goes to a [`Deliver`], which returns when the batch is
@@ -17,8 +17,10 @@ pub mod deliver;
 pub mod docker;
 pub mod files;
 pub mod host;
+pub mod journal;
 pub mod label_set;
 pub mod limits;
+pub mod receive;
 pub mod relabel;
 pub mod runner;
 mod scalar;
@@ -29,6 +31,7 @@ pub mod spool;
 pub mod stages;
 pub mod stale;
 pub mod stats;
+pub mod syslog;
 
 pub use deliver::{Batch, Body, Deliver, Format, Line, Lines, Loss, Metadata, Sample, Stream};
 pub use label_set::LabelSet;

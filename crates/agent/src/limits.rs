@@ -25,6 +25,24 @@ pub const IDLE_CLOSE_NS: i64 = 15 * 60 * 1_000_000_000;
 pub const FORGET_EVERY_NS: i64 = 60 * 1_000_000_000;
 /// Series of one scrape; Watchfire's own page has a few hundred.
 pub const SCRAPE_SERIES: usize = 50_000;
+/// Bytes of the page of a target, unless the settings say otherwise: a hundred thousand series.
+pub const SCRAPE_BODY_BYTES: u64 = 32 << 20;
+/// Samples of the page of a target, unless the settings say otherwise: more is a mistake in its labels.
+pub const SCRAPE_SAMPLES: usize = 200_000;
+/// Targets of one job; each costs a kilobyte and what its series take.
+pub const SCRAPE_TARGETS: usize = 10_000;
+/// Threads that fetch pages: as many targets may be slow at once before others wait.
+pub const SCRAPE_THREADS: usize = 64;
+/// Threads that wait for what is due next; a page takes milliseconds, so few have much to do.
+pub const SCRAPE_WAITING: usize = 3;
+/// How often targets are looked for.
+pub const DISCOVER_EVERY: std::time::Duration = std::time::Duration::from_secs(15);
+/// How long a server of targets may take to name them.
+pub const DISCOVER_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+/// Bytes of a list of targets: ten thousand of them with a kilobyte of labels each.
+pub const DISCOVER_BYTES: u64 = 16 << 20;
+/// Pages that are on their way at the end are waited for so long.
+pub const SCRAPE_STOP: std::time::Duration = std::time::Duration::from_secs(2);
 /// Bytes of one file below `/proc`.
 pub const PROC_BYTES: u64 = 4 << 20;
 /// Least bytes of a segment of the spool: below it most of a sync is about directories.
@@ -112,3 +130,28 @@ pub const STORED_TIMES: usize = 64;
 pub const ALLOY_BYTES: usize = 4 << 20;
 /// Blocks and brackets inside each other in an Alloy file.
 pub const ALLOY_DEPTH: usize = 64;
+/// Bytes of a received body, as it is sent and as it is when it is decompressed. Collectors of OpenTelemetry allow 20 MiB;
+/// what is kept plain must fit into a frame of the spool.
+pub const RECEIVED_BYTES: usize = 20 << 20;
+/// Rows of a received body. A row of two bytes takes some seventy in memory.
+pub const RECEIVED_ROWS: u64 = 1 << 18;
+/// Bytes of the label set of a received stream. The largest valid ones are far below it.
+pub const LABEL_SET_BYTES: usize = 64 << 10;
+/// Refused streams that are named in an answer; the others are counted in it.
+pub const REFUSALS_NAMED: usize = 10;
+/// Characters of the id of a Firehose request that an answer repeats; Amazon's are UUIDs.
+pub const REQUEST_ID_CHARS: usize = 128;
+/// Bytes of one syslog message. RFC 5424 asks for 2 KiB, senders of traces send some tens.
+pub const SYSLOG_BYTES: usize = 64 << 10;
+/// Syslog connections at once; each may hold one message that is not whole yet.
+pub const SYSLOG_CONNECTIONS: usize = 512;
+/// Messages of syslog put into one batch, so that a sync is shared and a refused batch stays small.
+pub const SYSLOG_MESSAGES: usize = 4096;
+/// Bytes that are read from one syslog connection before the others have their turn.
+pub const SYSLOG_READ_BYTES: usize = 64 << 10;
+/// Bytes of one entry of the journal; a core dump may be in one, which nobody reads as a line.
+pub const JOURNAL_ENTRY_BYTES: usize = 1 << 20;
+/// Bytes of a name in the export of the journal; systemd allows 64.
+pub const JOURNAL_NAME_BYTES: usize = 256;
+/// Pieces of the journal's export, of at most [`SOCKET_BYTES`] each, that wait to be read.
+pub const JOURNAL_PIECES: usize = 16;

@@ -60,6 +60,17 @@ pub const STAGE_DROPPED_LINES: Desc =
 pub const STAGE_DROPPED_BYTES: Desc =
     Desc::counter("watchfire_agent_stage_dropped_bytes_total", "bytes", "Bytes of lines that stages dropped, as they are set to.")
         .labels(&["reason"]);
+/// See its help.
+pub const RECEIVED: Desc = Desc::counter("watchfire_agent_received_requests_total", "requests", "Requests that receivers answered.")
+    .labels(&["receiver", "status"]);
+/// See its help.
+pub const RECEIVED_ROWS: Desc =
+    Desc::counter("watchfire_agent_received_rows_total", "rows", "Lines, samples and spans that receivers acknowledged.")
+        .labels(&["receiver"]);
+/// See its help.
+pub const REPAIRED: Desc =
+    Desc::counter("watchfire_agent_repaired_lines_total", "lines", "Lines with bytes that are no UTF-8, which were replaced.")
+        .labels(&["source"]);
 
 /// All of them, for the reference page.
 pub const ALL: &[&Desc] = &[
@@ -80,6 +91,9 @@ pub const ALL: &[&Desc] = &[
     &LOST_SAMPLES,
     &STAGE_DROPPED_LINES,
     &STAGE_DROPPED_BYTES,
+    &RECEIVED,
+    &RECEIVED_ROWS,
+    &REPAIRED,
 ];
 
 /// The numbers behind them, shared by all sources of a process.
@@ -101,6 +115,9 @@ pub struct Stats {
     pub(crate) lost_samples: CounterVec,
     pub(crate) stage_dropped: CounterVec,
     pub(crate) stage_dropped_bytes: CounterVec,
+    pub(crate) received: CounterVec,
+    pub(crate) received_rows: CounterVec,
+    pub(crate) repaired: CounterVec,
 }
 
 impl Default for Stats {
@@ -124,6 +141,9 @@ impl Default for Stats {
             lost_samples: CounterVec::new(&LOST_SAMPLES),
             stage_dropped: CounterVec::new(&STAGE_DROPPED_LINES),
             stage_dropped_bytes: CounterVec::new(&STAGE_DROPPED_BYTES),
+            received: CounterVec::new(&RECEIVED),
+            received_rows: CounterVec::new(&RECEIVED_ROWS),
+            repaired: CounterVec::new(&REPAIRED),
         }
     }
 }
@@ -147,7 +167,18 @@ impl Stats {
         for (desc, n) in plain {
             out.value(desc, &[], n.load(Ordering::Relaxed) as f64);
         }
-        for v in [&self.deferred, &self.lost_lines, &self.lost_bytes, &self.lost_samples, &self.stage_dropped, &self.stage_dropped_bytes] {
+        let counted = [
+            &self.deferred,
+            &self.lost_lines,
+            &self.lost_bytes,
+            &self.lost_samples,
+            &self.stage_dropped,
+            &self.stage_dropped_bytes,
+            &self.received,
+            &self.received_rows,
+            &self.repaired,
+        ];
+        for v in counted {
             v.write(out);
         }
     }

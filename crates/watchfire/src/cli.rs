@@ -137,14 +137,35 @@ It shows itself on http://127.0.0.1:3101 (agent.listen): /, /api/v1/status, /met
 
 /// `watchfire agent`
 #[derive(Args, Debug)]
-#[command(after_help = AGENT_HELP)]
+#[command(after_help = AGENT_HELP, args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct AgentArgs {
+    /// What to do instead of collecting
+    #[command(subcommand)]
+    pub command: Option<AgentCommand>,
     /// Settings file (YAML)
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[arg(long, value_name = "FILE", required = true)]
+    pub config: Option<PathBuf>,
     /// Where what is on its way is kept; must outlive the process [default: ./watchfire-agent]
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+}
+
+/// `watchfire agent ...`
+#[derive(Subcommand, Debug)]
+pub enum AgentCommand {
+    /// Make settings of an Alloy file, and say what they cannot carry over
+    Convert(ConvertArgs),
+}
+
+/// `watchfire agent convert`
+#[derive(Args, Debug)]
+pub struct ConvertArgs {
+    /// Alloy file
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Where the settings are written [default: printed]
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// `watchfire ledger`

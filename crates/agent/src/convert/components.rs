@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_yaml_ng::Value as Yaml;
 
-use super::model::{Agent, File};
+use super::model::{Endpoint, Plan, Source};
 use super::open::{Notes, Open};
 use super::stages::{rules, stages};
 use super::syntax::{Block, Body};
 use super::value::Value;
-use super::{About, Note, endpoints, sources};
+use super::{About, Note, endpoints, sections, sources};
 
 /// Components that send.
 const SENDERS: &[&str] = &["loki.write", "prometheus.remote_write", "otelcol.exporter.otlp", "otelcol.exporter.otlphttp"];
@@ -50,14 +50,15 @@ pub(super) struct Way {
 const MAX_HOPS: usize = 32;
 
 /// Makes settings of a file.
-pub(super) fn translate(text: &str, body: &Body) -> (File, Vec<Note>) {
+pub(super) fn translate(text: &str, body: &Body) -> (Plan, Yaml, Vec<Note>) {
     let notes = Notes::new(text);
-    let agent = agent(body, &notes);
-    (File { agent }, notes.take())
+    let plan = plan(body, &notes);
+    let settings = sections::of(&plan, &notes);
+    (plan, settings, notes.take())
 }
 
-fn agent(body: &Body, notes: &Notes<'_>) -> Agent {
-    let mut agent = Agent::default();
+fn plan(body: &Body, notes: &Notes<'_>) -> Plan {
+    let mut plan = Plan::default();
     let reference = |b: &Block| if b.label.is_empty() { b.name.clone() } else { format!("{}.{}", b.name, b.label) };
     let blocks = body.blocks.iter().map(|b| (reference(b), b)).collect();
     let all = Components { blocks, notes, closed: RefCell::default() };
@@ -66,7 +67,8 @@ fn agent(body: &Body, notes: &Notes<'_>) -> Agent {
     }
     for block in body.blocks.iter().filter(|b| SENDERS.contains(&b.name.as_str())) {
         let open = Open::new(block, notes);
-        agent.endpoints.extend(endpoints::endpoints(&block.name, &all.sender_name(block), &open));
+        let found = endpoints::endpoints(&block.name, &all.sender_name(block), &open);
+        plan.endpoints.extend(found.into_iter().map(|e| Endpoint { span: Some(block.span), ..e }));
         open.close();
     }
     for block in &body.blocks {
@@ -78,25 +80,26 @@ fn agent(body: &Body, notes: &Notes<'_>) -> Agent {
         if OWN.contains(&name) {
             open.note(About::Different, "", format!("{name}: the agent's own log, status page and metrics are set elsewhere"));
         } else if sources::is_source(name) {
-            agent.sources.extend(sources::sources(&all, name, &block.label, &open));
+            let found = sources::sources(&all, name, &block.label, &open);
+            plan.sources.extend(found.into_iter().map(|s| Source { span: Some(block.span), ..s }));
             open.close();
         } else {
             open.note(About::Missing, "", format!("{}: this component has no counterpart", open.title));
         }
     }
-    distinct(&mut agent);
+    distinct(&mut plan);
     for block in body.blocks.iter().filter(|b| PASSED.contains(&b.name.as_str())) {
         if !all.closed.borrow().contains(&block.span.start) {
             notes.add(About::Missing, block.span, format!("{} {:?}: nothing that was carried over leads here", block.name, block.label));
         }
     }
-    agent
+    plan
 }
 
 /// Gives sources that have one label in different components different names.
-fn distinct(agent: &mut Agent) {
+fn distinct(plan: &mut Plan) {
     let mut names = BTreeSet::new();
-    for s in &mut agent.sources {
+    for s in &mut plan.sources {
         let plain = if s.name.is_empty() { s.kind.clone() } else { s.name.clone() };
         let with_kind = format!("{plain}_{}", s.kind);
         let numbered = (2..).map(|n| format!("{with_kind}_{n}"));

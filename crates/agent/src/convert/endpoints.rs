@@ -127,5 +127,6 @@ fn common(e: &Open<'_>, kind: &str, name: String) -> Endpoint {
         bearer_token: e.text("bearer_token").or_else(|| file(e, "bearer_token_file")).or(authorization),
         headers: e.texts("headers"),
         labels: Default::default(),
+        span: None,
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! Design: [`parser`] reads the syntax, [`value`] evaluates what can be known without running Alloy, and [`components`]
 //! follows the references from each source to its endpoints, collecting rules and stages on the way. The result is plain
-//! data ([`model`]). Stages and rules are compiled before they are written, so that the file we write is one we read.
+//! data ([`model`]), which [`sections`] writes as the agent's settings have it. Stages and rules are compiled before they are written, so that the file we write is one we read.
 
 mod beliefs;
 mod components;
@@ -13,6 +13,7 @@ mod endpoints;
 pub mod model;
 mod open;
 pub mod parser;
+mod sections;
 mod sources;
 mod stages;
 pub mod syntax;
@@ -50,8 +51,8 @@ pub struct Converted {
     pub yaml: String,
     /// The remarks, by line.
     pub notes: Vec<Note>,
-    /// The settings as data.
-    pub file: model::File,
+    /// What they are made of.
+    pub plan: model::Plan,
 }
 
 impl Note {
@@ -64,11 +65,11 @@ impl Note {
 /// Converts the text of an Alloy file. An error says where it is no such file.
 pub fn convert(text: &str) -> Result<Converted> {
     let body = parser::parse(text).map_err(|e| e.to_error(text))?;
-    let (file, mut notes) = components::translate(text, &body);
+    let (plan, settings, mut notes) = components::translate(text, &body);
     notes.sort();
     notes.dedup();
-    let yaml = serde_yaml_ng::to_string(&file).map_err(|e| base::Error::internal(format!("settings cannot be written: {e}")))?;
-    Ok(Converted { yaml: format!("{}{yaml}", comments(&notes)), notes, file })
+    let yaml = serde_yaml_ng::to_string(&settings).map_err(|e| base::Error::internal(format!("settings cannot be written: {e}")))?;
+    Ok(Converted { yaml: format!("{}{yaml}", comments(&notes)), notes, plan })
 }
 
 fn comments(notes: &[Note]) -> String {

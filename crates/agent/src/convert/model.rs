@@ -1,20 +1,13 @@
-//! The agent's settings as the converter writes them.
+//! What an Alloy file comes to, before it is written as our settings.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use lang::Span;
 use serde_yaml_ng::Value as Yaml;
 
-/// The file: one section.
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub struct File {
-    /// The agent.
-    pub agent: Agent,
-}
-
 /// Where data comes from, where it goes.
-#[derive(Debug, Default, PartialEq, Serialize)]
-pub struct Agent {
+#[derive(Debug, Default, PartialEq)]
+pub struct Plan {
     /// What is collected.
     pub sources: Vec<Source>,
     /// Where it goes.
@@ -22,61 +15,53 @@ pub struct Agent {
 }
 
 /// Something that is collected.
-#[derive(Debug, Default, PartialEq, Serialize)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Source {
     /// Its name, which no other source has.
     pub name: String,
     /// `docker`, `files`, `host`, `scrape`, `otlp`, `loki_push`, `firehose`, `journal`, `syslog`.
-    #[serde(rename = "type")]
     pub kind: String,
-    /// What only this type has.
-    #[serde(flatten)]
+    /// Where its component stands.
+    pub span: Option<Span>,
+    /// What only this kind has, under the names that Alloy has.
     pub settings: BTreeMap<String, Yaml>,
     /// Labels of everything from it.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// Rules for its targets.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub relabel: Vec<Yaml>,
     /// Rules for its samples.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub metric_relabel: Vec<Yaml>,
     /// What happens to its lines.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stages: Vec<Yaml>,
     /// Names of endpoints.
     pub to: Vec<String>,
 }
 
 /// Where data goes.
-#[derive(Debug, Default, PartialEq, Serialize)]
+#[derive(Debug, Default, PartialEq)]
 pub struct Endpoint {
     /// Its name.
     pub name: String,
     /// `loki`, `remote_write`, `otlp`.
-    #[serde(rename = "type")]
     pub kind: String,
+    /// Where its component stands.
+    pub span: Option<Span>,
     /// Its address.
     pub url: String,
     /// Whose data it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
     /// User and password.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub basic_auth: Option<BasicAuth>,
     /// Sent as `Authorization: Bearer`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub bearer_token: Option<String>,
     /// Further headers.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
     /// Labels of everything that goes there.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
 
 /// User and password.
-#[derive(Debug, Default, PartialEq, Serialize)]
+#[derive(Debug, Default, PartialEq)]
 pub struct BasicAuth {
     /// The user.
     pub username: String,

@@ -54,6 +54,7 @@ fn with_ways(open: &Open<'_>, source: Source, ways: Vec<Way>) -> Vec<Source> {
         metric_relabel: w.metric_rules,
         stages: w.stages,
         to: w.to,
+        span: source.span,
     };
     ways.into_iter().enumerate().map(one).collect()
 }

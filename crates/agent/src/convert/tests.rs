@@ -12,17 +12,17 @@ fn a_host_is_carried_over() {
 
 #[test]
 fn what_is_written_is_what_is_read() {
-    let file = convert(HOST).unwrap().file;
-    assert_eq!(file.agent.sources.len(), 6);
-    let mut names: Vec<&str> = file.agent.endpoints.iter().map(|e| e.name.as_str()).collect();
+    let plan = convert(HOST).unwrap().plan;
+    assert_eq!(plan.sources.len(), 6);
+    let mut names: Vec<&str> = plan.endpoints.iter().map(|e| e.name.as_str()).collect();
     names.dedup();
     assert_eq!(names, ["tempo", "monitoring_loki", "monitoring_remote_write"]);
-    for s in &file.agent.sources {
+    for s in &plan.sources {
         Stages::from_value(s.stages.clone()).unwrap();
         for rule in s.relabel.iter().chain(&s.metric_relabel) {
             serde_yaml_ng::from_value::<crate::relabel::Rule>(rule.clone()).unwrap();
         }
-        let known = |to: &String| file.agent.endpoints.iter().any(|e| e.name == *to);
+        let known = |to: &String| plan.endpoints.iter().any(|e| e.name == *to);
         assert!(!s.to.is_empty() && s.to.iter().all(known), "{s:?}");
     }
 }
@@ -30,7 +30,7 @@ fn what_is_written_is_what_is_read() {
 #[test]
 fn sources_of_one_label_get_names_of_their_own() {
     let c = convert("loki.source.api \"d\" { forward_to = [loki.write.d.receiver] }\nloki.source.syslog \"d\" { forward_to = [loki.write.d.receiver] }\nloki.write \"d\" { endpoint { url = \"u\" } }").unwrap();
-    let names: Vec<&str> = c.file.agent.sources.iter().map(|s| s.name.as_str()).collect();
+    let names: Vec<&str> = c.plan.sources.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["d", "d_syslog"]);
 }
 
@@ -89,9 +89,9 @@ loki.write \"w\" {
   }
 }";
     let c = convert(text).unwrap();
-    let names: Vec<&str> = c.file.agent.endpoints.iter().map(|e| e.name.as_str()).collect();
+    let names: Vec<&str> = c.plan.endpoints.iter().map(|e| e.name.as_str()).collect();
     assert_eq!(names, ["w_1", "w_second"]);
-    let sources: Vec<(&str, usize, usize)> = c.file.agent.sources.iter().map(|s| (s.name.as_str(), s.stages.len(), s.to.len())).collect();
+    let sources: Vec<(&str, usize, usize)> = c.plan.sources.iter().map(|s| (s.name.as_str(), s.stages.len(), s.to.len())).collect();
     assert_eq!(sources, [("a", 0, 2), ("a_2", 1, 2)]);
 }
 
@@ -108,4 +108,40 @@ fn beliefs_are_named() {
 fn a_file_that_is_none_is_refused_with_its_place() {
     let e = convert("loki.write \"w\" {\n  endpoint = \n}").unwrap_err();
     assert!(e.message().starts_with("parse error at line 3, col 1"), "{e}");
+}
+
+/// Files, a key of the settings under `agent`, and what it has.
+#[test]
+fn sections_are_as_the_agent_has_them() {
+    const SEND: &str = "prometheus.remote_write \"w\" {\n endpoint { url = \"u\" }\n external_labels = { a = \"1\", b = \"2\" }\n}\n";
+    for (text, key, wanted) in [
+        (
+            "discovery.docker \"d\" {\n host = \"unix:///s\"\n filter {\n  name = \"label\"\n  values = [\"x=y\"]\n }\n filter {\n  name = \"name\"\n  values = [\"web\"]\n }\n}
+prometheus.scrape \"s\" {\n targets = discovery.docker.d.targets\n sample_limit = 10\n metrics_path = \"/m\"\n forward_to = [prometheus.remote_write.w.receiver]\n}",
+            "scrape",
+            "[{job: s, docker: {endpoint: 'unix:///s', include_labels: [x=y], include_names: ['*web*']}, interval: 1m, path: /m,
+              limits: {samples: 10}, labels: {a: '1', b: '2'}, to: [w]}]",
+        ),
+        // A target's own labels go before those of the endpoint, and other labels are another job.
+        (
+            "prometheus.scrape \"s\" {\n targets = [{ __address__ = \"h:1\", a = \"x\" }, { __address__ = \"h:2\" }]\n scrape_interval = \"5s\"\n forward_to = [prometheus.remote_write.w.receiver]\n}",
+            "scrape",
+            "[{job: s, targets: ['h:2'], interval: 5s, labels: {a: '1', b: '2'}, to: [w]},
+              {job: s, targets: ['h:1'], interval: 5s, labels: {a: x, b: '2'}, to: [w]}]",
+        ),
+        ("", "host", "{enabled: false}"),
+    ] {
+        let yaml: serde_yaml_ng::Value = serde_yaml_ng::from_str(&convert(&format!("{text}\n{SEND}")).unwrap().yaml).unwrap();
+        let wanted: serde_yaml_ng::Value = serde_yaml_ng::from_str(wanted).unwrap();
+        assert_eq!(yaml["agent"]["sources"][key], wanted, "{text}");
+    }
+}
+
+#[test]
+fn what_the_agent_does_not_do_yet_is_named() {
+    let said = notes(
+        "loki.source.api \"d\" { forward_to = [loki.write.d.receiver] }\nloki.write \"d\" {\n endpoint {\n  url = \"u\"\n  headers = { \"X-A\" = \"b\" }\n }\n}",
+    );
+    assert!(said.iter().any(|n| n.starts_with("line 1: ") && n.contains("no source of the kind loki_push yet")), "{said:?}");
+    assert!(said.iter().any(|n| n.starts_with("line 2: ") && n.contains("the header X-A has no counterpart")), "{said:?}");
 }

@@ -43,6 +43,9 @@ pub struct Port {
     /// Within the container.
     #[serde(default)]
     pub private_port: u16,
+    /// `tcp`, `udp` or `sctp`.
+    #[serde(default, rename = "Type")]
+    pub protocol: String,
     /// On the host.
     #[serde(default)]
     pub public_port: Option<u16>,

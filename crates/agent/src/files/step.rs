@@ -168,6 +168,9 @@ impl Source {
     fn keep(&mut self, t: &mut Tail, texts: Vec<String>, taken: Taken, now_ns: i64) {
         t.active_ns = now_ns;
         stats::add(&self.context.stats.bytes, taken.bytes as u64);
+        if taken.repaired > 0 {
+            self.context.stats.repaired.add(&["files"], taken.repaired);
+        }
         if taken.cut_lines > 0 || taken.cut_bytes > 0 {
             self.lose(t, "line_too_long", taken.cut_lines, taken.cut_bytes, now_ns);
         }

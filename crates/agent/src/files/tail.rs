@@ -150,12 +150,16 @@ impl Tail {
         if buf.len() < tail.len || !tail.begins(&buf) {
             return Ok(Next::Replaced);
         }
+        let encoding = lines::Encoding::of(&read_some(f, 0, 2)?);
         let mut skipping = self.position.skipping;
-        let mut out = vec![];
-        let ends = rules.ends && buf.len() < wanted;
-        let taken = lines::split(&buf[tail.len..], Rules { ends, ..rules }, &mut skipping, &mut out);
+        let rules = Rules { ends: rules.ends && buf.len() < wanted, ..rules };
+        let (mut out, taken) = split(encoding, &buf[tail.len..], offset, rules, &mut skipping);
         if taken.bytes == 0 {
             return Ok(Next::Nothing);
+        }
+        // The mark that says the encoding is no text.
+        if let Some(first) = out.first_mut().filter(|l| offset == 0 && l.starts_with('\u{feff}')) {
+            first.drain(..'\u{feff}'.len_utf8());
         }
         let done = &buf[..tail.len + taken.bytes];
         let after = offset + taken.bytes as u64;
@@ -193,6 +197,26 @@ impl Tail {
         self.position = Position { time_ns, ..Position::start(&self.at.to_string_lossy()) };
         self.seen = Look::default();
     }
+}
+
+/// The lines of what follows `offset`.
+fn split(encoding: lines::Encoding, data: &[u8], offset: u64, rules: Rules, skipping: &mut bool) -> (Vec<String>, lines::Taken) {
+    let mut out = vec![];
+    let is_big = match encoding {
+        lines::Encoding::Utf8 => {
+            let taken = lines::split(data, rules, skipping, &mut out);
+            return (out, taken);
+        }
+        lines::Encoding::Utf16Le => false,
+        lines::Encoding::Utf16Be => true,
+    };
+    // Where the end was looked for byte by byte, the second byte of a line end is still ahead.
+    let ahead = (offset % 2) as usize;
+    let mut taken = lines::split_wide(data.get(ahead..).unwrap_or_default(), is_big, rules, skipping, &mut out);
+    if taken.bytes > 0 {
+        taken.bytes += ahead;
+    }
+    (out, taken)
 }
 
 /// Where the last whole line ends, with the prints of the bytes before.

@@ -117,6 +117,20 @@ fn start(store: &Arc<Store>, clock: &Clock, settings: &Settings) -> Source {
 }
 
 #[test]
+fn files_in_utf16_are_read_by_their_mark() {
+    let mut r = Rig::new("*.log", From::Start);
+    let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+    r.append("a.log", wide("\u{feff}one\r\ntw"));
+    assert_eq!(r.poll().lines, 1);
+    r.restart();
+    r.append("a.log", wide("o\n"));
+    assert_eq!(r.poll().lines, 1);
+    r.append("b.log", "\u{feff}three\n");
+    r.poll();
+    assert_eq!(r.lines(), ["one", "two", "three"]);
+}
+
+#[test]
 fn lines_come_with_their_labels_and_times_that_rise() {
     let mut r = Rig::new("*.log", From::Start);
     r.settings.labels.insert("env".into(), "dev".into());

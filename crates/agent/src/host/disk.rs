@@ -182,7 +182,7 @@ mod tests {
     fn file_systems_of_people_are_measured() {
         let mounts = "proc /proc proc rw 0 0\n/dev/sda1 / ext4 rw 0 0\nsrv:/x /mnt/nfs nfs4 rw 0 0\n\
                       /dev/sdb1 /mnt/my\\040disk xfs ro 0 0\ntmpfs /dev/shm tmpfs rw 0 0\ntmpfs /run tmpfs rw 0 0\n";
-        let mut out = Gathered { job: "node", instance: "h", time_ms: 1, samples: vec![] };
+        let mut out = Gathered { job: "node", instance: "h", further: &std::collections::BTreeMap::new(), time_ms: 1, samples: vec![] };
         let ask =
             |p: &str| Some(Space { size: p.len() as f64, free: 0.0, avail: 0.0, files: 0.0, files_free: 0.0, read_only: p.contains("my") });
         file_systems(mounts, &mut out, ask);

@@ -6,6 +6,7 @@
 mod disk;
 mod proc;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,11 +30,13 @@ pub struct Settings {
     pub interval: Duration,
     /// The `job` label.
     pub job: String,
+    /// Further labels of every sample.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { enabled: true, interval: Duration::from_secs(15), job: "node".into() }
+        Settings { enabled: true, interval: Duration::from_secs(15), job: "node".into(), labels: BTreeMap::new() }
     }
 }
 
@@ -71,7 +74,8 @@ impl Collector {
     pub fn collect(&mut self) {
         let now_ns = self.clock.now_ns();
         let time_ms = now_ns.div_euclid(1_000_000);
-        let mut out = Gathered { job: &self.settings.job, instance: &self.instance, time_ms, samples: vec![] };
+        let Settings { job, labels, .. } = &self.settings;
+        let mut out = Gathered { job, instance: &self.instance, further: labels, time_ms, samples: vec![] };
         out.add("up", &[], 1.0);
         out.add("node_time_seconds", &[], now_ns as f64 / 1e9);
         proc::gather(&self.proc, &mut out);
@@ -104,6 +108,8 @@ pub(crate) fn deliver(to: &dyn Deliver, stats: &Stats, samples: &[Sample]) {
 pub(crate) struct Gathered<'a> {
     pub(crate) job: &'a str,
     pub(crate) instance: &'a str,
+    /// Labels that go along where a sample has none of the name.
+    pub(crate) further: &'a BTreeMap<String, String>,
     pub(crate) time_ms: i64,
     pub(crate) samples: Vec<Sample>,
 }
@@ -121,6 +127,11 @@ impl Gathered<'_> {
         let own = [(base::labels::METRIC_NAME, name), ("job", self.job), ("instance", self.instance)];
         for (n, v) in own.iter().chain(labels) {
             b.push(n, v);
+        }
+        for (n, v) in self.further {
+            if !b.contains(n) {
+                b.push(n, v);
+            }
         }
         b.finish()
     }

@@ -36,7 +36,8 @@ impl std::fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    fn header(&self) -> Option<String> {
+    /// The value of the header `Authorization`.
+    pub(crate) fn header(&self) -> Option<String> {
         match self {
             Credentials::None => None,
             Credentials::Bearer(token) => Some(format!("Bearer {token}")),
@@ -239,7 +240,8 @@ fn form(format: Format, encoding: Encoding) -> (&'static str, Option<&'static st
     (content_type, encoding)
 }
 
-fn tls(ca: Option<&Path>) -> Result<TlsConfig> {
+/// How TLS is spoken: with the authorities of a file, or those of the system.
+pub(crate) fn tls(ca: Option<&Path>) -> Result<TlsConfig> {
     let roots = match ca {
         None => RootCerts::PlatformVerifier,
         Some(path) => {

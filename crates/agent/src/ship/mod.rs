@@ -36,12 +36,13 @@ use crate::runner::Runner;
 use crate::spool::{Cursor, Reader, Spool};
 use crate::{limits, stats};
 
+pub(crate) use http::tls;
 pub use http::{Client, Credentials};
 
 /// What an endpoint is, and so what it takes and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Watchfire: everything.
+    /// Watchfire: everything that its server takes, which OTLP metrics are not part of yet.
     Watchfire,
     /// Loki: lines.
     Loki,
@@ -56,7 +57,10 @@ impl Kind {
     pub fn takes(self) -> Vec<Format> {
         use Format as F;
         match self {
-            Kind::Watchfire => F::ALL.into_iter().filter(|f| *f != F::RemoteWrite2).collect(),
+            Kind::Watchfire => {
+                let untaken = [F::RemoteWrite2, F::OtlpMetrics, F::OtlpMetricsJson];
+                F::ALL.into_iter().filter(|f| !untaken.contains(f)).collect()
+            }
             Kind::Loki => vec![F::LokiPush, F::LokiPushJson],
             Kind::RemoteWrite => vec![F::RemoteWrite, F::RemoteWrite2],
             Kind::Otlp => F::ALL.into_iter().filter(|f| *f >= F::OtlpLogs).collect(),

@@ -78,6 +78,7 @@ impl Spool {
             moved: false,
             source: p.source,
             place: p.place,
+            to: p.to,
         };
         self.append_frame(core, appended, head, p.sections, vec![])
     }

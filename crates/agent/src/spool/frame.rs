@@ -21,7 +21,8 @@ pub mod kind {
     pub const ACKS: u8 = 3;
 }
 
-const VERSION: u8 = 1;
+/// As it is written. Version 1 had no list of endpoints: its frames are for all of them.
+const VERSION: u8 = 2;
 
 /// What a frame says about its source's position.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,15 @@ pub struct Head {
     pub rows_before: u64,
     /// Rows of the frame as it was first written.
     pub rows: u64,
+    /// Names of the endpoints that it is for; empty for all.
+    pub to: Vec<String>,
+}
+
+impl Head {
+    /// Whether the frame is for this endpoint.
+    pub fn is_for(&self, endpoint: &str) -> bool {
+        self.to.is_empty() || self.to.iter().any(|n| n == endpoint)
+    }
 }
 
 /// Rows of one form, tenant and priority.
@@ -91,9 +101,14 @@ pub struct Prepared {
     pub place: Place,
     /// The rows.
     pub sections: Vec<Section<Vec<u8>>>,
+    /// Names of the endpoints that it is for; empty for all.
+    pub to: Vec<String>,
 }
 
 impl Prepared {
+    fn new(source: &str, place: Place, sections: Vec<Section<Vec<u8>>>) -> Prepared {
+        Prepared { source: source.into(), place, sections, to: vec![] }
+    }
     /// Rows of all sections.
     pub fn rows(&self) -> u64 {
         self.sections.iter().map(|s| s.head.rows).sum()
@@ -108,9 +123,9 @@ impl Prepared {
 pub fn prepare(batch: Batch<'_>, now_ns: i64, by_level: bool) -> Result<Prepared> {
     Ok(match batch {
         Batch::Lines(lines) => of_lines(lines, by_level),
-        Batch::Samples(samples) => Prepared { source: "samples".into(), place: Place::Same, sections: of_samples(samples) },
-        Batch::Metadata(known) => Prepared { source: "metadata".into(), place: Place::Same, sections: of_metadata(known, now_ns) },
-        Batch::Body(body) => Prepared { source: body.source.into(), place: Place::Same, sections: vec![of_body(&body, now_ns)] },
+        Batch::Samples(samples) => Prepared::new("samples", Place::Same, of_samples(samples)),
+        Batch::Metadata(known) => Prepared::new("metadata", Place::Same, of_metadata(known, now_ns)),
+        Batch::Body(body) => Prepared::new(body.source, Place::Same, vec![of_body(&body, now_ns)]),
     })
 }
 
@@ -131,7 +146,7 @@ fn of_lines(lines: &Lines, by_level: bool) -> Prepared {
     }
     let section = |(_, head, writer): (_, SectionHead, PushWriter)| Section { head, body: writer.finish() };
     let place = if lines.position.is_empty() { Place::Forgotten } else { Place::At(lines.position.clone()) };
-    Prepared { source: lines.source.clone(), place, sections: writers.into_iter().map(section).collect() }
+    Prepared::new(&lines.source, place, writers.into_iter().map(section).collect())
 }
 
 /// Writes the lines of `stream` that are of this priority.
@@ -212,6 +227,8 @@ pub fn encode<B: AsRef<[u8]>>(head: &Head, sections: &[Section<B>]) -> Vec<u8> {
     }
     write_varint(&mut out, head.rows_before);
     write_varint(&mut out, head.rows);
+    write_varint(&mut out, head.to.len() as u64);
+    head.to.iter().for_each(|name| put(&mut out, name.as_bytes()));
     write_varint(&mut out, sections.len() as u64);
     for s in sections {
         let (h, body) = (&s.head, s.body.as_ref());
@@ -226,7 +243,7 @@ pub fn encode<B: AsRef<[u8]>>(head: &Head, sections: &[Section<B>]) -> Vec<u8> {
 
 /// Takes a frame apart; `None` if it is not of a form that this program knows.
 pub fn decode(payload: &[u8]) -> Option<(Head, Vec<Section<&[u8]>>)> {
-    let (&[VERSION, moved], b) = payload.split_first_chunk()? else { return None };
+    let (&[version @ 1..=VERSION, moved], b) = payload.split_first_chunk()? else { return None };
     let (received, b) = read_varint(b)?;
     let (source, b) = counted(b)?;
     let (&place, b) = b.split_first()?;
@@ -238,9 +255,10 @@ pub fn decode(payload: &[u8]) -> Option<(Head, Vec<Section<&[u8]>>)> {
     };
     let (rows_before, b) = read_varint(b)?;
     let (rows, b) = read_varint(b)?;
+    let (to, b) = if version == 1 { (vec![], b) } else { names(b)? };
     let (count, mut b) = read_varint(b)?;
     let source = String::from_utf8(source.to_vec()).ok()?;
-    let head = Head { received_ns: unzigzag(received), source, place, moved: moved == 1, rows_before, rows };
+    let head = Head { received_ns: unzigzag(received), source, place, moved: moved == 1, rows_before, rows, to };
     let mut heads = vec![];
     for _ in 0..count {
         let (section, len, rest) = section_head(b)?;
@@ -254,6 +272,17 @@ pub fn decode(payload: &[u8]) -> Option<(Head, Vec<Section<&[u8]>>)> {
         b = rest;
     }
     Some((head, sections))
+}
+
+fn names(b: &[u8]) -> Option<(Vec<String>, &[u8])> {
+    let (count, mut b) = read_varint(b)?;
+    let mut names = vec![];
+    for _ in 0..count {
+        let (name, rest) = counted(b)?;
+        names.push(String::from_utf8(name.to_vec()).ok()?);
+        b = rest;
+    }
+    Some((names, b))
 }
 
 fn section_head(b: &[u8]) -> Option<(SectionHead, usize, &[u8])> {
@@ -321,7 +350,9 @@ mod tests {
         for (by_level, sections) in [(false, 2), (true, 3)] {
             let p = prepare(Batch::Lines(&lines), 0, by_level).unwrap();
             assert_eq!((p.sections.len(), p.rows()), (sections, 4));
-            let head = Head { received_ns: -3, source: p.source.clone(), place: p.place.clone(), moved: false, rows_before: 300, rows: 4 };
+            let to = vec!["home".to_owned(), "old".to_owned()];
+            let head =
+                Head { received_ns: -3, source: p.source.clone(), place: p.place.clone(), moved: false, rows_before: 300, rows: 4, to };
             let mut payload = encode(&head, &p.sections);
             p.sections.iter().for_each(|s| payload.extend_from_slice(&s.body));
             let (got, back) = decode(&payload).unwrap();
@@ -330,6 +361,17 @@ mod tests {
             assert_eq!(back, p.sections);
             assert!((0..payload.len()).all(|cut| decode(&payload[..cut]).is_none()));
         }
+    }
+
+    #[test]
+    fn a_frame_of_version_1_is_for_all() {
+        // Not moved, received 0, source "a", no place, rows before 0, rows 0, no section.
+        let (head, sections) = decode(&[1, 0, 0, 1, b'a', 0, 0, 0, 0]).unwrap();
+        assert!(head.source == "a" && head.is_for("home") && sections.is_empty());
+        let head = Head { to: vec!["home".into()], ..head };
+        assert!(head.is_for("home") && !head.is_for("old"));
+        assert_eq!(decode(&encode::<&[u8]>(&head, &[])).unwrap().0, head);
+        assert!(decode(&[3, 0, 0, 1, b'a', 0, 0, 0, 0, 0]).is_none(), "a newer one");
     }
 
     #[test]

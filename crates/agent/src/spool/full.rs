@@ -6,7 +6,7 @@ use wire::loki::Streams;
 
 use super::commit::{Appended, no_room};
 use super::frame::{self, Prepared, Section, kind};
-use super::index::{Held, SegmentState, least_priority};
+use super::index::{Held, Reader, SegmentState, least_priority};
 use super::ledger::{Lost, merge};
 use super::level::Priority;
 use super::{Core, LOSSES, Policy, Spool, WAL_FOLDER};
@@ -166,14 +166,18 @@ impl Spool {
                 continue;
             }
             let Some((head, sections)) = frame::decode(f.payload) else { continue };
-            let lacking: Vec<String> = {
+            // Whoever the frame is not for has nothing to lose by it.
+            let (lacking, meant): (Vec<String>, usize) = {
                 let index = self.index.lock();
-                index.endpoints.iter().filter(|e| !e.acked.contains(f.seq)).map(|e| e.reader.name.clone()).collect()
+                let wants = |r: &Reader| sections.iter().any(|s| r.wants(&head, &s.head));
+                let meant: Vec<_> = index.endpoints.iter().filter(|e| wants(&e.reader)).collect();
+                let lacking = meant.iter().filter(|e| !e.acked.contains(f.seq)).map(|e| e.reader.name.clone()).collect();
+                (lacking, meant.len())
             };
             if lacking.is_empty() {
                 continue;
             }
-            let of_all = lacking.len() == self.index.lock().endpoints.len();
+            let of_all = lacking.len() == meant;
             let endpoint = if of_all { String::new() } else { lacking.join(",") };
             // Lines about losses are few, and whoever looks for what is gone must find them: they stay.
             let states = head.source == LOSSES;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::frame::{Head, Section};
+use super::frame::{Head, Section, SectionHead};
 use super::ledger::{Delivered, EndpointReport, Losses, Lost, SourceReport};
 use super::level::Priority;
 use super::ranges::Ranges;
@@ -16,6 +16,13 @@ pub struct Reader {
     pub name: String,
     /// Forms that it takes; frames of others are not kept for it.
     pub takes: Vec<Format>,
+}
+
+impl Reader {
+    /// Whether it takes this section of a frame.
+    pub fn wants(&self, head: &Head, section: &SectionHead) -> bool {
+        self.takes.contains(&section.format) && head.is_for(&self.name)
+    }
 }
 
 /// What one endpoint has.
@@ -65,7 +72,7 @@ pub struct Held {
 impl Held {
     /// What `reader` has to take of a frame.
     pub fn of<B>(seq: u64, head: &Head, sections: &[Section<B>], reader: &Reader) -> Held {
-        let taken = || sections.iter().filter(|s| reader.takes.contains(&s.head.format));
+        let taken = || sections.iter().filter(|s| reader.wants(head, &s.head));
         Held {
             seq,
             source: head.source.clone(),

@@ -9,6 +9,9 @@
 //! with the next group, or within a second: after a crash at most those of that second are sent again, as the same rows.
 //! A segment goes when all endpoints are done with all of its frames.
 //!
+//! **Routed.** A source may be for some endpoints only ([`Spool::route`]). The frame says for whom, so that settings that change
+//! while it waits do not send it elsewhere; for everybody else it is done with when it is written.
+//!
 //! **Each segment begins with the state** ([`state`]): positions, counts, acknowledgements, losses. So older segments may go
 //! whenever their frames may. A copy stands in a file beside the log, for the case that this one frame is damaged.
 //!
@@ -149,6 +152,26 @@ impl Spool {
         recover::open(settings, context).map(Arc::new)
     }
 
+    /// Where a source delivers to whose rows are for these endpoints only; for all if none is named. A frame whose endpoints
+    /// are all gone from the settings is done with.
+    pub fn route(self: &Arc<Self>, endpoints: &[String]) -> Arc<dyn Deliver> {
+        if endpoints.is_empty() {
+            return self.clone();
+        }
+        Arc::new(Route { spool: self.clone(), to: endpoints.to_vec() })
+    }
+
+    fn take(&self, batch: Batch<'_>, to: &[String]) -> Result<()> {
+        let by_level = self.settings.full == Policy::DropLowPriority;
+        let mut prepared = frame::prepare(batch, self.clock.now_ns(), by_level)?;
+        prepared.to = to.to_vec();
+        let answer = self.submit(prepared);
+        if answer.as_ref().is_err_and(crate::deliver::retryable) {
+            self.index.lock().deferred += 1;
+        }
+        answer
+    }
+
     /// An endpoint has acknowledged what a lane has read.
     pub fn acknowledge(&self, endpoint: usize, taken: &Taken) {
         let now_ns = self.clock.now_ns();
@@ -254,13 +277,7 @@ const LOSSES: &str = "watchfire/losses";
 
 impl Deliver for Spool {
     fn deliver(&self, batch: Batch<'_>) -> Result<()> {
-        let by_level = self.settings.full == Policy::DropLowPriority;
-        let prepared = frame::prepare(batch, self.clock.now_ns(), by_level)?;
-        let answer = self.submit(prepared);
-        if answer.as_ref().is_err_and(crate::deliver::retryable) {
-            self.index.lock().deferred += 1;
-        }
-        answer
+        self.take(batch, &[])
     }
 
     fn positions(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
@@ -280,6 +297,24 @@ impl Deliver for Spool {
             noticed_ns: loss.time_ns,
             ..Lost::default()
         });
+    }
+}
+
+/// The spool, for some of its endpoints.
+struct Route {
+    spool: Arc<Spool>,
+    to: Vec<String>,
+}
+
+impl Deliver for Route {
+    fn deliver(&self, batch: Batch<'_>) -> Result<()> {
+        self.spool.take(batch, &self.to)
+    }
+    fn positions(&self, prefix: &str) -> Vec<(String, Vec<u8>)> {
+        self.spool.positions(prefix)
+    }
+    fn lost(&self, loss: &Loss) {
+        self.spool.lost(loss);
     }
 }
 

@@ -58,7 +58,7 @@ impl Reading<'_> {
     /// Takes what the endpoint takes of a frame that it has not acknowledged.
     fn take(&mut self, seq: u64, payload: &[u8]) {
         let Some((head, sections)) = frame::decode(payload) else { return };
-        let takes = |s: &Section<&[u8]>| self.reader.takes.contains(&s.head.format);
+        let takes = |s: &Section<&[u8]>| self.reader.wants(&head, &s.head);
         if !sections.iter().any(takes) {
             return;
         }

@@ -368,6 +368,38 @@ fn check_after(r: &mut Rig, has: &BTreeSet<u64>, durable: &BTreeSet<u64>) {
 }
 
 #[test]
+fn a_routed_source_reaches_its_endpoints_alone() {
+    let mut r = Rig::small(Policy::DropOldest);
+    r.endpoints = vec!["home", "away"];
+    r.reopen();
+    let lines = |source: &str, number: u64, bytes: usize| {
+        let line = Line { time_ns: 5, text: format!("info {number} {}", "x".repeat(bytes)), metadata: vec![] };
+        let labels = Labels::from_pairs([("job", source)]).unwrap();
+        let streams = vec![Stream { tenant: None, labels, lines: vec![line] }];
+        Lines { streams, source: source.into(), position: vec![1] }
+    };
+    let (home, both) = (r.spool.route(&["home".to_owned()]), r.spool.route(&[]));
+    home.deliver(Batch::Lines(&lines("file/h", 1, 0))).unwrap();
+    both.deliver(Batch::Lines(&lines("file/b", 2, 0))).unwrap();
+    assert_eq!(home.positions("file/").len(), 2, "positions are those of the spool");
+    let pending = |r: &Rig| r.spool.report().endpoints.iter().map(|e| e.pending_rows).collect::<Vec<_>>();
+    assert_eq!(pending(&r), [2, 1]);
+    // The settings do not matter any more once it is written.
+    r.reopen();
+    assert_eq!(pending(&r), [2, 1]);
+    assert_eq!((r.all(0, false).numbers, r.all(1, true).numbers), (vec![1, 2], vec![2]));
+    assert_eq!((r.spool.floor(1), pending(&r)), (r.spool.next_seq(), vec![2, 0]));
+    // What was for one endpoint is lost to that one alone, and with nobody else.
+    r.all(0, true);
+    for i in 0..40 {
+        r.spool.route(&["away".to_owned()]).deliver(Batch::Lines(&lines("file/a", 10 + i, 64 << 10))).unwrap();
+    }
+    r.spool.tick();
+    let lost = r.spool.report().lost;
+    assert!(r.lost() > 0 && lost.last.iter().all(|l| l.source == "file/a"), "{lost:?}");
+}
+
+#[test]
 fn the_power_may_go_at_every_write() {
     let ops: Vec<Op> =
         (0..12).flat_map(|i| [Op::Deliver(30), Op::Read { acknowledge: i % 3 != 0 }, Op::Read { acknowledge: true }, Op::Tick]).collect();

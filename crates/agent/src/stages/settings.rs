@@ -33,6 +33,10 @@ impl Stages {
         let mut place = Place { prefix: String::new(), depth: 0, left: limits::STAGES };
         place.list(&self.0)
     }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
     /// Checks stages that are already values.
     pub fn from_value(stages: Vec<Value>) -> Result<Stages, String> {
         let stages = Stages(stages);

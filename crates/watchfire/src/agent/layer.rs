@@ -6,7 +6,7 @@ use ::agent::relabel::Rule;
 use ::agent::stages::Stages;
 use serde::Deserialize;
 
-use crate::settings::{Given, LogLayer, Secret, Size, Span, Switch, Text};
+use crate::settings::{Count, Given, LogLayer, Secret, Size, Span, Switch, Text};
 
 /// A section: unknown keys are refused.
 macro_rules! section {
@@ -36,6 +36,8 @@ section!(
         listen: Option<Given<Text>>,
         /// `agent.sources`
         sources: Sources,
+        /// `agent.receive`
+        receive: Receive,
         /// `agent.endpoints`
         endpoints: Vec<Endpoint>,
         /// `agent.spool`
@@ -49,6 +51,10 @@ section!(
         docker: Vec<Docker>,
         /// Log files.
         files: Vec<Files>,
+        /// What is sent as syslog.
+        syslog: Vec<Syslog>,
+        /// systemd's journal.
+        journal: Vec<Journal>,
         /// Metrics of the host.
         host: Host,
         /// Targets with metrics.
@@ -80,6 +86,8 @@ section!(
         max_line: Option<Given<Size>>,
         /// What becomes of each line.
         stages: Stages,
+        /// Names of the endpoints that it goes to; all that take it if there is none.
+        to: Vec<Given<Text>>,
     }
 );
 section!(
@@ -111,6 +119,91 @@ section!(
         relabel: Vec<Rule>,
         /// What becomes of each line.
         stages: Stages,
+        /// Names of the endpoints that it goes to; all that take it if there is none.
+        to: Vec<Given<Text>>,
+    }
+);
+section!(
+    /// What is sent as syslog.
+    Syslog {
+        /// Its name in the ledger.
+        name: Option<Given<Text>>,
+        /// Address for TCP.
+        tcp: Option<Given<Text>>,
+        /// Address for UDP.
+        udp: Option<Given<Text>>,
+        /// The `job` label.
+        job: Option<Given<Text>>,
+        /// Further labels.
+        labels: BTreeMap<String, Given<Text>>,
+        /// Makes labels of `__syslog_*`.
+        relabel: Vec<Rule>,
+        /// What becomes of each line.
+        stages: Stages,
+        /// Names of the endpoints that it goes to; all that take it if there is none.
+        to: Vec<Given<Text>>,
+    }
+);
+section!(
+    /// systemd's journal.
+    Journal {
+        /// The position is kept under it.
+        name: Option<Given<Text>>,
+        /// Its directory.
+        directory: Option<Given<Text>>,
+        /// `end` or `start`.
+        from: Option<Given<Text>>,
+        /// The `job` label.
+        job: Option<Given<Text>>,
+        /// Further labels.
+        labels: BTreeMap<String, Given<Text>>,
+        /// Makes labels of `__journal_*`.
+        relabel: Vec<Rule>,
+        /// What becomes of each line.
+        stages: Stages,
+        /// Names of the endpoints that it goes to; all that take it if there is none.
+        to: Vec<Given<Text>>,
+    }
+);
+section!(
+    /// What is sent to the agent.
+    Receive {
+        /// Where; with the agent's page unless it says otherwise.
+        listen: Option<Given<Text>>,
+        /// The token that senders must know.
+        token: Option<Given<Secret>>,
+        /// Others may send without one.
+        insecure: Option<Given<Switch>>,
+        /// Loki push.
+        loki: Option<LokiPush>,
+        /// OTLP over HTTP.
+        otlp: Option<Given<Switch>>,
+        /// Prometheus remote write.
+        remote_write: Option<Given<Switch>>,
+        /// Amazon Data Firehose.
+        firehose: Option<Firehose>,
+    }
+);
+section!(
+    /// Loki push.
+    LokiPush {
+        /// What becomes of each line; pushes are passed on whole if there are none.
+        stages: Stages,
+    }
+);
+section!(
+    /// Amazon Data Firehose.
+    Firehose {
+        /// The key that the delivery stream sends.
+        access_key: Option<Given<Secret>>,
+        /// The `job` label.
+        job: Option<Given<Text>>,
+        /// Further labels.
+        labels: BTreeMap<String, Given<Text>>,
+        /// Makes labels of `__aws_*`.
+        relabel: Vec<Rule>,
+        /// What becomes of each line.
+        stages: Stages,
     }
 );
 section!(
@@ -122,6 +215,10 @@ section!(
         interval: Option<Given<Span>>,
         /// The `job` label.
         job: Option<Given<Text>>,
+        /// Further labels.
+        labels: BTreeMap<String, Given<Text>>,
+        /// Names of the endpoints that it goes to; all that take it if there is none.
+        to: Vec<Given<Text>>,
     }
 );
 section!(
@@ -135,6 +232,70 @@ section!(
         interval: Option<Given<Span>>,
         /// A page that takes longer does not come.
         timeout: Option<Given<Span>>,
+        /// Labels of all targets.
+        labels: BTreeMap<String, Given<Text>>,
+        /// `http` or `https`.
+        scheme: Option<Given<Text>>,
+        /// The page.
+        path: Option<Given<Text>>,
+        /// Parameters of the page's address.
+        params: BTreeMap<String, Vec<Given<Text>>>,
+        /// Where page and target have the same label, the page's value is right.
+        honor_labels: Option<Given<Switch>>,
+        /// Times that a page gives are those of the samples.
+        honor_timestamps: Option<Given<Switch>>,
+        /// Make a target of what was found, or leave it out.
+        relabel: Vec<Rule>,
+        /// Work on each series.
+        metric_relabel: Vec<Rule>,
+        /// Files that name targets.
+        files: Vec<Given<Text>>,
+        /// Addresses that answer with targets.
+        http: Vec<Given<Text>>,
+        /// Containers whose ports are targets.
+        docker: Option<ScrapeDocker>,
+        /// What a page may be.
+        limits: ScrapeLimits,
+        /// A bearer token.
+        token: Option<Given<Secret>>,
+        /// With a password.
+        user: Option<Given<Text>>,
+        /// With a user.
+        password: Option<Given<Secret>>,
+        /// Certificates that are believed.
+        ca: Option<Given<Text>>,
+        /// Names of the endpoints that it goes to; all that take it if there is none.
+        to: Vec<Given<Text>>,
+    }
+);
+section!(
+    /// Containers whose ports are targets.
+    ScrapeDocker {
+        /// Where the Engine listens.
+        endpoint: Option<Given<Text>>,
+        /// Names.
+        include_names: Vec<Given<Text>>,
+        /// Names.
+        exclude_names: Vec<Given<Text>>,
+        /// Labels.
+        include_labels: Vec<Given<Text>>,
+        /// Labels.
+        exclude_labels: Vec<Given<Text>>,
+    }
+);
+section!(
+    /// What a page may be.
+    ScrapeLimits {
+        /// Bytes of it.
+        body: Option<Given<Size>>,
+        /// Its samples after relabelling.
+        samples: Option<Given<Count>>,
+        /// Labels of a series.
+        labels: Option<Given<Count>>,
+        /// Bytes of a label's name.
+        label_name: Option<Given<Size>>,
+        /// Bytes of a label's value.
+        label_value: Option<Given<Size>>,
     }
 );
 section!(

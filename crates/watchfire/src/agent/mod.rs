@@ -1,12 +1,13 @@
 //! `watchfire agent`: collects on a host, keeps what it collected until it has arrived, and says what it knows of that.
 //!
 //! Start: settings, log, lock of the data directory, spool (what is pending from before), lanes to the endpoints, sources,
-//! and the page on which it shows itself. Stop, on SIGTERM or SIGINT: sources first, then lanes; what is pending stays in the
+//! receivers, and the page on which it shows itself. Stop, on SIGTERM or SIGINT: sources first, then lanes; what is pending stays in the
 //! spool. It may as well be killed: that costs nothing but sending the last second's acknowledged rows once more.
 
+mod convert;
 mod layer;
 mod page;
-mod scrape;
+mod receive;
 mod settings;
 mod sources;
 
@@ -15,16 +16,17 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::agent::receive::Receivers;
 use ::agent::ship::report::{Author, Reporter};
 use ::agent::ship::{Context, Identity, Shipping};
 use ::agent::spool::{self, Spool};
-use ::agent::{Deliver, Pause, Runner, host, stats};
+use ::agent::{Pause, Runner, host, stats};
 use anyhow::{Context as _, Result, anyhow};
 use base::{Clock, Kind};
 use disk::{Fs, RealFs, SimFs};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::AgentArgs;
+use crate::cli::{AgentArgs, AgentCommand};
 use crate::exit::{Exit, Failure};
 use crate::serve::{lock, logging};
 use settings::Settings;
@@ -34,8 +36,11 @@ const TICK: Duration = Duration::from_secs(1);
 /// How long a request that is under way is waited for at the end.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Runs it until a signal comes.
+/// Runs it until a signal comes, or does what was asked for instead.
 pub fn run(args: &AgentArgs) -> Result<ExitCode> {
+    if let Some(AgentCommand::Convert(args)) = &args.command {
+        return convert::run(args);
+    }
     let settings = settings::read(args)?;
     logging::start_with(settings.log_level, settings.log_format);
     // Libraries that speak TLS ask for it where nobody hands it to them; it is no error if it is there already.
@@ -63,15 +68,29 @@ async fn live(settings: Settings) -> Result<()> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let listener = tokio::net::TcpListener::bind(&settings.listen).await.with_context(|| format!("listening on {}", settings.listen))?;
     let address = listener.local_addr().context("asking for the address")?;
-    let running = Running::start(&settings)?;
+    let own = match settings.receive.listen.as_ref().filter(|_| settings.receive.is_wanted()) {
+        Some(at) => Some(tokio::net::TcpListener::bind(at).await.with_context(|| format!("listening on {at}"))?),
+        None => None,
+    };
+    let mut running = Running::start(&settings)?;
+    let received = running.received.take().map_or_else(axum::Router::new, receive::router);
+    let (beside, alone) = match own {
+        Some(listener) => (axum::Router::new(), Some((listener, received))),
+        None => (received, None),
+    };
     tracing::info!(%address, data_dir = %settings.data_dir.display(), endpoints = settings.endpoints.len(), sources = running.sources.what().len(), "collecting");
-    let serving = tokio::spawn(page::serve(listener, running.view.clone()));
+    let serving = tokio::spawn(page::serve(listener, running.view.clone(), beside));
+    let receiving = alone.map(|(listener, router)| tokio::spawn(async move { axum::serve(listener, router).await }));
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     tracing::info!("stopping: what is pending stays in the spool");
     serving.abort();
+    // What is under way and not durable is not acknowledged, so its sender keeps it.
+    if let Some(receiving) = receiving {
+        receiving.abort();
+    }
     running.stop();
     Ok(())
 }
@@ -83,6 +102,8 @@ struct Running {
     shipping: Shipping,
     books: Vec<Runner>,
     view: Arc<page::View>,
+    /// Until they are served.
+    received: Option<Receivers>,
 }
 
 impl Running {
@@ -125,11 +146,11 @@ impl Running {
             .map_err(said)?,
             Runner::start("report", move || reporter.step()).map_err(said)?,
         ];
-        let deliver: Arc<dyn Deliver> = spool.clone();
         let collecting = Arc::new(stats::Stats::default());
         let view = Arc::new(page::View { author, shipping: shipping_stats, collecting: collecting.clone() });
-        let sources = sources::start(settings, &deliver, &collecting, &view)?;
-        Ok(Running { spool, sources, shipping, books, view })
+        let mut sources = sources::start(settings, &spool, &collecting, &view)?;
+        let received = sources::receivers(&mut sources, settings, &spool, &collecting)?;
+        Ok(Running { spool, sources, shipping, books, view, received })
     }
 
     fn stop(self) {

@@ -253,7 +253,7 @@ pub fn revealed(secret: &Secret, path: &str) -> Result<String, String> {
 }
 
 /// Whether only this machine reaches the address of a setting. A name other than `localhost` may resolve to anything.
-pub(super) fn is_loopback(listen: &str, path: &str, port: u16) -> Result<bool, String> {
+pub fn is_loopback(listen: &str, path: &str, port: u16) -> Result<bool, String> {
     let wrong = || format!("{path}: {listen:?} is not an address with a port, as in 127.0.0.1:{port} or [::1]:{port}");
     if let Ok(a) = listen.parse::<SocketAddr>() {
         return Ok(match a.ip() {

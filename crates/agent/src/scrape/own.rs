@@ -4,6 +4,7 @@
 //! starts. Semantics are those of a Prometheus scrape: `up`, `scrape_duration_seconds` and the counts of samples beside the
 //! page's own, and a staleness marker for a series that the page no longer has.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,7 +63,8 @@ impl Scraper {
     pub fn scrape(&mut self) {
         let begin_ns = self.clock.now_ns();
         let time_ms = begin_ns.div_euclid(1_000_000);
-        let mut out = Gathered { job: &self.settings.job, instance: &self.instance, time_ms, samples: vec![] };
+        let further = BTreeMap::new();
+        let mut out = Gathered { job: &self.settings.job, instance: &self.instance, further: &further, time_ms, samples: vec![] };
         let read = (self.page)().and_then(|text| take(&text, &mut out));
         if let Err(e) = &read {
             tracing::warn!(job = self.settings.job, error = %e, "scrape failed");

@@ -1,0 +1,61 @@
+//! Pages over HTTP.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use base::{Error, Kind, Result};
+
+use super::job::Job;
+use crate::limits;
+use crate::ship::tls;
+
+/// Fetches with the credentials of a job, over connections that stay.
+pub(super) struct Client {
+    agent: ureq::Agent,
+    authorization: Option<String>,
+}
+
+impl Client {
+    /// A client for a job.
+    ///
+    /// # Errors
+    /// A file of certificates that cannot be read.
+    pub fn new(job: &Job) -> Result<Client> {
+        let config = ureq::Agent::config_builder()
+            .timeout_connect(Some(limits::CONNECT_TIMEOUT))
+            .user_agent(concat!("watchfire-agent/", env!("CARGO_PKG_VERSION")))
+            .tls_config(tls(job.ca.as_deref())?);
+        Ok(Client { agent: config.build().into(), authorization: job.credentials.header() })
+    }
+
+    /// The text at `url`; of at most `max_bytes`, also when it comes compressed.
+    pub fn get(&self, url: &str, accept: &str, timeout: Duration, max_bytes: u64) -> Result<String> {
+        let failed = |e: ureq::Error| Error::unavailable(format!("{url}: {e}"));
+        let mut request = self
+            .agent
+            .get(url)
+            .header("Accept", accept)
+            .header("Accept-Encoding", "gzip")
+            .header("X-Prometheus-Scrape-Timeout-Seconds", timeout.as_secs_f64().to_string());
+        if let Some(a) = &self.authorization {
+            request = request.header("Authorization", a);
+        }
+        let mut response = request.config().timeout_global(Some(timeout)).build().call().map_err(failed)?;
+        let is_gzip = response.headers().get("content-encoding").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"gzip"));
+        // The bound is on what it is after decompression, so it is kept here.
+        let body = response.body_mut().with_config().limit(u64::MAX).reader();
+        let mut bytes = vec![];
+        // One byte more than may be: whoever sends that has sent too much.
+        let most = max_bytes.saturating_add(1);
+        let read = if is_gzip {
+            flate2::read::MultiGzDecoder::new(body).take(most).read_to_end(&mut bytes)
+        } else {
+            body.take(most).read_to_end(&mut bytes)
+        };
+        read.map_err(|e| Error::unavailable(format!("{url}: {e}")))?;
+        if bytes.len() as u64 > max_bytes {
+            return Err(Error::new(Kind::TooLarge, format!("{url}: the page has more than {max_bytes} bytes")));
+        }
+        String::from_utf8(bytes).map_err(|_| Error::invalid(format!("{url}: the page is not UTF-8")))
+    }
+}
