@@ -24,16 +24,18 @@ import urllib.request
 from harness import BIN, Process, Server, check, folder, free_port, main, say, wait_for
 
 TICK = os.sysconf("SC_CLK_TCK")
+# Questions reach so far into the future, seconds: a scene sets the agent's clock forth.
+AHEAD = 3 * 3600
 
 
 class Proxy:
-    """Passes requests on, or treats pushes badly: a status, `hang`, `reset` (after the server has stored it), `down`."""
+    """Passes requests on, or treats pushes badly: a status, `slow`, `hang`, `reset` (after the server has stored it), `down`."""
 
-    def __init__(self, port):
+    def __init__(self, port, host="127.0.0.1"):
         self.port, self.treat, self.target, self.seen = free_port(), None, port, 0
-        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.listener = socket.create_server((host, self.port))
         threading.Thread(target=self.accept, daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{host}:{self.port}"
 
     def accept(self):
         while True:
@@ -79,6 +81,8 @@ class Proxy:
                         return
                     if treat == "down":
                         return
+                    if treat == "slow":
+                        time.sleep(1)
                 server.sendall(request)
                 answer = server.recv(1 << 16)
                 if not answer:
@@ -93,14 +97,14 @@ class Agent:
     def __init__(self, directory, endpoints, pattern, spool="", name="agent", receive="", sources=""):
         self.dir, self.port = directory / name, free_port()
         self.dir.mkdir(exist_ok=True)
-        self.config = directory / f"{name}.yaml"
+        self.config, self.log = directory / f"{name}.yaml", directory / f"{name}.out"
         listed = "".join(f"\n    - {json.dumps(e)}" for e in endpoints)
         self.config.write_text(
             f"agent:\n  listen: 127.0.0.1:{self.port}\n  sources:\n    host: {{ enabled: false }}\n    itself: false\n"
             f"    files:\n      - {{ job: app, include: [{json.dumps(str(pattern))}], from: start, poll_interval: 50ms }}\n"
             f"{sources}  receive: {{ {receive} }}\n  endpoints:{listed}\n  spool: {{ {spool} }}\n"
         )
-        self.process = None
+        self.process, self.before, self.env = None, [], None
 
     def __enter__(self):
         return self.start()
@@ -110,7 +114,7 @@ class Agent:
             self.process.stop()
 
     def start(self):
-        self.process = Process([BIN, "agent", "--config", str(self.config), "--data-dir", str(self.dir)], self.dir / "log")
+        self.process = Process([*self.before, BIN, "agent", "--config", self.config, "--data-dir", self.dir], self.log, env=self.env)
         wait_for("the agent shows itself", self.up, 20)
         return self
 
@@ -156,7 +160,7 @@ class Writer:
 
 
 def number(server, query):
-    url = f"{server.url}/loki/api/v1/query?" + urllib.parse.urlencode({"query": query, "time": str(time.time() + 1)})
+    url = f"{server.url}/loki/api/v1/query?" + urllib.parse.urlencode({"query": query, "time": str(time.time() + AHEAD)})
     with urllib.request.urlopen(url, timeout=30) as r:
         result = json.load(r)["data"]["result"]
     return int(float(result[0]["value"][1])) if result else 0
@@ -166,7 +170,7 @@ def numbers(server):
     """The numbers of all lines at the server, in pages by time."""
     seen, start = [], 0
     while True:
-        query = {"query": '{job="app"}', "limit": "5000", "start": str(start), "end": str(int((time.time() + 60) * 1e9)), "direction": "forward"}
+        query = {"query": '{job="app"}', "limit": "5000", "start": str(start), "end": str(int((time.time() + AHEAD) * 1e9)), "direction": "forward"}
         with urllib.request.urlopen(f"{server.url}/loki/api/v1/query_range?" + urllib.parse.urlencode(query), timeout=60) as r:
             values = [v for s in json.load(r)["data"]["result"] for v in s["values"]]
         if not values:
@@ -176,8 +180,9 @@ def numbers(server):
         start = int(values[-1][0]) + 1
 
 
-def all_there(server, writer, what, lost=0):
-    wait_for(f"{what}: all lines arrive", lambda: number(server, 'sum(count_over_time({job="app"}[1d]))') >= writer.next - lost, 60, 0.3)
+def all_there(server, writer, what, lost=0, seconds=60):
+    count = lambda: number(server, 'sum(count_over_time({job="app"}[1d]))')
+    wait_for(f"{what}: all lines arrive", lambda: count() >= writer.next - lost, seconds, 0.3)
     got = numbers(server)
     doubled, missing = len(got) - len(set(got)), writer.next - len(set(got))
     check(doubled == 0 and missing == lost, f"{what}: doubled {doubled}, missing {missing}, of which {lost} are stated")
@@ -230,6 +235,7 @@ def damaged(server, d):
             writer.write(200)
             wait_for("spooled", lambda: agent.pending() == writer.next, 20)
         agent.kill()
+        (agent.dir / "spool" / "state").write_bytes(b"no state at all")
         wal = agent.dir / "spool" / "wal"
         for path in wal.iterdir():
             if path.is_file() and b"line=500 " in (data := path.read_bytes()):
@@ -252,6 +258,15 @@ def two_endpoints(server, d):
         writer.write(1000)
         all_there(server, writer, "one endpoint hangs, the other is fast")
         check(agent.pending(0) == 1000 and agent.pending(1) == 0, "each for itself")
+        slow.treat = None
+        wait_for("it has everything too", lambda: agent.pending(0) == 0, 30)
+        all_there(server, writer, "both have it, and rows are a set")
+    slow.treat, ends[0] = "slow", {"name": "slow", "url": slow.url, "batch_size": "16KiB"}
+    with Agent(d, ends, d / "two.log", name="two") as agent:
+        before = slow.seen
+        writer.write(2000)
+        all_there(server, writer, "one endpoint is slow, the other is fast")
+        check(agent.pending(1) == 0 and agent.pending(0) > 1000, f"the slow one is not done: {agent.pending(0)} pending, {slow.seen - before} sent")
         slow.treat = None
         wait_for("the slow one has it too", lambda: agent.pending(0) == 0, 30)
         all_there(server, writer, "both have it, and rows are a set")

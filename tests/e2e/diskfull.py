@@ -3,31 +3,22 @@
 
 Needs a file system of its own that can be filled: a small tmpfs, which takes root.
 """
-import contextlib
 import json
 import os
-import subprocess
 import time
 
-from harness import Load, Server, check, figures, folder, main, say, wait_for
+from harness import Load, Server, check, figures, fill, folder, main, not_allowed, say, small_disk, wait_for
 
 SIZE = "384m"
 
 
 def run():
-    with folder() as d:
-        disk = d / "disk"
-        disk.mkdir()
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(disk)], capture_output=True, text=True)
-        if mounted.returncode != 0:
-            # Even in CI: whether a container may mount is not ours to decide, and the simulation fills its disk anyway.
-            say("SKIPPED: a file system cannot be mounted here:", mounted.stderr.strip())
-            raise SystemExit(77)
-        try:
-            with Server(d, data=disk / "data") as server:
-                fill_and_heal(server, d, disk)
-        finally:
-            subprocess.run(["umount", "-l", str(disk)], check=False)
+    with folder() as d, small_disk(d / "disk", SIZE) as refused:
+        if refused:
+            # The simulation fills its disk anyway.
+            not_allowed(f"a file system cannot be mounted here: {refused}")
+        with Server(d, data=d / "disk" / "data") as server:
+            fill_and_heal(server, d, d / "disk")
 
 
 def fill_and_heal(server, d, disk):
@@ -56,13 +47,6 @@ def fill_and_heal(server, d, disk):
     for load in (before, during):
         load.verify()
     say("healed: every acknowledged row is there once, before and after a flush")
-
-
-def fill(ballast):
-    """Takes all the room there is."""
-    with open(ballast, "wb", buffering=0) as f, contextlib.suppress(OSError):
-        while True:
-            f.write(b"\0" * (1 << 20))
 
 
 def push(server, text):

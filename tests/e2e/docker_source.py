@@ -25,12 +25,18 @@ class Engine:
 
     def __init__(self, at):
         self.at, self.host = at, f"unix://{at}/docker.sock"
+        if os.geteuid() != 0:
+            harness.not_allowed("an Engine needs root")
+        need("docker")
         dockerd = need("dockerd")
         log = open(at / "dockerd.log", "wb")
         self.process = subprocess.Popen(
             [dockerd, "--host", self.host, "--data-root", at / "data", "--exec-root", at / "exec", "--pidfile", at / "pid",
              "--storage-driver=vfs", "--iptables=false", "--ip-masq=false", "--bridge=none"], stdout=log, stderr=log)
-        wait(lambda: subprocess.run(["docker", "-H", self.host, "ps"], capture_output=True).returncode == 0, "Engine", 60)
+        answers = lambda: subprocess.run(["docker", "-H", self.host, "ps"], capture_output=True).returncode == 0
+        wait(lambda: answers() or self.process.poll() is not None, "Engine", 60)
+        if self.process.poll() is not None:
+            harness.not_allowed(f"an Engine does not start here: {(at / 'dockerd.log').read_text()[-300:]}")
         self.image()
 
     def image(self):
@@ -235,9 +241,7 @@ def one_file(e, r):
 
 def run():
     if not pathlib.Path(READER).exists():
-        subprocess.run(["cargo", "build", "-p", "watchfire-agent", "--example", "docker"], cwd=ROOT, check=True)
-    if os.geteuid() != 0:
-        harness.skip("an Engine needs root")
+        subprocess.run(["cargo", "build", "--locked", "-p", "watchfire-agent", "--example", "docker"], cwd=ROOT, check=True)
     with tempfile.TemporaryDirectory(prefix="wf-docker-") as at:
         at = pathlib.Path(at)
         e = Engine(at)

@@ -42,6 +42,31 @@ def skip(why):
     sys.exit(1 if STRICT else SKIPPED)
 
 
+def not_allowed(why):
+    """Leaves the script, even in CI: what a container may do (mount, have networks, run containers) is not ours to decide."""
+    say("SKIPPED, it is not allowed here:", why)
+    sys.exit(SKIPPED)
+
+
+@contextlib.contextmanager
+def small_disk(path, size):
+    """A file system of its own at `path`, which can be filled. Gives why there is none, or nothing."""
+    path.mkdir(exist_ok=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)], capture_output=True, text=True)
+    try:
+        yield mounted.stderr.strip() if mounted.returncode else None
+    finally:
+        if mounted.returncode == 0:
+            subprocess.run(["umount", "-l", str(path)], check=False)
+
+
+def fill(ballast):
+    """Takes all the room there is."""
+    with open(ballast, "wb", buffering=0) as f, contextlib.suppress(OSError):
+        while True:
+            f.write(b"\0" * (1 << 20))
+
+
 def need(program):
     """Path of a program, or skip."""
     found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin:/sbin")

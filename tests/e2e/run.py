@@ -13,6 +13,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 SCRIPTS = {
     "clients": [],
     "agent": [],
+    "agent_loss": [],
+    "agent_docker": [],
+    # What a real Engine does that nothing else does; the rest by hand.
+    "docker_source": ["rotating", "down", "within", "removed", "one_file"],
     "alerts": [],
     # The bar is 2 s with a release build; this is the dev build, on two cores that three generators keep busy.
     "crash": ["--kills", "5", "--ready", "8"],

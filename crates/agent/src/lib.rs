@@ -20,6 +20,7 @@ pub mod host;
 pub mod journal;
 pub mod label_set;
 pub mod limits;
+mod outbox;
 pub mod receive;
 pub mod relabel;
 pub mod runner;

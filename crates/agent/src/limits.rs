@@ -31,6 +31,10 @@ pub const SCRAPE_BODY_BYTES: u64 = 32 << 20;
 pub const SCRAPE_SAMPLES: usize = 200_000;
 /// Targets of one job; each costs a kilobyte and what its series take.
 pub const SCRAPE_TARGETS: usize = 10_000;
+/// Samples that wait for room, of all collectors together: some 20 MiB, and what a host has to say in half an hour.
+pub const SAMPLES_WAITING: u64 = 50_000;
+/// How often it is stated that samples were dropped, nanoseconds.
+pub const SAMPLES_STATED_EVERY_NS: i64 = 60 * 1_000_000_000;
 /// Threads that fetch pages: as many targets may be slow at once before others wait.
 pub const SCRAPE_THREADS: usize = 64;
 /// Threads that wait for what is due next; a page takes milliseconds, so few have much to do.
@@ -100,7 +104,8 @@ pub const DOCKER_NOTES: usize = 512;
 pub const CONTAINERS: usize = 5_000;
 /// Bytes at which Docker cuts a line into frames. A shorter message without a line end is the last of a process.
 pub const FRAME_BYTES: usize = 16 << 10;
-/// A time that is behind by so much is that of a clock that was set back, not of two outputs that overtook each other.
+/// A time that is behind by so much is that of a clock that was set back, not of two outputs that overtook each other, and not
+/// of equal lines that were moved apart.
 pub const CLOCK_STEP_NS: i64 = 1_000_000_000;
 /// How far the times of a container's two outputs may be out of order in its log.
 pub const API_MARGIN_NS: i64 = 1_000_000_000;

@@ -50,8 +50,13 @@ pub const LOST_LINES: Desc =
 pub const LOST_BYTES: Desc =
     Desc::counter("watchfire_agent_lost_bytes_total", "bytes", "Bytes known to be lost for good.").labels(&["reason"]);
 /// See its help.
-pub const LOST_SAMPLES: Desc =
-    Desc::counter("watchfire_agent_lost_samples_total", "samples", "Samples that the store could not take in time.").labels(&["reason"]);
+pub const LOST_SAMPLES: Desc = Desc::counter("watchfire_agent_lost_samples_total", "samples", "Samples lost for good.").labels(&["reason"]);
+/// See its help.
+pub const WAITING_SAMPLES: Desc = Desc::gauge(
+    "watchfire_agent_waiting_samples",
+    "samples",
+    "Samples that were measured and wait in memory until there is room for them.",
+);
 /// See its help.
 pub const STAGE_DROPPED_LINES: Desc =
     Desc::counter("watchfire_agent_stage_dropped_lines_total", "lines", "Lines that stages dropped, as they are set to.")
@@ -89,6 +94,7 @@ pub const ALL: &[&Desc] = &[
     &LOST_LINES,
     &LOST_BYTES,
     &LOST_SAMPLES,
+    &WAITING_SAMPLES,
     &STAGE_DROPPED_LINES,
     &STAGE_DROPPED_BYTES,
     &RECEIVED,
@@ -109,6 +115,7 @@ pub struct Stats {
     pub(crate) containers: AtomicU64,
     pub(crate) containers_unreadable: AtomicU64,
     pub(crate) samples: AtomicU64,
+    pub(crate) waiting_samples: AtomicU64,
     pub(crate) deferred: CounterVec,
     pub(crate) lost_lines: CounterVec,
     pub(crate) lost_bytes: CounterVec,
@@ -135,6 +142,7 @@ impl Default for Stats {
             containers: zero(),
             containers_unreadable: zero(),
             samples: zero(),
+            waiting_samples: zero(),
             deferred: CounterVec::new(&DEFERRED),
             lost_lines: CounterVec::new(&LOST_LINES),
             lost_bytes: CounterVec::new(&LOST_BYTES),
@@ -163,6 +171,7 @@ impl Stats {
             (&CONTAINERS, &self.containers),
             (&CONTAINERS_UNREADABLE, &self.containers_unreadable),
             (&SAMPLES, &self.samples),
+            (&WAITING_SAMPLES, &self.waiting_samples),
         ];
         for (desc, n) in plain {
             out.value(desc, &[], n.load(Ordering::Relaxed) as f64);

@@ -20,15 +20,19 @@ const UNIX: &str = "integrations/unix";
 pub(super) fn of(plan: &Plan, notes: &Notes<'_>) -> Yaml {
     let writer = Writer { plan, notes };
     let mut host = None;
-    let (mut docker, mut files, mut scrape) = (vec![], vec![], vec![]);
+    let (mut docker, mut files, mut scrape, mut syslog, mut journal) = (vec![], vec![], vec![], vec![], vec![]);
+    let mut receive = Mapping::new();
     for s in &plan.sources {
         match s.kind.as_str() {
             "docker" => docker.push(writer.docker(s)),
             "files" => files.push(writer.files(s)),
             "scrape" => scrape.extend(writer.scrape(s)),
+            "syslog" => syslog.push(writer.syslog(s)),
+            "journal" => journal.push(writer.journal(s)),
+            "loki_push" | "firehose" | "otlp" => writer.receive(s, &mut receive),
             "host" if host.is_none() => host = Some(writer.host(s)),
             "host" => writer.missing(s, "the host is measured once; this is left out"),
-            kind => writer.missing(s, &format!("the agent has no source of the kind {kind} yet; nothing comes from here")),
+            kind => writer.missing(s, &format!("the agent has no source of the kind {kind}; nothing comes from here")),
         }
     }
     let mut sources = Mapping::new();
@@ -37,8 +41,14 @@ pub(super) fn of(plan: &Plan, notes: &Notes<'_>) -> Yaml {
     // The agent measures its host unless it is told not to.
     sources.insert("host".into(), Yaml::Mapping(host.unwrap_or_else(|| section([("enabled", Yaml::from(false))]))));
     put_list(&mut sources, "scrape", scrape);
+    put_list(&mut sources, "syslog", syslog);
+    put_list(&mut sources, "journal", journal);
     let endpoints = plan.endpoints.iter().map(|e| Yaml::Mapping(writer.endpoint(e))).collect();
-    let agent = section([("sources", Yaml::Mapping(sources)), ("endpoints", Yaml::Sequence(endpoints))]);
+    let mut agent = section([("sources", Yaml::Mapping(sources))]);
+    if !receive.is_empty() {
+        agent.insert("receive".into(), Yaml::Mapping(receive));
+    }
+    agent.insert("endpoints".into(), Yaml::Sequence(endpoints));
     Yaml::Mapping(section([("agent", Yaml::Mapping(agent))]))
 }
 
@@ -174,6 +184,121 @@ impl Writer<'_> {
         put_list_of(&mut out, "relabel", &s.relabel);
         put_list_of(&mut out, "metric_relabel", &s.metric_relabel);
         end(out, s)
+    }
+
+    /// One address for each protocol; further ones are named.
+    fn syslog(&self, s: &Source) -> Mapping {
+        let mut out = section([("name", s.name.as_str().into())]);
+        for l in s.settings.get("listeners").and_then(Yaml::as_sequence).map_or(&[][..], Vec::as_slice) {
+            let Some(address) = l.get("address").and_then(Yaml::as_str) else { continue };
+            let key = l.get("protocol").and_then(Yaml::as_str).filter(|p| *p == "udp").unwrap_or("tcp");
+            if out.contains_key(key) {
+                self.missing(s, &format!("it listens for {key} at one address; {address} is left out"));
+            } else {
+                out.insert(key.into(), address.into());
+            }
+        }
+        let mut labels = self.labels(s);
+        if let Some(job) = labels.remove("job") {
+            out.insert("job".into(), job.into());
+        }
+        put_labels(&mut out, labels);
+        put_list_of(&mut out, "relabel", &s.relabel);
+        self.note(About::Different, s, "lines also have the labels job, host, app, facility and level");
+        end(out, s)
+    }
+
+    fn journal(&self, s: &Source) -> Mapping {
+        let mut out = section([("name", s.name.as_str().into()), ("from", "start".into())]);
+        put_as(&mut out, "directory", &s.settings, "path");
+        self.note(
+            About::Different,
+            s,
+            "it is read from its start the first time, not from max_age (7h unless told otherwise); lines also have the labels job, host, unit, app and level",
+        );
+        if s.settings.contains_key("matches") {
+            self.missing(s, "matches has no counterpart; a rule that drops or keeps does the same");
+        }
+        let mut labels = self.labels(s);
+        if let Some(job) = labels.remove("job") {
+            out.insert("job".into(), job.into());
+        }
+        put_labels(&mut out, labels);
+        put_list_of(&mut out, "relabel", &s.relabel);
+        end(out, s)
+    }
+
+    /// Adds a receiver. All of them listen at one address.
+    fn receive(&self, s: &Source, out: &mut Mapping) {
+        let key = if s.kind == "loki_push" { "loki" } else { &s.kind };
+        if out.contains_key(key) {
+            return self.missing(s, "there is one receiver of each kind; this one is left out");
+        }
+        let value = match s.kind.as_str() {
+            "otlp" => Yaml::from(true),
+            "firehose" => {
+                let mut of = Mapping::new();
+                put_as(&mut of, "access_key", &s.settings, "access_key");
+                put_labels(&mut of, self.labels(s));
+                put_list_of(&mut of, "relabel", &s.relabel);
+                put_list_of(&mut of, "stages", &s.stages);
+                Yaml::Mapping(of)
+            }
+            _ => {
+                // A push has its labels already: further ones and rules are stages.
+                let mut stages = vec![];
+                let labels = self.labels(s);
+                if !labels.is_empty() {
+                    let pairs: Mapping = labels.into_iter().map(|(n, v)| (Yaml::from(n), Yaml::from(v))).collect();
+                    stages.push(Yaml::Mapping(section([("static_labels", Yaml::Mapping(pairs))])));
+                }
+                if !s.relabel.is_empty() {
+                    stages.push(Yaml::Mapping(section([("relabel", Yaml::Sequence(s.relabel.clone()))])));
+                }
+                stages.extend(s.stages.iter().cloned());
+                let mut of = Mapping::new();
+                put_list_of(&mut of, "stages", &stages);
+                Yaml::Mapping(of)
+            }
+        };
+        out.insert(key.into(), value);
+        self.listen(s, out);
+        let takes = |e: &&Endpoint| (s.kind == "otlp") == (e.kind == "otlp") && e.kind != "remote_write";
+        let others: Vec<&str> =
+            self.plan.endpoints.iter().filter(takes).map(|e| e.name.as_str()).filter(|n| !s.to.iter().any(|t| t == n)).collect();
+        if !others.is_empty() {
+            self.note(
+                About::Different,
+                s,
+                &format!("what is received goes to every endpoint that takes it, so also to {}", others.join(", ")),
+            );
+        }
+    }
+
+    /// Where receivers listen: at the address that was named first.
+    fn listen(&self, s: &Source, out: &mut Mapping) {
+        if s.settings.contains_key("grpc") {
+            self.missing(s, "OTLP over gRPC has no counterpart; senders use OTLP over HTTP (`http/protobuf`)");
+        }
+        let Some(listen) = s.settings.get("listen").or_else(|| s.settings.get("http")).and_then(Yaml::as_str) else { return };
+        match out.get("listen").and_then(Yaml::as_str) {
+            Some(first) if first != listen => {
+                self.note(About::Different, s, &format!("it does not listen at {listen}: all receivers listen at {first}"));
+            }
+            Some(_) => {}
+            None => {
+                out.insert("listen".into(), listen.into());
+                let host = listen.rsplit_once(':').map_or(listen, |(h, _)| h);
+                if !matches!(host, "127.0.0.1" | "localhost" | "[::1]") {
+                    out.insert("insecure".into(), true.into());
+                    self.note(
+                        About::Different,
+                        s,
+                        &format!("anybody who reaches {listen} may send, as before; set receive.token instead of receive.insecure"),
+                    );
+                }
+            }
+        }
     }
 
     fn endpoint(&self, e: &Endpoint) -> Mapping {

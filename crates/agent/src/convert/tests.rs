@@ -138,10 +138,66 @@ prometheus.scrape \"s\" {\n targets = discovery.docker.d.targets\n sample_limit 
 }
 
 #[test]
-fn what_the_agent_does_not_do_yet_is_named() {
-    let said = notes(
-        "loki.source.api \"d\" { forward_to = [loki.write.d.receiver] }\nloki.write \"d\" {\n endpoint {\n  url = \"u\"\n  headers = { \"X-A\" = \"b\" }\n }\n}",
-    );
-    assert!(said.iter().any(|n| n.starts_with("line 1: ") && n.contains("no source of the kind loki_push yet")), "{said:?}");
-    assert!(said.iter().any(|n| n.starts_with("line 2: ") && n.contains("the header X-A has no counterpart")), "{said:?}");
+fn what_an_endpoint_cannot_do_is_named() {
+    let said = notes("loki.write \"d\" {\n endpoint {\n  url = \"u\"\n  headers = { \"X-A\" = \"b\" }\n }\n}");
+    assert!(said.iter().any(|n| n.starts_with("line 1: ") && n.contains("the header X-A has no counterpart")), "{said:?}");
+}
+
+#[test]
+fn receivers_and_what_the_system_logs() {
+    let c = convert(
+        "loki.source.api \"push\" {
+ http {
+  listen_address = \"0.0.0.0\"
+  listen_port = 3500
+ }
+ labels = { via = \"agent\" }
+ forward_to = [loki.write.d.receiver]
+}
+loki.source.awsfirehose \"aws\" {
+ access_key = sys.env(\"KEY\")
+ http { listen_port = 9999 }
+ forward_to = [loki.write.d.receiver]
+}
+loki.source.syslog \"net\" {
+ listener {
+  address = \"0.0.0.0:1514\"
+  labels = { job = \"net\" }
+ }
+ listener {
+  address = \"0.0.0.0:1515\"
+  protocol = \"udp\"
+ }
+ forward_to = [loki.write.d.receiver]
+}
+loki.source.journal \"j\" {
+ path = \"/j\"
+ matches = \"_X=1\"
+ forward_to = [loki.write.d.receiver]
+}
+loki.write \"d\" {
+ endpoint { url = \"u\" }
+}
+loki.write \"e\" {
+ endpoint { url = \"v\" }
+}",
+    )
+    .unwrap();
+    let yaml: serde_yaml_ng::Value = serde_yaml_ng::from_str(&c.yaml).unwrap();
+    let wanted =
+        "{loki: {stages: [{static_labels: {via: agent}}]}, listen: '0.0.0.0:3500', insecure: true, firehose: {access_key: '${KEY}'}}";
+    assert_eq!(yaml["agent"]["receive"], serde_yaml_ng::from_str::<serde_yaml_ng::Value>(wanted).unwrap());
+    let wanted = "{host: {enabled: false}, syslog: [{name: net, tcp: '0.0.0.0:1514', udp: '0.0.0.0:1515', job: net, to: [d]}],
+                   journal: [{name: j, from: start, directory: /j, to: [d]}]}";
+    assert_eq!(yaml["agent"]["sources"], serde_yaml_ng::from_str::<serde_yaml_ng::Value>(wanted).unwrap());
+    let said: Vec<String> = c.notes.iter().map(Note::shown).collect();
+    for (line, wanted) in [
+        (1, "anybody who reaches 0.0.0.0:3500 may send"),
+        (1, "also to e"),
+        (9, "it does not listen at 0.0.0.0:9999: all receivers listen at 0.0.0.0:3500"),
+        (25, "matches has no counterpart"),
+    ] {
+        let prefix = format!("line {line}: ");
+        assert!(said.iter().any(|n| n.starts_with(&prefix) && n.contains(wanted)), "{wanted}: {said:#?}");
+    }
 }

@@ -174,8 +174,11 @@ impl Source {
         if taken.cut_lines > 0 || taken.cut_bytes > 0 {
             self.lose(t, "line_too_long", taken.cut_lines, taken.cut_bytes, now_ns);
         }
-        let mut time_ns = self.last_ns.max(t.position.time_ns);
         let clock_ns = self.context.clock.now_ns();
+        // A clock that was set back is believed: otherwise all lines would gather in one moment until it has caught up, and
+        // one that had been wrong by hours would have its lines refused for hours more.
+        let is_near = |last_ns: &i64| last_ns.saturating_sub(clock_ns) < limits::CLOCK_STEP_NS;
+        let mut time_ns = [self.last_ns, t.position.time_ns].into_iter().filter(is_near).max().unwrap_or(clock_ns - 1);
         let stamp = |text| {
             // Strictly increasing: two equal lines must not become one row.
             time_ns = clock_ns.max(time_ns + 1);

@@ -501,3 +501,26 @@ fn a_pattern_that_is_not_absolute_is_refused() {
     let settings = Settings { include: vec!["*.log".into()], ..Settings::default() };
     assert_eq!(Source::new("x", settings, context).err().unwrap().kind(), Kind::Invalid);
 }
+
+#[test]
+fn a_clock_that_was_set_back_is_believed() {
+    let mut r = Rig::new("*.log", From::Start);
+    let at = |r: &Rig, text: &str| r.store.rows.lock().iter().find(|row| row.2 == text).map(|row| row.0).unwrap();
+    r.clock.jump_ns(7_200_000_000_000);
+    r.append("a.log", "ahead 1\nahead 2\n");
+    r.poll();
+    r.clock.jump_ns(-7_200_000_000_000);
+    r.append("a.log", "right 1\nright 2\n");
+    r.poll();
+    assert!(at(&r, "ahead 1") < at(&r, "ahead 2"));
+    assert!(at(&r, "right 1") < at(&r, "ahead 1") - 7_000_000_000_000 && at(&r, "right 1") < at(&r, "right 2"));
+    // By less than a second it was only corrected: times go on rising.
+    r.clock.jump_ns(-1_500_000_000);
+    r.append("a.log", "corrected\n");
+    r.poll();
+    assert_eq!(at(&r, "corrected"), at(&r, "right 2") + 1);
+    r.restart();
+    r.append("a.log", "restarted\n");
+    r.poll();
+    assert_eq!(r.lines(), ["right 1", "right 2", "corrected", "restarted", "ahead 1", "ahead 2"]);
+}

@@ -14,10 +14,11 @@ use std::time::Duration;
 use base::{Clock, Labels, LabelsBuilder, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::deliver::{Batch, Deliver, Sample};
+use crate::deliver::{Deliver, Sample};
+use crate::outbox::Outbox;
 use crate::runner::Pause;
 use crate::stale::Ended;
-use crate::stats::{self, Stats};
+use crate::stats::Stats;
 
 /// Whether and how the host is measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,16 +53,16 @@ pub struct Collector {
     settings: Settings,
     instance: String,
     proc: PathBuf,
-    deliver: Arc<dyn Deliver>,
+    outbox: Outbox,
     clock: Clock,
-    stats: Arc<Stats>,
     ended: Ended,
 }
 
 impl Collector {
     /// A collector whose series get `instance`.
     pub fn new(settings: Settings, instance: String, deliver: Arc<dyn Deliver>, clock: Clock, stats: Arc<Stats>) -> Self {
-        Collector { settings, instance, proc: "/proc".into(), deliver, clock, stats, ended: Ended::default() }
+        let outbox = Outbox::new("host".into(), deliver, clock.clone(), stats);
+        Collector { settings, instance, proc: "/proc".into(), outbox, clock, ended: Ended::default() }
     }
 
     /// Reads another directory than `/proc`: what a container mounts the host's under.
@@ -82,25 +83,12 @@ impl Collector {
         disk::gather(&self.proc, &mut out);
         let mut samples = out.samples;
         self.ended.mark(&mut samples, time_ms);
-        deliver(&*self.deliver, &self.stats, &samples);
+        self.outbox.give(samples);
     }
 
     /// What a thread does between two steps.
     pub fn pause(&self) -> Pause {
         Pause::Beat(self.settings.interval)
-    }
-}
-
-/// Delivers samples. What the store does not take is lost, and counted: unlike lines, the next sample says more than the
-/// last one, and a queue of old ones would be in its way.
-pub(crate) fn deliver(to: &dyn Deliver, stats: &Stats, samples: &[Sample]) {
-    match to.deliver(Batch::Samples(samples)) {
-        Ok(()) => stats::add(&stats.samples, samples.len() as u64),
-        Err(e) => {
-            let kind = format!("{:?}", e.kind()).to_lowercase();
-            stats.lost_samples.add(&[&kind], samples.len() as u64);
-            tracing::debug!(error = %e, samples = samples.len(), "samples were not taken");
-        }
     }
 }
 

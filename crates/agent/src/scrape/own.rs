@@ -13,8 +13,9 @@ use serde::{Deserialize, Serialize};
 use wire::exposition::{self, Line};
 
 use crate::deliver::Deliver;
-use crate::host::{self, Gathered};
+use crate::host::Gathered;
 use crate::limits;
+use crate::outbox::Outbox;
 use crate::runner::Pause;
 use crate::stale::Ended;
 use crate::stats::Stats;
@@ -46,16 +47,16 @@ pub struct Scraper {
     settings: Settings,
     instance: String,
     page: Page,
-    deliver: Arc<dyn Deliver>,
+    outbox: Outbox,
     clock: Clock,
-    stats: Arc<Stats>,
     ended: Ended,
 }
 
 impl Scraper {
     /// A scraper whose series get `instance`.
     pub fn new(settings: Settings, instance: String, page: Page, deliver: Arc<dyn Deliver>, clock: Clock, stats: Arc<Stats>) -> Self {
-        Scraper { settings, instance, page, deliver, clock, stats, ended: Ended::default() }
+        let outbox = Outbox::new("itself".into(), deliver, clock.clone(), stats);
+        Scraper { settings, instance, page, outbox, clock, ended: Ended::default() }
     }
 
     /// One step: reads the page and delivers what it says. A page that cannot be read, not even in part, is `up` 0, and
@@ -77,7 +78,7 @@ impl Scraper {
         out.add("up", &[], f64::from(u8::from(read.is_ok())));
         out.add("scrape_duration_seconds", &[], (self.clock.now_ns() - begin_ns) as f64 / 1e9);
         out.add("scrape_samples_scraped", &[], count as f64);
-        host::deliver(&*self.deliver, &self.stats, &out.samples);
+        self.outbox.give(out.samples);
     }
 
     /// What a thread does between two steps.

@@ -15,8 +15,8 @@ use super::page;
 use super::pool::{Pool, first_wait, next_due};
 use super::target::{self, Target};
 use crate::deliver::{Deliver, Sample};
-use crate::host;
 use crate::limits;
+use crate::outbox::Outbox;
 use crate::stale::MARKER;
 use crate::stats::Stats;
 
@@ -42,7 +42,8 @@ pub struct Context {
 struct Running {
     job: Job,
     client: Client,
-    context: Context,
+    clock: Clock,
+    outbox: Outbox,
 }
 
 /// What is scraped now; none when the target is gone.
@@ -58,7 +59,9 @@ pub fn start(job: Job, context: Context, pool: &Pool) -> Result<()> {
     if !discovery.is_live() && job.targets.is_empty() {
         return Err(Error::invalid(format!("job {:?} has no targets, and nothing that names some", job.job)));
     }
-    let running = Arc::new(Running { job, client, context });
+    let Context { deliver, clock, stats } = context;
+    let outbox = Outbox::new(format!("scrape/{}", job.job), deliver, clock.clone(), stats);
+    let running = Arc::new(Running { job, client, clock, outbox });
     let mut known = Known::default();
     let own = pool.clone();
     let look = move || {
@@ -118,21 +121,21 @@ impl Known {
 fn begin(running: &Arc<Running>, current: Current, pool: &Pool) {
     let Some(target) = current.lock().clone() else { return };
     let hash = target.labels.hash() as u64;
-    let mut due = Instant::now() + first_wait(hash, target.interval, running.context.clock.now_ns());
+    let mut due = Instant::now() + first_wait(hash, target.interval, running.clock.now_ns());
     let running = running.clone();
     let mut last = Last { labels: target.labels, ..Last::default() };
     let step = move || {
         let now = current.lock().clone();
         match now {
             Some(target) => {
-                last.scrape(&running.job, &running.context, &|| {
+                last.scrape(&running.job, &running.clock, &running.outbox, &|| {
                     running.client.get(&target.url, ACCEPT, target.timeout, running.job.limits.body_bytes)
                 });
                 due = next_due(due, target.interval, Instant::now());
                 Some(due)
             }
             None => {
-                last.end(&running.context);
+                last.end(&running.clock, &running.outbox);
                 None
             }
         }
@@ -155,14 +158,14 @@ struct Last {
 
 impl Last {
     /// One scrape: a page that cannot be had or taken is `up` 0, and ends all its series.
-    fn scrape(&mut self, job: &Job, context: &Context, fetch: &dyn Fn() -> Result<String>) {
-        let (begin_ns, began_ns) = (context.clock.now_ns(), context.clock.elapsed_ns());
+    fn scrape(&mut self, job: &Job, clock: &Clock, outbox: &Outbox, fetch: &dyn Fn() -> Result<String>) {
+        let (begin_ns, began_ns) = (clock.now_ns(), clock.elapsed_ns());
         let time_ms = begin_ns.div_euclid(1_000_000);
         let mut read = match fetch() {
             Ok(text) => page::read(&text, job, &self.labels, time_ms),
             Err(e) => page::Read { error: Some(e), ..page::Read::default() },
         };
-        let took_s = (context.clock.elapsed_ns() - began_ns) as f64 / 1e9;
+        let took_s = (clock.elapsed_ns() - began_ns) as f64 / 1e9;
         self.say(job, read.error.as_ref());
         let added = read.series.difference(&self.series).count();
         let mut samples = std::mem::take(&mut read.samples);
@@ -173,20 +176,20 @@ impl Last {
         self.about(&mut samples, time_ms, [up, took_s, read.scraped as f64, read.kept as f64, added as f64]);
         self.series = read.series;
         self.has_begun = true;
-        host::deliver(&*context.deliver, &context.stats, &samples);
+        outbox.give(samples);
     }
 
     /// The target is gone: so are all its series.
-    fn end(&mut self, context: &Context) {
+    fn end(&mut self, clock: &Clock, outbox: &Outbox) {
         if !self.has_begun {
             return;
         }
-        let time_ms = context.clock.now_ms();
+        let time_ms = clock.now_ms();
         let mut gone: Vec<Labels> = self.series.drain().collect();
         gone.sort();
         let mut samples: Vec<Sample> = gone.into_iter().map(|labels| Sample { labels, time_ms, value: MARKER }).collect();
         self.about(&mut samples, time_ms, [MARKER; 5]);
-        host::deliver(&*context.deliver, &context.stats, &samples);
+        outbox.give(samples);
     }
 
     fn about(&self, samples: &mut Vec<Sample>, time_ms: i64, values: [f64; 5]) {

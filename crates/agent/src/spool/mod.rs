@@ -292,8 +292,8 @@ impl Deliver for Spool {
             reason: loss.reason.into(),
             rows: loss.lines,
             bytes: loss.bytes,
-            from_ns: loss.time_ns,
-            to_ns: loss.time_ns,
+            from_ns: loss.first_ns.unwrap_or(loss.time_ns),
+            to_ns: loss.last_ns.unwrap_or(loss.time_ns),
             noticed_ns: loss.time_ns,
             ..Lost::default()
         });

@@ -2,21 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::settings::{Count, Given, LogLayer, Secret, Size, Span, Switch, Text, section};
 use ::agent::relabel::Rule;
 use ::agent::stages::Stages;
-use serde::Deserialize;
-
-use crate::settings::{Count, Given, LogLayer, Secret, Size, Span, Switch, Text};
-
-/// A section: unknown keys are refused.
-macro_rules! section {
-    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $ty:ty,)+ }) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, Default, Deserialize)]
-        #[serde(deny_unknown_fields, default, expecting = "a section with keys")]
-        pub struct $name { $($(#[$fdoc])* pub $field: $ty,)+ }
-    };
-}
 
 section!(
     /// A whole file.

@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
 use super::value::{
     Age, Cap, ClusterName, Copies, Count, Format, Given, Level, Memory, NodeAddress, ProfileName, Secret, Size, Span, Switch, Text,
     WhenDegraded,
@@ -34,13 +32,21 @@ impl<T: Over> Over for BTreeMap<String, T> {
     }
 }
 
-/// A section: its keys are read by serde, unknown ones refused, and it can lie on top of another.
+/// A section: its keys are read by serde, and unknown ones refused.
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $ty:ty,)+ }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+        #[derive(Clone, Debug, Default, serde::Deserialize)]
         #[serde(deny_unknown_fields, default, expecting = "a section with keys")]
         pub struct $name { $($(#[$fdoc])* pub $field: $ty,)+ }
+    };
+}
+pub(crate) use section;
+
+/// A section that can lie on top of another.
+macro_rules! stacked {
+    ($(#[$doc:meta])* $name:ident { $($(#[$fdoc:meta])* $field:ident: $ty:ty,)+ }) => {
+        section!($(#[$doc])* #[derive(PartialEq, Eq)] $name { $($(#[$fdoc])* $field: $ty,)+ });
         impl Over for $name {
             fn over(self, below: Self) -> Self {
                 $name { $($field: self.$field.over(below.$field),)+ }
@@ -49,7 +55,7 @@ macro_rules! section {
     };
 }
 
-section!(
+stacked!(
     /// A whole file.
     Layer {
         /// `profile`
@@ -82,14 +88,14 @@ section!(
         log: Log,
     }
 );
-section!(
+stacked!(
     /// Who may talk to it.
     Auth {
         /// `auth.token`
         token: Option<Given<Secret>>,
     }
 );
-section!(
+stacked!(
     /// Where blocks are kept.
     Storage {
         /// `storage.url`
@@ -106,7 +112,7 @@ section!(
         cache_size: Option<Given<Size>>,
     }
 );
-section!(
+stacked!(
     /// Bytes a second that a tenant may push.
     Limits {
         /// `limits.rate`
@@ -119,7 +125,7 @@ section!(
         stream_burst: Option<Given<Cap>>,
     }
 );
-section!(
+stacked!(
     /// How long rows are kept.
     Retention {
         /// `retention.logs`
@@ -130,14 +136,14 @@ section!(
         traces: Option<Given<Age>>,
     }
 );
-section!(
+stacked!(
     /// What differs for one tenant.
     OfTenant {
         /// Its retention.
         retention: Retention,
     }
 );
-section!(
+stacked!(
     /// The listener.
     Server {
         /// `server.body_size`
@@ -152,7 +158,7 @@ section!(
         query_timeout: Option<Given<Span>>,
     }
 );
-section!(
+stacked!(
     /// The other nodes.
     Cluster {
         /// `cluster.name`
@@ -175,7 +181,7 @@ section!(
         tls: ClusterTls,
     }
 );
-section!(
+stacked!(
     /// Certificates between nodes.
     ClusterTls {
         /// `cluster.tls.cert`
@@ -188,7 +194,7 @@ section!(
         name: Option<Given<Text>>,
     }
 );
-section!(
+stacked!(
     /// What it collects itself.
     Collect {
         /// `collect.files`
@@ -201,7 +207,7 @@ section!(
         interval: Option<Given<Span>>,
     }
 );
-section!(
+stacked!(
     /// The server's own log.
     Log {
         /// `log.level`

@@ -92,7 +92,7 @@ fn explain(message: &str) -> String {
     let allowed: Vec<&str> = rest.split('`').skip(1).step_by(2).collect();
     let section = path.trim_end_matches(": ");
     let section = if section.is_empty() { String::new() } else { format!(" in {section}") };
-    let meant = nearest(key, &allowed).map_or_else(|| elsewhere(key), |k| format!("; did you mean {k:?}?"));
+    let meant = lang::nearest::nearest(key, &allowed).map_or_else(|| elsewhere(key), |k| format!("; did you mean {k:?}?"));
     format!("unknown key {key:?}{section}{meant} Allowed here: {}", allowed.join(", "))
 }
 
@@ -100,42 +100,4 @@ fn explain(message: &str) -> String {
 fn elsewhere(key: &str) -> String {
     let path = super::keys::KEYS.iter().map(|k| k.path).find(|p| p.rsplit('.').next() == Some(key));
     path.map_or_else(|| ".".into(), |p| format!("; there is {p:?} elsewhere."))
-}
-
-/// The word with the least edits, if it is near enough to be meant.
-fn nearest<'a>(word: &str, among: &[&'a str]) -> Option<&'a str> {
-    among.iter().map(|w| (distance(word, w), *w)).filter(|(d, w)| *d <= 1 + w.len() / 3).min_by_key(|(d, _)| *d).map(|(_, w)| w)
-}
-
-/// Edits that make `b` of `a`: insert, remove, replace, swap of neighbours.
-fn distance(a: &str, b: &str) -> usize {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
-    let mut d = vec![vec![0usize; b.len() + 1]; a.len() + 1];
-    for i in 0..=a.len() {
-        for j in 0..=b.len() {
-            d[i][j] = match (i, j) {
-                (0, n) | (n, 0) => n,
-                _ => {
-                    let mut best = (d[i - 1][j] + 1).min(d[i][j - 1] + 1).min(d[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]));
-                    if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
-                        best = best.min(d[i - 2][j - 2] + 1);
-                    }
-                    best
-                }
-            };
-        }
-    }
-    d[a.len()][b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_nearest_word_is_found() {
-        assert_eq!(distance("retnetion", "retention"), 1);
-        assert_eq!(nearest("retnetion", &["limits", "retention"]), Some("retention"));
-        assert_eq!(nearest("colour", &["limits", "retention"]), None);
-    }
 }

@@ -23,6 +23,7 @@ mod value;
 
 pub use cluster::Cluster;
 pub use keys::show;
+pub(crate) use layer::section;
 pub use layer::{Cluster as ClusterLayer, Layer, Log as LogLayer};
 pub use load::read;
 #[cfg(test)]

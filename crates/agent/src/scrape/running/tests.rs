@@ -42,7 +42,8 @@ fn a_target_through_good_and_bad_days() {
         (Some(""), &["up 1", "scrape_samples_scraped 0", "scrape_samples_post_metric_relabeling 0", "scrape_series_added 0"]),
     ];
     let kept = Arc::new(Kept::default());
-    let context = context(kept.clone());
+    let Context { deliver, clock, stats } = context(kept.clone());
+    let outbox = Outbox::new("scrape/app".into(), deliver, clock.clone(), stats);
     let labels = Labels::from_pairs([("job", "app"), ("instance", "h:1")]).unwrap();
     let mut last = Last { labels, ..Last::default() };
     let shown = || {
@@ -52,14 +53,14 @@ fn a_target_through_good_and_bad_days() {
         let named = samples.iter().map(|s| format!("{} {}", s.labels.get(METRIC_NAME).unwrap(), value(s)));
         named.filter(|t| !t.starts_with("scrape_duration_seconds 0")).collect::<Vec<String>>()
     };
-    last.end(&context);
+    last.end(&clock, &outbox);
     assert!(shown().is_empty(), "what never began does not end");
     for (page, wanted) in DAYS {
-        last.scrape(&Job::default(), &context, &|| page.map(str::to_owned).ok_or_else(|| Error::unavailable("away")));
+        last.scrape(&Job::default(), &clock, &outbox, &|| page.map(str::to_owned).ok_or_else(|| Error::unavailable("away")));
         assert_eq!(shown(), *wanted, "{page:?}");
     }
-    last.scrape(&Job::default(), &context, &|| Ok("a 1\n".into()));
-    last.end(&context);
+    last.scrape(&Job::default(), &clock, &outbox, &|| Ok("a 1\n".into()));
+    last.end(&clock, &outbox);
     let ended: Vec<String> = ["a"].into_iter().chain(ABOUT).map(|n| format!("{n} end")).collect();
     assert_eq!(shown(), ended);
 }
