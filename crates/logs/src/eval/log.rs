@@ -123,7 +123,7 @@ impl Best {
 
 /// Finds the lines.
 pub fn select(source: Source<'_>, log: &LogExpr, request: &LogRequest) -> Result<Lines> {
-    let pipeline = Pipeline::new(log, Wanted::All)?;
+    let pipeline = Pipeline::new(log, Wanted::All, source.now_ns)?;
     let backward = request.direction == Direction::Backward;
     // Thinned lines are chosen one after another, so all of them are candidates.
     let limit = if request.interval_ns > 0 { usize::MAX } else { request.limit };

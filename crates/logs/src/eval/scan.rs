@@ -8,6 +8,7 @@ use base::{Error, Labels, Matcher, Result};
 use table::{Direction, Predicate, RowStream, ScanRequest, TimeRange};
 
 use super::Source;
+use crate::erase::{self, Erasure};
 use crate::spec;
 use crate::stage::RowLabels;
 
@@ -29,18 +30,21 @@ pub fn open(
     reads: Reads,
     direction: Direction,
 ) -> Result<RowStream> {
+    let erased: Vec<&Erasure> = source.erased.iter().filter(|e| e.touches(range)).collect();
+    let whole = erased.iter().any(|e| e.looks_at_rows());
     let mut request = ScanRequest::new(&spec::SPEC, source.tenant.clone(), matchers.to_vec(), range);
     request.columns.clear();
-    if reads.line {
+    if reads.line || whole {
         request.columns.push(spec::LINE);
     }
-    if reads.metadata {
+    if reads.metadata || whole {
         request.columns.extend([spec::METADATA, spec::DETECTED_LEVEL]);
     }
     request.predicate = predicate;
     request.direction = direction;
     request.cancel = source.cancel.clone();
-    source.rows.scan(&request)
+    let stream = source.rows.scan(&request)?;
+    if erased.is_empty() { Ok(stream) } else { erase::without(stream, &erased) }
 }
 
 /// The columns of a batch.
@@ -79,6 +83,10 @@ impl Batch {
     /// The line of row `i`; empty if lines are not read.
     pub fn line(&self, i: usize) -> &str {
         self.line.as_ref().map_or("", |l| l.value(i))
+    }
+    /// The detected level of row `i`; empty if it has none or levels are not read.
+    pub fn level(&self, i: usize) -> &str {
+        self.level.as_ref().filter(|l| l.is_valid(i)).map_or("", |l| l.value(i))
     }
     /// Adds the metadata of row `i` to labels.
     pub fn add_metadata(&self, i: usize, labels: &mut RowLabels) {
