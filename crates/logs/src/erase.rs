@@ -31,7 +31,10 @@ impl Erasure {
         };
         let is_filter = |s: &StageExpr| matches!(s, StageExpr::LineFilter(_) | StageExpr::LabelFilter(_));
         if let Some(other) = log.stages.iter().find(|s| !is_filter(&s.value)) {
-            return Err(Error::invalid(format!("a delete request takes filters of lines and labels after its selector, and not `{}`", other.value)));
+            return Err(Error::invalid(format!(
+                "a delete request takes filters of lines and labels after its selector, and not `{}`",
+                other.value
+            )));
         }
         if end_ns < start_ns {
             return Err(Error::invalid("the end of the delete request is before its start"));
@@ -82,7 +85,7 @@ fn strip(batch: RecordBatch, series: &[Labels], erasures: &[(Erasure, Vec<bool>)
                 None => false,
                 Some(filters) => {
                     labels.start_series(&SeriesLabels::new(series_labels(series, number)?));
-                    rows.add_metadata(i, labels);
+                    rows.add_metadata(i, &Wanted::All, labels);
                     !filters.apply(&mut Row { time_ns: rows.times()[i], line: rows.line(i).into(), labels })
                 }
             };

@@ -94,7 +94,11 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     ("{{ duration .x }} {{ bytes .y }}", "x=1m30s y=2KiB", "90 2048"),
     ("{{ b64enc .x }} {{ b64enc \"ab\" | b64dec }} {{ b64dec \"Zm9vYmE\" }} {{ b64dec \"YQ==\" }}", "x=abc", "YWJj ab fooba a"),
-    ("{{ with fromJson .x }}{{ .a }} {{ index .b 1 }} {{ .n }}{{ end }}", r#"x={"a":1.5,"b":["x","y\u0041"],"n":null}"#, "1.5 yA <no value>"),
+    (
+        "{{ with fromJson .x }}{{ .a }} {{ index .b 1 }} {{ .n }}{{ end }}",
+        r#"x={"a":1.5,"b":["x","y\u0041"],"n":null}"#,
+        "1.5 yA <no value>",
+    ),
     (
         "{{ toDateInZone \"2006-01-02T15:04\" \"Asia/Seoul\" .x | unixEpoch }} {{ toDateInZone \"2006-01-02T15:04Z07:00\" \"Asia/Seoul\" .y | unixEpoch }}",
         "x=2023-01-01T09:00 y=2023-01-01T09:00Z",

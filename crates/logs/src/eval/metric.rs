@@ -154,7 +154,8 @@ impl<'e> Extract<'e> {
 
     fn run(&self, source: Source<'_>, windows: Windows, keys: &mut Keys, sink: &mut impl Sink) -> Result<()> {
         let open = |metadata| {
-            let reads = Reads { line: self.pipeline.reads_line || self.reads_length(), metadata };
+            let level = metadata && self.pipeline.reads_labels.depends_on(spec::DETECTED_LEVEL);
+            let reads = Reads { line: self.pipeline.reads_line || self.reads_length(), metadata, level };
             scan::open(source, &self.expr.log.matchers, windows.span(), self.pipeline.predicate.clone(), reads, Direction::Forward)
         };
         let mut metadata = self.pipeline.reads_labels != Wanted::Only(vec![]);
@@ -227,7 +228,7 @@ impl<'e> Extract<'e> {
                 labels.start_series(&SeriesLabels::new(scan::series_labels(numbers.series, s)?));
                 known = numbers.of(s, keys)?;
             }
-            batch.add_metadata(i, labels);
+            batch.add_metadata(i, &self.pipeline.reads_labels, labels);
             let time = batch.times()[i];
             let mut row = Row { time_ns: time, line: batch.line(i).into(), labels };
             if !self.pipeline.apply(&mut row) {

@@ -42,7 +42,7 @@ pub fn patterns(context: Context<'_>, query: &str, start_ns: i64, end_ns: i64, s
     let source = context.source();
     let pipeline = Pipeline::new(&log, Wanted::All, source.now_ns)?;
     let range = TimeRange { start: start_ns, end: end_ns };
-    let reads = Reads { line: true, metadata: true };
+    let reads = Reads { metadata: !pipeline.is_empty(), ..Reads::ALL };
     let stream = scan::open(source, &log.matchers, range, pipeline.predicate.clone(), reads, Direction::Backward)?;
     let mut miner = Miner::default();
     let mut labels = RowLabels::default();
@@ -68,7 +68,7 @@ pub fn patterns(context: Context<'_>, query: &str, start_ns: i64, end_ns: i64, s
             } else {
                 labels.start_series(&SeriesLabels::new(scan::series_labels(&stream.series, s)?));
             }
-            batch.add_metadata(i, &mut labels);
+            batch.add_metadata(i, &Wanted::All, &mut labels);
             let mut row = Row { time_ns: time, line: batch.line(i).into(), labels: &mut labels };
             if pipeline.apply(&mut row) {
                 miner.add(&row.line, batch.level(i), step);

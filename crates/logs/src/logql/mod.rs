@@ -5,6 +5,7 @@ mod check;
 mod lexer;
 mod parser;
 mod print;
+pub mod reference;
 mod token;
 
 use base::Result;

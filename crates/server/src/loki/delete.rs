@@ -97,11 +97,17 @@ pub(crate) async fn order(mut call: Call) -> Answer {
         .queries
         .run(move || {
             if app.backend.is_clustered() {
-                return Err(Error::new(Kind::Unprocessable, "delete requests are not supported on a node of a cluster: the others would not know of them"));
+                return Err(Error::new(
+                    Kind::Unprocessable,
+                    "delete requests are not supported on a node of a cluster: the others would not know of them",
+                ));
             }
             app.deletions.change(&*app.backend, |all| {
                 if all.len() >= limits::DELETIONS {
-                    return Err(Error::new(Kind::LimitExceeded, format!("there are {} delete requests, which is the most that are kept", all.len())));
+                    return Err(Error::new(
+                        Kind::LimitExceeded,
+                        format!("there are {} delete requests, which is the most that are kept", all.len()),
+                    ));
                 }
                 let newest = all.iter().filter_map(|d| u64::from_str_radix(&d.request_id, 16).ok()).max().unwrap_or(0);
                 let request_id = format!("{:08x}", newest + 1);

@@ -184,7 +184,14 @@ impl Noted {
     }
     fn tell(&self, took: Duration) {
         if took >= limits::SLOW_QUERY {
-            tracing::info!(route = self.route, tenant = self.tenant, seconds = took.as_secs_f64(), query = self.query, tags = self.tags, "slow query");
+            tracing::info!(
+                route = self.route,
+                tenant = self.tenant,
+                seconds = took.as_secs_f64(),
+                query = self.query,
+                tags = self.tags,
+                "slow query"
+            );
         }
     }
 }

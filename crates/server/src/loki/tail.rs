@@ -29,7 +29,10 @@ pub(crate) async fn tail(mut call: Call) -> Answer {
     let tail = Tail::new(params.require("query")?, start_ns, delay_ns)?;
     let socket = call.upgrade.take().ok_or_else(|| Error::invalid("this path speaks websocket: the request does not ask for it"))?;
     let place = call.app.tails.clone().try_acquire_owned().map_err(|_| {
-        Error::new(Kind::LimitExceeded, format!("max concurrent tail requests limit exceeded, count > limit ({} > {})", limits::TAILS + 1, limits::TAILS))
+        Error::new(
+            Kind::LimitExceeded,
+            format!("max concurrent tail requests limit exceeded, count > limit ({} > {})", limits::TAILS + 1, limits::TAILS),
+        )
     })?;
     let categorize = response_options(&call).categorize_labels;
     let asking = call.asking();
