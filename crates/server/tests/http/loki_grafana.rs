@@ -57,7 +57,10 @@ fn ask_over_a_minute(server: &Server, path: &str, params: &[(&str, &str)]) -> Va
 fn save_and_test() {
     let got =
         ask(&Server::plain(), "/loki/api/v1/query", &[("direction", "backward"), ("query", "vector(1)+vector(1)"), ("time", "4000000000")]);
-    assert_eq!(got, json!({"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[4,"2"]}],"stats":{}}}));
+    assert_eq!(
+        got,
+        json!({"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[4_000_000_000i64,"2"]}],"stats":{}}})
+    );
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn query_builder_asks_for_labels_statistics_and_a_format() {
     assert_eq!((&stats["streams"], &stats["entries"]), (&json!(2), &json!(21)));
     assert_eq!(stats.as_object().unwrap().keys().collect::<Vec<_>>(), ["bytes", "chunks", "entries", "streams"]);
     let formatted = ask(&server, "/loki/api/v1/format_query", &[("query", r#"sum  by(a)(rate( {a="b"}|="x" [5m]))"#)]);
-    assert_eq!(formatted, json!({"status": "success", "data": r#"sum by (a) (rate({a="b"} |= "x"[5m]))"#}));
+    assert_eq!(formatted, json!({"status": "success", "data": r#"sum by (a) (rate({a="b"} |= "x" [5m]))"#}));
     let build = server.get("/loki/api/v1/status/buildinfo").ok().json();
     assert!(build["version"].is_string());
 }
