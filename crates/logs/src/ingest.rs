@@ -18,11 +18,12 @@ use std::sync::Arc;
 use base::{Error, Result};
 use bytes::Bytes;
 use table::Codec;
-use wire::encoding::{media_type, shorten};
+use wire::encoding::{has_sound_parameters, media_type, shorten};
 use wire::otlp::Form;
 use wire::{Encoding, Options};
 
 pub use level::detect as detect_level;
+pub use stream::SERVICE_LABELS;
 
 /// Loki push, protobuf, version 1.
 pub const LOKI_PROTOBUF: u16 = 0x0101;
@@ -59,7 +60,11 @@ pub struct Selected {
 /// snappy block; JSON may be compressed by `gzip`, `deflate`, `snappy` (framed) or `zstd`. `limits` are the tenant's;
 /// their encoding is ignored. `Invalid` for anything else.
 pub fn select_loki(content_type: Option<&str>, content_encoding: Option<&str>, limits: Options) -> Result<Selected> {
-    let (codec, encoding) = match media_type(content_type.unwrap_or("")).as_str() {
+    let content_type = content_type.unwrap_or("");
+    if !has_sound_parameters(content_type) {
+        return Err(Error::invalid(format!("Content-Type {:?} cannot be read: its parameters are name=value", shorten(content_type))));
+    }
+    let (codec, encoding) = match media_type(content_type).as_str() {
         "" | "application/x-protobuf" => (LOKI_PROTOBUF, Encoding::SnappyBlock),
         "application/json" => (LOKI_JSON, Encoding::from_header(content_encoding, Encoding::SnappyFramed)?),
         other => {

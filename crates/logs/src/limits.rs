@@ -29,3 +29,25 @@ pub const PIECE_NS: i64 = 1_000_000_000;
 pub const PIECE_GROWTH: i64 = 8;
 /// A range comes in about so many pieces at most; each costs the opening of a scan.
 pub const PIECES: u32 = 5;
+/// Entries of a range whose lines are measured for volumes: about a tenth of a second. Of more, lines in windows are.
+pub const MEASURED_ENTRIES: u64 = 500_000;
+/// Windows, spread over the range.
+pub const MEASURED_WINDOWS: i64 = 16;
+/// Different fields that are kept of the lines that are looked at.
+pub const FIELDS: usize = 4_096;
+/// Different values that are counted of one field.
+pub const FIELD_VALUES: usize = 10_000;
+/// Lines that are looked at for patterns: about a second.
+pub const PATTERN_LINES: usize = 500_000;
+/// Kinds of lines in all: more than people look at.
+pub const PATTERNS: usize = 1_000;
+/// Kinds of lines with the same separators: each new line is compared with all of them.
+pub const PATTERNS_OF_A_SHAPE: usize = 64;
+/// Words of a line that are looked at.
+pub const PATTERN_WORDS: usize = 100;
+/// How far back a line's time may lie when it arrives, to be shown to who follows its stream, nanoseconds.
+pub const TAIL_STRETCH_NS: i64 = 15_000_000_000;
+/// How far ahead of our clock the sender's may be, nanoseconds.
+pub const TAIL_AHEAD_NS: i64 = 3_600_000_000_000;
+/// Lines in one look.
+pub const TAIL_LINES: usize = 10_000;

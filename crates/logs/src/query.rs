@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use base::{Error, Labels, Matcher, Result, Tenant};
 use table::{Cancel, Direction, Rows, ScanRequest, TimeRange};
 
+use crate::erase::Erasure;
 use crate::eval::{self, LogRequest, Source, Steps, Value};
 use crate::limits;
 use crate::logql::ast::{AggregateOp, Expr, MetricExpr};
@@ -36,11 +37,15 @@ pub struct Context<'a> {
     pub cancel: &'a Cancel,
     /// Bounds.
     pub settings: &'a Settings,
+    /// The time of the query, nanoseconds: what `now` is in templates.
+    pub now_ns: i64,
+    /// Rows that somebody asked to delete: no answer shows them.
+    pub erased: &'a [Erasure],
 }
 
 impl<'a> Context<'a> {
-    fn source(&self) -> Source<'a> {
-        Source { rows: self.rows, tenant: self.tenant, cancel: self.cancel }
+    pub(crate) fn source(&self) -> Source<'a> {
+        Source { rows: self.rows, tenant: self.tenant, cancel: self.cancel, now_ns: self.now_ns, erased: self.erased }
     }
 }
 
@@ -197,7 +202,7 @@ fn check_series(found: usize, settings: &Settings) -> Result<()> {
     )))
 }
 
-fn streams(found: eval::Lines) -> Vec<Stream> {
+pub(crate) fn streams(found: eval::Lines) -> Vec<Stream> {
     let empty = |l: eval::LineLabels| Stream {
         labels: l.all,
         stream: l.stream,

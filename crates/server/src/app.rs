@@ -6,11 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::Request;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
 use base::stats::Exposition;
 use base::{Error, Kind, Labels, Result, Tenant};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use table::{Cancel, FrameHeader, Ingested, Missing, RowStream, Rows, ScanRequest};
 
 use crate::backend::Backend;
@@ -28,6 +30,8 @@ pub struct App {
     pub(crate) pushes: Pool,
     pub(crate) queries: Pool,
     pub(crate) agents: crate::agents::Agents,
+    pub(crate) deletions: crate::loki::delete::Deletions,
+    pub(crate) tails: Arc<tokio::sync::Semaphore>,
     bodies: Budget,
     no_pushes: AtomicBool,
     stopping: AtomicBool,
@@ -44,6 +48,8 @@ pub(crate) struct Call {
     /// What the answer may lack; the queries of this call take the notes.
     pub(crate) missing: Missing,
     body: Body,
+    /// What the request was: what it takes to speak another protocol on its connection.
+    pub(crate) upgrade: Option<WebSocketUpgrade>,
 }
 
 impl App {
@@ -55,6 +61,8 @@ impl App {
             pushes: Pool::new("pushes", settings.ingest_concurrency, limits::INGEST_WAIT),
             queries: Pool::new("queries", settings.query_concurrency, limits::QUERY_WAIT),
             agents: crate::agents::Agents::default(),
+            deletions: crate::loki::delete::Deletions::default(),
+            tails: Arc::new(tokio::sync::Semaphore::new(limits::TAILS)),
             bodies: Budget::new(settings.body_memory_bytes.max(settings.body_bytes)),
             no_pushes: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -93,10 +101,12 @@ impl App {
 impl Call {
     /// Takes a request apart; a tenant that is not valid is refused.
     pub(crate) fn new(app: Arc<App>, route: String, request: Request) -> Result<Call> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let tenant = tenant(&parts.headers)?;
+        // It looks at the head alone, so there is nothing to wait for.
+        let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).now_or_never().and_then(std::result::Result::ok);
         let missing = Missing::default();
-        Ok(Call { app, method: parts.method, uri: parts.uri, headers: parts.headers, tenant, route, missing, body })
+        Ok(Call { app, method: parts.method, uri: parts.uri, headers: parts.headers, tenant, route, missing, body, upgrade })
     }
 
     /// A header as text, if it is there and is ASCII.
@@ -160,6 +170,30 @@ impl Call {
         Ok(ingested)
     }
 
+    /// What it takes to run queries for this call.
+    pub(crate) fn asking(&self) -> Asking {
+        Asking { app: self.app.clone(), tenant: self.tenant.clone(), missing: self.missing.clone() }
+    }
+
+    /// See [`Asking::query`].
+    pub(crate) fn query<T, F>(&self, ask: F) -> impl Future<Output = Result<T>> + Send + use<T, F>
+    where
+        T: Send + 'static,
+        F: FnOnce(&dyn Rows, &Cancel) -> Result<T> + Send + 'static,
+    {
+        self.asking().query(ask)
+    }
+}
+
+/// Who asks.
+#[derive(Clone)]
+pub(crate) struct Asking {
+    pub(crate) app: Arc<App>,
+    pub(crate) tenant: Tenant,
+    pub(crate) missing: Missing,
+}
+
+impl Asking {
     /// Runs a query. It is cancelled when the client goes away and when its time is over. What its answer may lack is in the
     /// call's notes when it is done.
     pub(crate) fn query<T, F>(&self, ask: F) -> impl Future<Output = Result<T>> + Send + use<T, F>

@@ -22,6 +22,18 @@ pub trait Backend: Send + Sync + 'static {
     fn metrics(&self, out: &mut Exposition);
     /// The clock that says when a body was received.
     fn clock(&self) -> base::Clock;
+    /// Keeps a small document of the edge in the data directory, durably. Not for what all nodes of a cluster must know.
+    fn keep(&self, _name: &str, _bytes: &[u8]) -> Result<()> {
+        Err(no_store())
+    }
+    /// What was kept under that name.
+    fn kept(&self, _name: &str) -> Result<Option<Vec<u8>>> {
+        Ok(None)
+    }
+    /// Whether other nodes hold rows, too.
+    fn is_clustered(&self) -> bool {
+        false
+    }
     /// Where blocks are, and how much is still to be moved there.
     fn storage(&self) -> Result<serde_json::Value> {
         Err(no_store())

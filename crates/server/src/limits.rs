@@ -27,6 +27,22 @@ pub const QUERY_WAIT: Duration = Duration::from_secs(20);
 pub const BODY_MEMORY_WAIT: Duration = Duration::from_secs(10);
 /// Length of the header that says what an answer lacks: proxies refuse heads of more than some kilobytes.
 pub const INCOMPLETE_BYTES: usize = 2048;
+/// A query that takes longer is named in the log, with the tags its client gave it.
+pub const SLOW_QUERY: Duration = Duration::from_secs(5);
+/// Clients that follow streams at once: each looks at the newest rows several times a second.
+pub const TAILS: usize = 64;
+/// How often a followed stream is looked at.
+pub const TAIL_LOOK: Duration = Duration::from_millis(200);
+/// Messages that a client may be behind before lines are dropped for it.
+pub const TAIL_MESSAGES: usize = 8;
+/// Dropped lines that are named in one message.
+pub const TAIL_DROPPED: usize = 1_000;
+/// Proxies close a connection on which nothing is said; the usual patience is a minute, the shortest known 15 s.
+pub const TAIL_PING: Duration = Duration::from_secs(10);
+/// The longest delay a client may ask for, so that late lines come in their order.
+pub const TAIL_DELAY_NS: i64 = 5 * 1_000_000_000;
+/// Delete requests that are kept: each is looked at by every query of its tenant.
+pub const DELETIONS: usize = 1_000;
 /// Refusals spelled out in one answer; the others are counted in it.
 pub const REFUSALS_SHOWN: usize = 10;
 /// After the stop signal, requests in flight get so long to end.

@@ -10,10 +10,9 @@ use std::task::{Context, Poll, ready};
 use axum::body::Body;
 use base::{Error, Result};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::{Sleep, sleep};
 use tower_service::Service;
 
@@ -30,7 +29,8 @@ pub async fn bind(address: &str) -> Result<TcpListener> {
 pub async fn serve(listener: TcpListener, app: Arc<App>, stop: impl Future<Output = ()>) -> Result<()> {
     let router = routes::router(app.clone());
     let places = Arc::new(Semaphore::new(app.settings.connections.max(1)));
-    let graceful = GracefulShutdown::new();
+    // Every connection holds the other end, so that it is told to end, and is waited for.
+    let (ending, end) = watch::channel(());
     let mut stop = std::pin::pin!(stop);
     loop {
         let accepted = tokio::select! {
@@ -58,12 +58,21 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, stop: impl Future<Outpu
             .header_read_timeout(limits::HEADER_TIMEOUT)
             .max_headers(limits::HEADERS)
             .max_buf_size(limits::HEADER_BYTES)
-            .serve_connection(TokioIo::new(Patient { stream, waiting: None }), service);
-        let connection = graceful.watch(connection);
+            .serve_connection(TokioIo::new(Patient { stream, waiting: None }), service)
+            .with_upgrades();
+        let mut end = end.clone();
         let app = app.clone();
         tokio::spawn(async move {
             app.stats.connections.fetch_add(1, Ordering::Relaxed);
-            if let Err(e) = connection.await {
+            let mut connection = std::pin::pin!(connection);
+            let result = tokio::select! {
+                r = connection.as_mut() => r,
+                _ = end.changed() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(e) = result {
                 tracing::debug!(error = %e, "connection ended");
             }
             app.stats.connections.fetch_sub(1, Ordering::Relaxed);
@@ -71,7 +80,10 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, stop: impl Future<Outpu
         });
     }
     drop(listener);
-    if tokio::time::timeout(limits::DRAIN, graceful.shutdown()).await.is_err() {
+    drop(end);
+    // There may be no connection to tell.
+    let _ = ending.send(());
+    if tokio::time::timeout(limits::DRAIN, ending.closed()).await.is_err() {
         tracing::warn!(seconds = limits::DRAIN.as_secs(), "requests in flight did not end in time");
     }
     Ok(())

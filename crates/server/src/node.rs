@@ -115,6 +115,15 @@ impl Backend for Node {
     fn clock(&self) -> Clock {
         self.clock.clone()
     }
+    fn keep(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        self.store()?.engine().keep(name, bytes)
+    }
+    fn kept(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        self.store()?.engine().kept(name)
+    }
+    fn is_clustered(&self) -> bool {
+        self.cluster.get().is_some()
+    }
     fn storage(&self) -> Result<serde_json::Value> {
         let engine = self.store()?.engine();
         let (blocks, bytes) = engine.blocks_to_move();

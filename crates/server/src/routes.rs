@@ -33,6 +33,23 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/loki/api/v1/label", h(READ, loki::labels))
         .route("/loki/api/v1/label/{name}/values", h(READ, loki::label_values))
         .route("/loki/api/v1/series", h(READ, loki::series))
+        .route("/loki/api/v1/index/stats", h(READ, loki::explore::index_stats))
+        .route("/loki/api/v1/index/volume", h(READ, loki::explore::volume))
+        .route("/loki/api/v1/index/volume_range", h(READ, loki::explore::volume_range))
+        .route("/loki/api/v1/patterns", h(READ, loki::explore::patterns))
+        .route("/loki/api/v1/detected_labels", h(READ, loki::explore::detected_labels))
+        .route("/loki/api/v1/detected_fields", h(READ, loki::explore::detected_fields))
+        .route("/loki/api/v1/detected_field/{name}/values", h(READ, loki::explore::detected_field_values))
+        .route("/loki/api/v1/format_query", h(READ, loki::explore::format_query))
+        .route("/loki/api/v1/drilldown-limits", h(MethodFilter::GET, loki::explore::drilldown_limits))
+        .route("/loki/api/v1/tail", h(MethodFilter::GET, loki::tail::tail))
+        .route("/loki/api/v2alpha/tail", h(MethodFilter::GET, loki::tail::tail))
+        .route(
+            "/loki/api/v1/delete",
+            h(MethodFilter::POST.or(MethodFilter::PUT), loki::delete::order)
+                .merge(h(MethodFilter::GET, loki::delete::list))
+                .merge(h(MethodFilter::DELETE, loki::delete::cancel)),
+        )
         .route("/loki/api/v1/status/buildinfo", h(MethodFilter::GET, loki::buildinfo))
         .route("/otlp/v1/logs", h(MethodFilter::POST, otlp::logs_of_loki))
         .route("/v1/logs", h(MethodFilter::POST, otlp::logs))

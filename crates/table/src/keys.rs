@@ -6,6 +6,7 @@
 //! runs/<run>/<table>.{data,series}.parquet
 //! blocks/<table>/<tenant>/<yyyy-mm-dd>/<block>/{data.parquet,series.parquet,meta.json}
 //! metas/, cache/, staging/               of blocks that are in a store: copies of metas, pieces, what is being written
+//! documents/                             small documents that others keep here
 //! damaged/                               what could not be read, set aside
 //! checkpoint.json                        how far the log is flushed, and the sources' positions
 //! ```
@@ -37,6 +38,10 @@ impl Keys {
     /// The data directory.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+    /// Small documents that others keep.
+    pub fn documents(&self) -> PathBuf {
+        self.root.join("documents")
     }
     /// WAL segments.
     pub fn wal(&self) -> PathBuf {

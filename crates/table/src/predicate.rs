@@ -2,9 +2,10 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, UInt8Type, UInt32Type};
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, StringViewArray};
 use arrow_schema::DataType;
 use base::{Error, Result};
+use memchr::memmem::Finder;
 
 /// A condition on the payload columns of a row. A missing value satisfies no comparison.
 #[derive(Clone, Debug)]
@@ -49,70 +50,213 @@ impl Predicate {
 
     /// Which rows of `batch` satisfy it.
     pub fn eval(&self, batch: &RecordBatch) -> Result<BooleanArray> {
-        let n = batch.num_rows();
+        let mut keep = vec![true; batch.num_rows()];
+        self.narrow(batch, &mut keep)?;
+        Ok(keep.into())
+    }
+
+    /// Takes the rows out of `keep` that do not satisfy it. Rows that are out already are not looked at: the dearer
+    /// conditions come last.
+    fn narrow(&self, batch: &RecordBatch, keep: &mut [bool]) -> Result<()> {
         let column = |name: &str| -> Result<&ArrayRef> {
             batch
                 .column_by_name(name)
                 .ok_or_else(|| Error::internal(format!("predicate reads column {name:?}, which the batch does not have")))
         };
-        Ok(match self {
-            Predicate::And(ps) => fold(n, true, ps, batch, |a, b| a && b)?,
-            Predicate::Or(ps) => fold(n, false, ps, batch, |a, b| a || b)?,
-            Predicate::Not(p) => p.eval(batch)?.iter().map(|v| Some(!v.unwrap_or(false))).collect(),
-            Predicate::Equals(c, want) => bytes_test(column(c)?, |b| b == want.as_slice())?,
-            Predicate::Contains(c, needle) => {
-                let finder = memchr::memmem::Finder::new(needle);
-                bytes_test(column(c)?, |b| finder.find(b).is_some())?
+        match self {
+            Predicate::And(ps) => {
+                for p in ps {
+                    if !keep.contains(&true) {
+                        break;
+                    }
+                    p.narrow(batch, keep)?;
+                }
+                Ok(())
             }
-            Predicate::Regex(c, re) => bytes_test(column(c)?, |b| re.is_match(b))?,
-            Predicate::Between(c, lo, hi) => number_test(column(c)?, |v| v >= *lo && v <= *hi)?,
-        })
+            Predicate::Or(ps) => {
+                let mut open = keep.to_vec();
+                keep.fill(false);
+                for p in ps {
+                    if !open.contains(&true) {
+                        break;
+                    }
+                    let mut hit = open.clone();
+                    p.narrow(batch, &mut hit)?;
+                    for ((keep, open), hit) in keep.iter_mut().zip(&mut open).zip(hit) {
+                        *keep |= hit;
+                        *open &= !hit;
+                    }
+                }
+                Ok(())
+            }
+            Predicate::Not(p) => {
+                let mut hit = keep.to_vec();
+                p.narrow(batch, &mut hit)?;
+                keep.iter_mut().zip(hit).for_each(|(keep, hit)| *keep &= !hit);
+                Ok(())
+            }
+            Predicate::Equals(c, want) => bytes_test(column(c)?, keep, |b| b == want.as_slice()),
+            Predicate::Contains(c, needle) => {
+                let finder = Finder::new(needle);
+                match column(c)?.as_string_view_opt() {
+                    Some(texts) if !needle.is_empty() && !keep.contains(&false) => {
+                        find_in_stretches(texts, &finder, keep);
+                        Ok(())
+                    }
+                    _ => bytes_test(column(c)?, keep, |b| finder.find(b).is_some()),
+                }
+            }
+            Predicate::Regex(c, re) => bytes_test(column(c)?, keep, |b| re.is_match(b)),
+            Predicate::Between(c, lo, hi) => number_test(column(c)?, keep, |v| v >= *lo && v <= *hi),
+        }
     }
 }
 
-fn fold(n: usize, start: bool, ps: &[Predicate], batch: &RecordBatch, op: impl Fn(bool, bool) -> bool) -> Result<BooleanArray> {
-    let mut acc = vec![start; n];
-    for p in ps {
-        // Where nothing can change any more, the rest is not asked: the dearer conditions come last.
-        if acc.iter().all(|a| *a != start) {
-            break;
-        }
-        let one = p.eval(batch)?;
-        for (a, i) in acc.iter_mut().zip(0..) {
-            *a = op(*a, one.is_valid(i) && one.value(i));
-        }
-    }
-    Ok(acc.into())
+/// Bytes between two texts of a stretch at most: pages put a length between them.
+const GAP_BYTES: usize = 64;
+
+/// Where a long text lies: buffer, first byte, first byte after. None for one that lies in its view itself.
+fn place(view: u128) -> Option<(usize, usize, usize)> {
+    let (length, buffer, offset) = (view as u32 as usize, (view >> 64) as u32 as usize, (view >> 96) as u32 as usize);
+    (length > 12).then_some((buffer, offset, offset + length))
 }
 
-fn bytes_test(a: &ArrayRef, test: impl Fn(&[u8]) -> bool) -> Result<BooleanArray> {
-    let n = a.len();
-    let run = |get: &dyn Fn(usize) -> bool| (0..n).map(|i| a.is_valid(i) && get(i)).map(Some).collect();
-    Ok(match a.data_type() {
+/// Looks for a needle in all texts. Those that lie behind one another are looked through as one stretch, so that a needle
+/// that is rare costs no stop at every text.
+fn find_in_stretches(texts: &StringViewArray, finder: &Finder<'_>, keep: &mut [bool]) {
+    let views = texts.views();
+    let mut from = 0;
+    while from < views.len() {
+        let Some((buffer, start, mut end)) = place(views[from]) else {
+            keep[from] = texts.is_valid(from) && finder.find(texts.value(from).as_bytes()).is_some();
+            from += 1;
+            continue;
+        };
+        let mut until = from + 1;
+        while let Some((b, s, e)) = views.get(until).copied().and_then(place)
+            && b == buffer
+            && s >= end
+            && s - end <= GAP_BYTES
+        {
+            end = e;
+            until += 1;
+        }
+        keep[from..until].fill(false);
+        let bytes = &texts.data_buffers()[buffer].as_slice()[..end];
+        let (mut at, mut row) = (start, from);
+        while let Some(found) = finder.find(&bytes[at..]).map(|n| at + n) {
+            row += views[row..until].partition_point(|v| place(*v).is_some_and(|(_, s, _)| s <= found)).saturating_sub(1);
+            let row_end = place(views[row]).map_or(end, |(_, _, e)| e);
+            if found + finder.needle().len() <= row_end {
+                keep[row] = texts.is_valid(row);
+                at = row_end;
+            } else {
+                // It reaches over the end of a text.
+                at = found + 1;
+            }
+        }
+        from = until;
+    }
+}
+
+fn bytes_test(a: &ArrayRef, keep: &mut [bool], test: impl Fn(&[u8]) -> bool) -> Result<()> {
+    match a.data_type() {
         DataType::Utf8View => {
             let s = a.as_string_view();
-            run(&|i| test(s.value(i).as_bytes()))
+            each(a, keep, |i| test(s.value(i).as_bytes()));
         }
         DataType::BinaryView => {
             let s = a.as_binary_view();
-            run(&|i| test(s.value(i)))
+            each(a, keep, |i| test(s.value(i)));
         }
         DataType::FixedSizeBinary(_) => {
             let s = a.as_fixed_size_binary();
-            run(&|i| test(s.value(i)))
+            each(a, keep, |i| test(s.value(i)));
         }
         other => return Err(Error::internal(format!("a bytes predicate cannot read a column of type {other}"))),
-    })
+    }
+    Ok(())
 }
 
-fn number_test(a: &ArrayRef, test: impl Fn(f64) -> bool) -> Result<BooleanArray> {
-    let n = a.len();
-    let run = |get: &dyn Fn(usize) -> f64| (0..n).map(|i| a.is_valid(i) && test(get(i))).map(Some).collect();
-    Ok(match a.data_type() {
-        DataType::UInt8 => run(&|i| f64::from(a.as_primitive::<UInt8Type>().value(i))),
-        DataType::UInt32 => run(&|i| f64::from(a.as_primitive::<UInt32Type>().value(i))),
-        DataType::Int64 => run(&|i| a.as_primitive::<Int64Type>().value(i) as f64),
-        DataType::Float64 => run(&|i| a.as_primitive::<Float64Type>().value(i)),
+fn number_test(a: &ArrayRef, keep: &mut [bool], test: impl Fn(f64) -> bool) -> Result<()> {
+    match a.data_type() {
+        DataType::UInt8 => each(a, keep, |i| test(f64::from(a.as_primitive::<UInt8Type>().value(i)))),
+        DataType::UInt32 => each(a, keep, |i| test(f64::from(a.as_primitive::<UInt32Type>().value(i)))),
+        DataType::Int64 => each(a, keep, |i| test(a.as_primitive::<Int64Type>().value(i) as f64)),
+        DataType::Float64 => each(a, keep, |i| test(a.as_primitive::<Float64Type>().value(i))),
         other => return Err(Error::internal(format!("a number predicate cannot read a column of type {other}"))),
-    })
+    }
+    Ok(())
+}
+
+fn each(a: &ArrayRef, keep: &mut [bool], test: impl Fn(usize) -> bool) {
+    for (i, keep) in keep.iter_mut().enumerate() {
+        *keep = *keep && a.is_valid(i) && test(i);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow_array::builder::StringViewBuilder;
+    use arrow_schema::{Field, Schema};
+
+    use super::*;
+
+    fn batch(texts: &StringViewArray) -> RecordBatch {
+        let schema = Schema::new(vec![Field::new("t", DataType::Utf8View, true)]);
+        RecordBatch::try_new(Arc::new(schema), vec![Arc::new(texts.clone())]).unwrap()
+    }
+
+    fn kept(p: &Predicate, texts: &StringViewArray) -> Vec<bool> {
+        p.eval(&batch(texts)).unwrap().iter().map(|v| v.unwrap()).collect()
+    }
+
+    #[test]
+    fn a_needle_is_found_where_it_is_and_not_between_texts() {
+        let mut seed = 3u64;
+        let mut random = move |n: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) % n
+        };
+        for case in 0..300 {
+            let mut builder = StringViewBuilder::new().with_fixed_block_size(64 + random(400) as u32);
+            let texts: Vec<Option<String>> = (0..random(40))
+                .map(|_| (random(8) > 0).then(|| (0..random(30)).map(|_| char::from(b'a' + random(3) as u8)).collect()))
+                .collect();
+            texts.iter().for_each(|t| builder.append_option(t.as_deref()));
+            let array = builder.finish();
+            let from = random(3).min(array.len() as u64) as usize;
+            let array = array.slice(from, array.len() - from);
+            for needle in ["", "a", "abc", "abcab", "cccccccccccccc"] {
+                let want: Vec<bool> = texts[from..].iter().map(|t| t.as_deref().is_some_and(|t| t.contains(needle))).collect();
+                assert_eq!(kept(&Predicate::Contains("t".into(), needle.into()), &array), want, "case {case}, {needle}");
+            }
+        }
+        // Two texts in one buffer, the needle over the end of the first and in the second.
+        let array = StringViewArray::from(vec!["xxxxxxxxxxxxxxab", "cxxxxxxxxxxxxabc"]);
+        assert_eq!(kept(&Predicate::Contains("t".into(), "abc".into()), &array), [false, true]);
+    }
+
+    #[test]
+    fn conditions_combine() {
+        let array = StringViewArray::from(vec![Some("one"), Some("two"), None, Some("three and more than twelve")]);
+        let has = |t: &str| Predicate::Contains("t".into(), t.as_bytes().to_vec());
+        let is = |t: &str| Predicate::Equals("t".into(), t.as_bytes().to_vec());
+        for (p, want) in [
+            (Predicate::Or(vec![is("two"), has("more")]), [false, true, false, true]),
+            (Predicate::And(vec![has("o"), has("e")]), [true, false, false, true]),
+            (Predicate::Not(Box::new(has("o"))), [false, false, true, false]),
+            (
+                Predicate::And(vec![Predicate::Not(Box::new(is("one"))), Predicate::Or(vec![has("o"), has("x")])]),
+                [false, true, false, true],
+            ),
+            (Predicate::And(vec![has("e"), Predicate::matching("t", "^th").unwrap()]), [false, false, false, true]),
+            (Predicate::Or(vec![]), [false; 4]),
+            (Predicate::And(vec![]), [true; 4]),
+        ] {
+            assert_eq!(kept(&p, &array), want, "{p:?}");
+        }
+    }
 }

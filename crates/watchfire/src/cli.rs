@@ -182,7 +182,9 @@ const LOGS_HELP: &str = "\
 Examples:
   watchfire logs '{service_name=\"nginx\"}'
   watchfire logs '{service_name=\"nginx\"} |= \" 500 \"' --since 30m --limit 20
-  watchfire logs '{job=\"api\"} | json | level=\"error\"' --output jsonl | jq .line";
+  watchfire logs '{job=\"api\"} | json | level=\"error\"' --output jsonl | jq .line
+  watchfire logs --follow '{job=\"api\"}'
+  watchfire logs 'sum by (app) (rate({env=\"prod\"}[1m]))' --since 6h";
 
 /// `watchfire logs`
 #[derive(Args, Debug)]
@@ -196,6 +198,9 @@ pub struct LogsArgs {
     /// Most lines to print, the newest ones
     #[arg(long, default_value_t = 100)]
     pub limit: u32,
+    /// Go on printing lines as they arrive
+    #[arg(long, short)]
+    pub follow: bool,
     /// default: time, labels and line; raw: the line alone; jsonl: one JSON object a line
     #[arg(long, value_enum, default_value_t = Output::Default)]
     pub output: Output,

@@ -62,6 +62,12 @@ impl Encoding {
     }
 }
 
+/// Whether the parameters of a `Content-Type` can be read: each is `name=value`.
+pub fn has_sound_parameters(content_type: &str) -> bool {
+    let sound = |p: &str| p.trim().is_empty() || p.split_once('=').is_some_and(|(n, v)| !n.trim().is_empty() && !v.trim().is_empty());
+    content_type.split(';').skip(1).all(sound)
+}
+
 /// The media type of a `Content-Type` header in lower case, without its parameters.
 pub fn media_type(content_type: &str) -> String {
     content_type.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
@@ -218,5 +224,7 @@ mod tests {
         assert_eq!(Encoding::from_header(Some("snappy"), Encoding::SnappyFramed).unwrap(), Encoding::SnappyFramed);
         assert_eq!(Encoding::from_header(Some("br"), Encoding::SnappyBlock).unwrap_err().kind(), Kind::Invalid);
         assert_eq!(media_type("Application/X-Protobuf; proto=x"), "application/x-protobuf");
+        assert!(has_sound_parameters("application/json") && has_sound_parameters("application/json; charset=utf-8;"));
+        assert!(!has_sound_parameters("application/json; charsetutf-8") && !has_sound_parameters("a/b; =x"));
     }
 }

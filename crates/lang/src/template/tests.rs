@@ -93,6 +93,17 @@ const CASES: &[(&str, &str, &str)] = &[
         "2023-03-23 13:13:35.5 +0000 UTC 2023-03-23 1679577215500",
     ),
     ("{{ duration .x }} {{ bytes .y }}", "x=1m30s y=2KiB", "90 2048"),
+    ("{{ b64enc .x }} {{ b64enc \"ab\" | b64dec }} {{ b64dec \"Zm9vYmE\" }} {{ b64dec \"YQ==\" }}", "x=abc", "YWJj ab fooba a"),
+    (
+        "{{ with fromJson .x }}{{ .a }} {{ index .b 1 }} {{ .n }}{{ end }}",
+        r#"x={"a":1.5,"b":["x","y\u0041"],"n":null}"#,
+        "1.5 yA <no value>",
+    ),
+    (
+        "{{ toDateInZone \"2006-01-02T15:04\" \"Asia/Seoul\" .x | unixEpoch }} {{ toDateInZone \"2006-01-02T15:04Z07:00\" \"Asia/Seoul\" .y | unixEpoch }}",
+        "x=2023-01-01T09:00 y=2023-01-01T09:00Z",
+        "1672531200 1672563600",
+    ),
     // Digests of a known text: the SHA-3 and the SHA-2 of `ab`.
     ("{{ Hash \"a\" .x }}", "x=b", "5c828b33397f4762922e39a60c35699d2550466a52dd15ed44da37eb0bdc61e6"),
     ("{{ Sha2Hash \"a\" .x }}", "x=b", "fb8e20fc2e4c3f248c60c39bd652f3c1347298bb977b8b4d5903b85055620603"),
@@ -145,6 +156,12 @@ fn what_goes_wrong_while_it_is_filled_in_is_said() {
         ("{{ range $i := 90000 }}{{ $.x }}{{ printf \"%900d\" 1 }}{{ end }}", "longer than"),
         ("{{ printf \"%99999999999999999999d\" 1 }}", "longer than"),
         ("{{ regexMatch (print \"(\") .x }}", "unclosed group"),
+        ("{{ b64dec \"a!\" }}", "not text in base 64"),
+        ("{{ b64dec \"a\" }}", "not text in base 64"),
+        ("{{ fromJson \"[1,\" }}", "a value is missing"),
+        ("{{ fromJson \"{} x\" }}", "more text"),
+        ("{{ fromJson (repeat 500 \"[\") }}", "too deep"),
+        ("{{ toDateInZone \"2006\" \"Not/There\" \"2020\" }}", "unknown time zone"),
     ] {
         let e = fill(template, "x=1").unwrap_err();
         assert!(e.contains(wanted), "{template}: {e}");

@@ -123,7 +123,7 @@ impl Best {
 
 /// Finds the lines.
 pub fn select(source: Source<'_>, log: &LogExpr, request: &LogRequest) -> Result<Lines> {
-    let pipeline = Pipeline::new(log, Wanted::All)?;
+    let pipeline = Pipeline::new(log, Wanted::All, source.now_ns)?;
     let backward = request.direction == Direction::Backward;
     // Thinned lines are chosen one after another, so all of them are candidates.
     let limit = if request.interval_ns > 0 { usize::MAX } else { request.limit };
@@ -132,7 +132,7 @@ pub fn select(source: Source<'_>, log: &LogExpr, request: &LogRequest) -> Result
     if request.limit == 0 {
         return Ok(Lines { lines: vec![], labels: vec![] });
     }
-    let reads = Reads { line: true, metadata: true };
+    let reads = Reads::ALL;
     let mut row_labels = RowLabels::default();
     for range in pieces(request.range, request.direction) {
         let stream = scan::open(source, &log.matchers, range, pipeline.predicate.clone(), reads, request.direction)?;
@@ -216,7 +216,7 @@ fn take_batch(
             current = Some(s);
             labels.start_series(&SeriesLabels::new(scan::series_labels(series, s)?));
         }
-        batch.add_metadata(i, labels);
+        batch.add_metadata(i, &Wanted::All, labels);
         let mut row = Row { time_ns: place.0, line: batch.line(i).into(), labels };
         if pipeline.apply(&mut row) {
             let line = Line { time_ns: place.0, line: row.line.into(), labels: table.number(labels)? };

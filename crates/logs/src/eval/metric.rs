@@ -66,7 +66,7 @@ struct Extract<'e> {
 
 fn range(source: Source<'_>, r: &RangeExpr, outer: Option<&Key>, steps: Steps) -> Result<Vec<Series>> {
     let windows = Windows::new(steps, r.range_ns, r.offset_ns);
-    let extract = Extract::new(r, outer)?;
+    let extract = Extract::new(r, outer, source.now_ns)?;
     let mut keys = Keys::default();
     let seconds = windows.seconds();
     let value: fn(f64, i64, i64) -> f64 = match r.op {
@@ -79,32 +79,30 @@ fn range(source: Source<'_>, r: &RangeExpr, outer: Option<&Key>, steps: Steps) -
         let parameter = r.parameter.unwrap_or(0.0);
         let mut samples =
             Samples::new(windows, |scratch: &mut Vec<f64>, (from, to), s: &[_]| range_fn::apply(r.op, parameter, (from, to), scratch, s));
-        extract.run(source, windows, &mut keys, &mut |event| match event {
-            Event::Slice(start) => samples.advance(start),
-            Event::Row { key, time, value, .. } => samples.add(key, time, value),
-        })?;
+        extract.run(source, windows, &mut keys, &mut samples)?;
         samples.finish(keys.labels())?
     } else {
         let mut counts = Counts::new(windows);
-        extract.run(source, windows, &mut keys, &mut |event| match event {
-            Event::Slice(_) => Ok(()),
-            Event::Row { key, time, bytes, .. } => counts.add(key, time, bytes),
-        })?;
+        extract.run(source, windows, &mut keys, &mut counts)?;
         counts.finish(keys.labels(), |lines, bytes| value(seconds, lines, bytes))
     };
     Ok(if r.op == RangeOp::Absent { absent(&r.log.matchers, &series, steps) } else { series })
 }
 
-/// What [`Extract::run`] finds.
-enum Event {
+/// Takes what [`Extract::run`] finds.
+pub(super) trait Sink {
     /// No later row is before this time.
-    Slice(i64),
-    /// A row of the series `key`.
-    Row { key: u32, time: i64, bytes: usize, value: f64 },
+    fn slice(&mut self, start: i64) -> Result<()>;
+    /// A row of the series `number`.
+    fn row(&mut self, number: u32, time: i64, bytes: usize, value: f64) -> Result<()>;
+    /// Rows of the series `number`, oldest first, without values.
+    fn run(&mut self, number: u32, times: &[i64], bytes: &dyn Fn(usize) -> usize) -> Result<()> {
+        times.iter().enumerate().try_for_each(|(i, t)| self.row(number, *t, bytes(i), 0.0))
+    }
 }
 
 impl<'e> Extract<'e> {
-    fn new(expr: &'e RangeExpr, outer: Option<&Key>) -> Result<Self> {
+    fn new(expr: &'e RangeExpr, outer: Option<&Key>, now_ns: i64) -> Result<Self> {
         let mut key = match (&expr.grouping, outer) {
             (Some(g), _) => Key::of(g),
             (None, Some(outer)) => outer.clone(),
@@ -132,7 +130,7 @@ impl<'e> Extract<'e> {
                 names.push(u.name.clone());
             }
         }
-        let pipeline = Pipeline::new(&expr.log, wanted)?;
+        let pipeline = Pipeline::new(&expr.log, wanted, now_ns)?;
         preserve_errors |= pipeline.looks_at_errors;
         Ok(Extract { expr, pipeline, filters, key, preserve_errors })
     }
@@ -154,9 +152,10 @@ impl<'e> Extract<'e> {
         }
     }
 
-    fn run(&self, source: Source<'_>, windows: Windows, keys: &mut Keys, emit: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+    fn run(&self, source: Source<'_>, windows: Windows, keys: &mut Keys, sink: &mut impl Sink) -> Result<()> {
         let open = |metadata| {
-            let reads = Reads { line: self.pipeline.reads_line || self.reads_length(), metadata };
+            let level = metadata && self.pipeline.reads_labels.depends_on(spec::DETECTED_LEVEL);
+            let reads = Reads { line: self.pipeline.reads_line || self.reads_length(), metadata, level };
             scan::open(source, &self.expr.log.matchers, windows.span(), self.pipeline.predicate.clone(), reads, Direction::Forward)
         };
         let mut metadata = self.pipeline.reads_labels != Wanted::Only(vec![]);
@@ -166,7 +165,7 @@ impl<'e> Extract<'e> {
             stream = open(false)?;
         }
         let by_stream = self.is_by_stream() && !metadata;
-        let mut numbers: Vec<Option<u32>> = vec![None; stream.series.len()];
+        let mut numbers = StreamNumbers::new(&stream.series, self.number_of_stream());
         let mut slice = i64::MIN;
         let mut labels = RowLabels::default();
         labels.preserve_errors = self.preserve_errors;
@@ -177,36 +176,35 @@ impl<'e> Extract<'e> {
             let start = spec::SPEC.slice_of(first);
             if start > slice {
                 slice = start;
-                emit(Event::Slice(start))?;
+                sink.slice(start)?;
             }
             if by_stream {
-                self.count_by_stream(&batch, &stream.series, &mut numbers, keys, emit)?;
+                self.streams(&batch, &mut numbers, keys, sink)?;
             } else {
-                self.rows(&batch, &stream.series, &mut labels, keys, emit)?;
+                self.rows(&batch, &mut numbers, &mut labels, keys, sink)?;
             }
         }
         Ok(())
     }
 
-    fn count_by_stream(
-        &self,
-        batch: &Batch,
-        series: &[Labels],
-        numbers: &mut [Option<u32>],
-        keys: &mut Keys,
-        emit: &mut dyn FnMut(Event) -> Result<()>,
-    ) -> Result<()> {
-        for (i, (&s, &time)) in batch.series().iter().zip(batch.times()).enumerate() {
-            let key = match numbers.get(s as usize).copied().flatten() {
-                Some(n) => n,
-                None => {
-                    let n = keys.number_of(&self.key.of_labels(scan::series_labels(series, s)?))?.0;
-                    numbers[s as usize] = Some(n);
-                    n
-                }
-            };
-            let bytes = if self.reads_length() { batch.line(i).len() } else { 0 };
-            emit(Event::Row { key, time, bytes, value: 0.0 })?;
+    /// The key, if the series of a row without errors may depend on its stream alone.
+    fn number_of_stream(&self) -> Option<&Key> {
+        (matches!(self.key, Key::By(_)) && !self.pipeline.rewrites_labels).then_some(&self.key)
+    }
+
+    fn streams(&self, batch: &Batch, numbers: &mut StreamNumbers<'_>, keys: &mut Keys, sink: &mut impl Sink) -> Result<()> {
+        let (series, times) = (batch.series(), batch.times());
+        let mut from = 0;
+        while from < series.len() {
+            let s = series[from];
+            let until = from + series[from..].partition_point(|x| *x == s);
+            let number = numbers.whole(s, &self.key, keys)?;
+            if self.reads_length() {
+                sink.run(number, &times[from..until], &|i| batch.line(from + i).len())?;
+            } else {
+                sink.run(number, &times[from..until], &|_| 0)?;
+            }
+            from = until;
         }
         Ok(())
     }
@@ -214,21 +212,23 @@ impl<'e> Extract<'e> {
     fn rows(
         &self,
         batch: &Batch,
-        series: &[Labels],
+        numbers: &mut StreamNumbers<'_>,
         labels: &mut RowLabels,
         keys: &mut Keys,
-        emit: &mut dyn FnMut(Event) -> Result<()>,
+        sink: &mut impl Sink,
     ) -> Result<()> {
         let mut current = None;
+        let mut known = None;
         for i in 0..batch.len() {
             let s = batch.series()[i];
             if current == Some(s) {
                 labels.start_row();
             } else {
                 current = Some(s);
-                labels.start_series(&SeriesLabels::new(scan::series_labels(series, s)?));
+                labels.start_series(&SeriesLabels::new(scan::series_labels(numbers.series, s)?));
+                known = numbers.of(s, keys)?;
             }
-            batch.add_metadata(i, labels);
+            batch.add_metadata(i, &self.pipeline.reads_labels, labels);
             let time = batch.times()[i];
             let mut row = Row { time_ns: time, line: batch.line(i).into(), labels };
             if !self.pipeline.apply(&mut row) {
@@ -243,13 +243,52 @@ impl<'e> Extract<'e> {
                     continue;
                 }
             }
-            if labels.error().is_some() && !labels.is_preserved() {
+            let failed = labels.error().is_some();
+            if failed && !labels.is_preserved() {
                 return Err(pipeline_error(labels));
             }
-            let key = if labels.error().is_some() { keys.number(labels, &Key::Without(vec![]))? } else { keys.number(labels, &self.key)? };
-            emit(Event::Row { key: key.0, time, bytes, value })?;
+            let number = match known {
+                _ if failed => keys.number(labels, &Key::Without(vec![]))?.0,
+                Some(n) => n,
+                None => keys.number(labels, &self.key)?.0,
+            };
+            sink.row(number, time, bytes, value)?;
         }
         Ok(())
+    }
+}
+
+/// Numbers of streams among the keys, each looked up once.
+struct StreamNumbers<'a> {
+    series: &'a [Labels],
+    /// What rows are grouped by, if that may be their streams' labels alone.
+    key: Option<&'a Key>,
+    numbers: Vec<Option<u32>>,
+}
+
+impl<'a> StreamNumbers<'a> {
+    fn new(series: &'a [Labels], key: Option<&'a Key>) -> Self {
+        StreamNumbers { series, key, numbers: vec![None; series.len()] }
+    }
+
+    /// The number of the rows of stream `s`, which `key` groups by their streams' labels alone.
+    fn whole(&mut self, s: u32, key: &Key, keys: &mut Keys) -> Result<u32> {
+        if let Some(n) = self.numbers.get(s as usize).copied().flatten() {
+            return Ok(n);
+        }
+        let n = keys.number_of(&key.of_labels(scan::series_labels(self.series, s)?))?.0;
+        self.numbers[s as usize] = Some(n);
+        Ok(n)
+    }
+
+    /// The same if the stream has all labels that rows are grouped by: then nothing else can be under their names.
+    fn of(&mut self, s: u32, keys: &mut Keys) -> Result<Option<u32>> {
+        let Some(key @ Key::By(names)) = self.key else { return Ok(None) };
+        let labels = scan::series_labels(self.series, s)?;
+        if names.iter().any(|n| labels.get(n).is_none()) {
+            return Ok(None);
+        }
+        self.whole(s, key, keys).map(Some)
     }
 }
 

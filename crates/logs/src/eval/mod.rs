@@ -13,11 +13,13 @@ mod log;
 mod metric;
 mod range_fn;
 mod samples;
-mod scan;
+pub(crate) mod scan;
 mod steps;
 
 use base::Tenant;
 use table::{Cancel, Rows};
+
+use crate::erase::Erasure;
 
 pub use log::{LineLabels, Lines, LogRequest, select};
 pub use metric::evaluate;
@@ -32,6 +34,10 @@ pub struct Source<'a> {
     pub tenant: &'a Tenant,
     /// Stops it.
     pub cancel: &'a Cancel,
+    /// The time of the query, for templates.
+    pub now_ns: i64,
+    /// Rows that are as good as gone.
+    pub erased: &'a [Erasure],
 }
 
 /// A series of a metric query: its points are `(step, value)`, ascending.

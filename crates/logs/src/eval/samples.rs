@@ -4,6 +4,7 @@
 use base::{Error, Kind, Labels, Result};
 
 use super::Series;
+use super::metric::Sink;
 use super::steps::Windows;
 use crate::limits;
 
@@ -33,8 +34,16 @@ impl<F: Fn(&mut Vec<f64>, (i64, i64), &[Sample]) -> f64> Samples<F> {
         Samples { windows, function, series: vec![], next: 0, held: 0, points: 0 }
     }
 
-    /// A sample of series `number`.
-    pub fn add(&mut self, number: u32, time: i64, value: f64) -> Result<()> {
+    /// The points of all series.
+    pub fn finish(mut self, labels: &[Labels]) -> Result<Vec<Series>> {
+        self.slice(i64::MAX)?;
+        let with_points = self.series.into_iter().zip(labels).filter(|(s, _)| !s.points.is_empty());
+        Ok(with_points.map(|(s, l)| Series { labels: l.clone(), points: s.points }).collect())
+    }
+}
+
+impl<F: Fn(&mut Vec<f64>, (i64, i64), &[Sample]) -> f64> Sink for Samples<F> {
+    fn row(&mut self, number: u32, time: i64, _: usize, value: f64) -> Result<()> {
         let n = number as usize;
         if self.series.len() <= n {
             self.series.resize_with(n + 1, Held::default);
@@ -52,8 +61,7 @@ impl<F: Fn(&mut Vec<f64>, (i64, i64), &[Sample]) -> f64> Samples<F> {
         Ok(())
     }
 
-    /// No sample before `time` comes any more.
-    pub fn advance(&mut self, time: i64) -> Result<()> {
+    fn slice(&mut self, time: i64) -> Result<()> {
         let from = self.next;
         while self.next < self.windows.count() && self.windows.end(self.next) < time {
             self.next += 1;
@@ -91,13 +99,6 @@ impl<F: Fn(&mut Vec<f64>, (i64, i64), &[Sample]) -> f64> Samples<F> {
         }
         Ok(())
     }
-
-    /// The points of all series.
-    pub fn finish(mut self, labels: &[Labels]) -> Result<Vec<Series>> {
-        self.advance(i64::MAX)?;
-        let with_points = self.series.into_iter().zip(labels).filter(|(s, _)| !s.points.is_empty());
-        Ok(with_points.map(|(s, l)| Series { labels: l.clone(), points: s.points }).collect())
-    }
 }
 
 #[cfg(test)]
@@ -115,9 +116,9 @@ mod tests {
             let mut s = Samples::new(w, sum);
             for (t, v) in samples {
                 if advance && t > 4 {
-                    s.advance(t - t % 10).unwrap();
+                    s.slice(t - t % 10).unwrap();
                 }
-                s.add(0, t, v).unwrap();
+                s.row(0, t, 0, v).unwrap();
             }
             (s.held, s.finish(&labels).unwrap())
         };

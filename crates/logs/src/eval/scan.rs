@@ -8,16 +8,24 @@ use base::{Error, Labels, Matcher, Result};
 use table::{Direction, Predicate, RowStream, ScanRequest, TimeRange};
 
 use super::Source;
+use crate::erase::{self, Erasure};
 use crate::spec;
-use crate::stage::RowLabels;
+use crate::stage::{RowLabels, Wanted};
 
 /// Which columns are read beside series and time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reads {
     /// The line.
     pub line: bool,
-    /// Metadata and detected level.
+    /// Metadata.
     pub metadata: bool,
+    /// The detected level.
+    pub level: bool,
+}
+
+impl Reads {
+    /// Everything.
+    pub const ALL: Reads = Reads { line: true, metadata: true, level: true };
 }
 
 /// Opens a scan.
@@ -29,18 +37,24 @@ pub fn open(
     reads: Reads,
     direction: Direction,
 ) -> Result<RowStream> {
+    let erased: Vec<&Erasure> = source.erased.iter().filter(|e| e.touches(range)).collect();
+    let whole = erased.iter().any(|e| e.looks_at_rows());
     let mut request = ScanRequest::new(&spec::SPEC, source.tenant.clone(), matchers.to_vec(), range);
     request.columns.clear();
-    if reads.line {
+    if reads.line || whole {
         request.columns.push(spec::LINE);
     }
-    if reads.metadata {
-        request.columns.extend([spec::METADATA, spec::DETECTED_LEVEL]);
+    if reads.metadata || whole {
+        request.columns.push(spec::METADATA);
+    }
+    if reads.level || whole {
+        request.columns.push(spec::DETECTED_LEVEL);
     }
     request.predicate = predicate;
     request.direction = direction;
     request.cancel = source.cancel.clone();
-    source.rows.scan(&request)
+    let stream = source.rows.scan(&request)?;
+    if erased.is_empty() { Ok(stream) } else { erase::without(stream, &erased) }
 }
 
 /// The columns of a batch.
@@ -80,10 +94,14 @@ impl Batch {
     pub fn line(&self, i: usize) -> &str {
         self.line.as_ref().map_or("", |l| l.value(i))
     }
-    /// Adds the metadata of row `i` to labels.
-    pub fn add_metadata(&self, i: usize, labels: &mut RowLabels) {
+    /// The detected level of row `i`; empty if it has none or levels are not read.
+    pub fn level(&self, i: usize) -> &str {
+        self.level.as_ref().filter(|l| l.is_valid(i)).map_or("", |l| l.value(i))
+    }
+    /// Adds the metadata of row `i` to labels, as far as somebody looks at it.
+    pub fn add_metadata(&self, i: usize, wanted: &Wanted, labels: &mut RowLabels) {
         if let Some(m) = self.metadata.as_ref().filter(|m| m.is_valid(i)) {
-            for (key, value) in attrs::iter(m.value(i)) {
+            for (key, value) in attrs::iter(m.value(i)).filter(|(key, _)| wanted.depends_on(key)) {
                 match value {
                     Value::Str(v) => labels.set_metadata(key, v),
                     Value::Bool(v) => labels.set_metadata(key, &v.to_string()),
@@ -94,6 +112,7 @@ impl Batch {
             }
         }
         if let Some(l) = self.level.as_ref().filter(|l| l.is_valid(i))
+            && wanted.depends_on(spec::DETECTED_LEVEL)
             && labels.get(spec::DETECTED_LEVEL).is_none()
         {
             labels.set_metadata(spec::DETECTED_LEVEL, l.value(i));

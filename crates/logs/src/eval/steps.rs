@@ -82,14 +82,25 @@ impl Windows {
         let last = self.steps.count.saturating_sub(1);
         TimeRange { start: self.before(0).saturating_add(1), end: self.end(last).saturating_add(1) }
     }
-    /// First and last window that holds `time`.
-    pub fn around(&self, time: i64) -> Option<(u32, u32)> {
-        let step = i128::from(self.steps.step);
-        let ahead = i128::from(time) - i128::from(self.first_end);
-        let up = |n: i128| -(-n).div_euclid(step);
-        let first = up(ahead).max(0);
-        let last = (up(ahead + i128::from(self.range)) - 1).min(i128::from(self.steps.count) - 1);
-        (first <= last).then_some((first as u32, last as u32))
+    /// The first window whose end is not before `time`: which a row at `time` is in, unless it has left already. None if it
+    /// is after all of them.
+    pub fn enters(&self, time: i64) -> Option<u32> {
+        self.first_at(time, self.first_end)
+    }
+    /// The first window that begins at or after `time`: which a row at `time` is not in any more.
+    pub fn leaves(&self, time: i64) -> Option<u32> {
+        self.first_at(time, self.first_end.saturating_sub(self.range))
+    }
+    /// The first `k` with `time <= first + k * step`.
+    fn first_at(&self, time: i64, first: i64) -> Option<u32> {
+        if time <= first {
+            return Some(0);
+        }
+        // Not negative, so it fits, and no sum of it is made.
+        let ahead = time.abs_diff(first);
+        let step = self.steps.step.unsigned_abs();
+        let k = ahead.div_ceil(step);
+        u32::try_from(k).ok().filter(|k| *k < self.steps.count)
     }
 }
 
@@ -104,13 +115,14 @@ mod tests {
         let w = Windows::new(steps, 30, 0);
         for t in 0..200 {
             let inside: Vec<u32> = (0..4).filter(|&k| t > w.before(k) && t <= w.end(k)).collect();
-            let want = inside.first().map(|&f| (f, *inside.last().unwrap()));
-            assert_eq!(w.around(t), want, "{t}");
+            let (enters, leaves) = (w.enters(t).unwrap_or(4), w.leaves(t).unwrap_or(4));
+            assert_eq!((enters..leaves).collect::<Vec<_>>(), inside, "{t}");
         }
         assert_eq!(w.span(), TimeRange { start: 71, end: 161 });
         assert_eq!(Windows::new(steps, 30, 10).span(), TimeRange { start: 61, end: 151 });
         let apart = Windows::new(steps, 5, 0);
-        assert_eq!((apart.around(110), apart.around(120)), (None, Some((1, 1))));
+        assert_eq!((apart.enters(110), apart.leaves(110)), (Some(1), Some(1)), "in no window");
+        assert_eq!((apart.enters(120), apart.leaves(120)), (Some(1), Some(2)));
     }
 
     #[test]
@@ -121,6 +133,8 @@ mod tests {
         assert!(Steps::range(0, 1, 0).is_err());
         assert!(Steps::range(i64::MIN, i64::MAX, i64::MAX).is_ok());
         let w = Windows::new(Steps::range(i64::MIN, i64::MAX, i64::MAX).unwrap(), i64::MAX, i64::MIN);
-        assert!(w.around(i64::MAX).is_none_or(|(a, b)| a <= b));
+        for t in [i64::MIN, 0, i64::MAX] {
+            assert!(w.enters(t).unwrap_or(u32::MAX) <= w.leaves(t).unwrap_or(u32::MAX), "{t}");
+        }
     }
 }

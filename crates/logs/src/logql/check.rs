@@ -5,6 +5,7 @@ use lang::{Diagnostic, Parsed, Span};
 
 use super::ast::*;
 use crate::stage::ip::IpMatcher;
+use crate::stage::template;
 
 /// Refuses selectors that select everything, and addresses that are none.
 pub fn check(expr: &Expr, source: &str) -> Parsed<()> {
@@ -59,6 +60,14 @@ fn check_log(log: &LogExpr, source: &str) -> Parsed<()> {
                 for e in fields {
                     crate::stage::json_path::parse(&e.path.value)
                         .map_err(|m| Diagnostic::new(e.path.span, format!("cannot parse expression [{}]: {m}", e.path.value)))?;
+                }
+            }
+            StageExpr::LineFormat(t) => template::check(t, source, stage.span)?,
+            StageExpr::LabelFormat(formats) => {
+                for f in formats {
+                    if let FormatSource::Template(t) = &f.from {
+                        template::check(&t.value, source, t.span)?;
+                    }
                 }
             }
             _ => {}

@@ -5,13 +5,13 @@ mod check;
 mod lexer;
 mod parser;
 mod print;
+pub mod reference;
 mod token;
 
 use base::Result;
 use lang::Parsed;
 
 pub use ast::Expr;
-pub(crate) use parser::is_label_name;
 
 /// Reads a query; what is wrong with it is said at its place.
 pub fn parse_at(source: &str) -> Parsed<Expr> {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use base::Matcher;
-use lang::duration::format_go;
+use lang::duration::{format_go, format_prom, parse_go};
 use lang::literal::quote;
 
 use super::ast::*;
@@ -29,6 +29,12 @@ fn matcher(f: &mut Formatter<'_>, m: &Matcher) -> fmt::Result {
 
 /// A number the lexer reads back, sign included.
 struct Num(f64);
+
+/// `5m` rather than `5m0s`, where that says the same.
+fn duration(ns: i64) -> String {
+    let short = format_prom(ns);
+    if parse_go(&short) == Some(ns) { short } else { format_go(ns) }
+}
 
 impl Display for Num {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -183,9 +189,9 @@ impl Display for RangeExpr {
         if let Some(u) = &self.unwrap {
             u.fmt(f)?;
         }
-        write!(f, " [{}]", format_go(self.range_ns))?;
+        write!(f, " [{}]", duration(self.range_ns))?;
         if self.offset_ns != 0 {
-            write!(f, " offset {}", format_go(self.offset_ns))?;
+            write!(f, " offset {}", duration(self.offset_ns))?;
         }
         f.write_str(")")?;
         self.grouping.iter().try_for_each(|g| write!(f, " {g}"))

@@ -42,8 +42,12 @@ impl Stage for JsonStage {
         };
         // With nothing to wait for, the line is read to its end, if only to find what is wrong with it.
         let missing = if missing == 0 { usize::MAX } else { missing };
-        let mut flatten = Flatten { labels: row.labels, wanted: &self.wanted, missing, name: String::new() };
-        if let Err(wrong) = flatten.object(&mut JsonCursor::new(&row.line), 0) {
+        let mut name = std::mem::take(&mut row.labels.scratch);
+        name.clear();
+        let mut flatten = Flatten { labels: row.labels, wanted: &self.wanted, missing, name };
+        let read = flatten.object(&mut JsonCursor::new(&row.line), 0);
+        row.labels.scratch = flatten.name;
+        if let Err(wrong) = read {
             row.labels.fail_parser(JSON_ERROR, wrong);
         }
         true

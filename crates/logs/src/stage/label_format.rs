@@ -2,8 +2,8 @@
 
 use base::Result;
 
-use super::template::Template;
-use super::{Category, Row, Stage};
+use super::template::{TEMPLATE_ERROR, Template};
+use super::{Category, Row, Stage, Wanted};
 use crate::logql::ast::{FormatSource, LabelFormat};
 
 enum Source {
@@ -15,24 +15,24 @@ enum Source {
 pub struct LabelFormatStage(Vec<(String, Source)>);
 
 impl LabelFormatStage {
-    /// Reads the templates.
-    pub fn new(formats: &[LabelFormat]) -> Result<Self> {
+    /// Reads the templates; `now_ns` is the time of the query.
+    pub fn new(formats: &[LabelFormat], now_ns: i64) -> Result<Self> {
         let one = |l: &LabelFormat| {
             let from = match &l.from {
                 FormatSource::Label(n) => Source::Label(n.clone()),
-                FormatSource::Template(t) => Source::Template(Template::parse(&t.value)?),
+                FormatSource::Template(t) => Source::Template(Template::parse(&t.value, now_ns)?),
             };
             Ok((l.name.clone(), from))
         };
         formats.iter().map(one).collect::<Result<_>>().map(LabelFormatStage)
     }
 
-    /// Calls `name` with every label it reads.
-    pub fn names(&self, mut name: impl FnMut(&str)) {
+    /// Adds the labels that it reads.
+    pub fn needs(&self, wanted: &mut Wanted) {
         for (_, from) in &self.0 {
             match from {
-                Source::Label(n) => name(n),
-                Source::Template(t) => t.names(&mut name),
+                Source::Label(n) => wanted.add(n),
+                Source::Template(t) => t.needs(wanted),
             }
         }
     }
@@ -50,10 +50,10 @@ impl Stage for LabelFormatStage {
                         row.labels.set(if category == Category::Stream { Category::Parsed } else { category }, name, &v);
                     }
                 }
-                Source::Template(t) => {
-                    let v = t.fill(row);
-                    row.labels.set(Category::Parsed, name, &v);
-                }
+                Source::Template(t) => match t.fill(row) {
+                    Ok(v) => row.labels.set(Category::Parsed, name, &v),
+                    Err(e) => row.labels.fail(TEMPLATE_ERROR, &e),
+                },
             }
         }
         true
@@ -73,6 +73,6 @@ mod tests {
             LabelFormat { name: "b".into(), from: FormatSource::Label("a".into()) },
             LabelFormat { name: "x".into(), from: FormatSource::Label("none".into()) },
         ];
-        assert_eq!(run_on(&LabelFormatStage::new(&formats).unwrap(), &[("a", "1"), ("b", "2")], ""), r#"{b="1", c="1-2"}"#);
+        assert_eq!(run_on(&LabelFormatStage::new(&formats, 0).unwrap(), &[("a", "1"), ("b", "2")], ""), r#"{b="1", c="1-2"}"#);
     }
 }

@@ -66,6 +66,8 @@ pub struct RowLabels {
     error: Option<Cow<'static, str>>,
     details: String,
     preserved: bool,
+    /// Space that stages use while they are at a row.
+    pub scratch: String,
     /// Whether what parsers fail on is meant to be seen in the answer.
     pub preserve_errors: bool,
 }

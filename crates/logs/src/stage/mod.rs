@@ -66,6 +66,14 @@ impl Wanted {
             Wanted::Only(names) => names.iter().any(|n| n == name),
         }
     }
+    /// Whether it matters that the stream or the metadata have `name`: because it is looked at, or what a parser finds under
+    /// its name.
+    pub fn depends_on(&self, name: &str) -> bool {
+        match self {
+            Wanted::All => true,
+            Wanted::Only(names) => names.iter().any(|n| n.strip_suffix(labels::SUFFIX).unwrap_or(n) == name || n == name),
+        }
+    }
     /// Whether a label whose name starts so may be looked at.
     pub fn has_prefix(&self, prefix: &str) -> bool {
         match self {

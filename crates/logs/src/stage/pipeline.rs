@@ -30,19 +30,28 @@ pub struct Pipeline {
     pub reads_labels: Wanted,
     /// Whether a stage can change labels.
     pub changes_labels: bool,
+    /// Whether a stage can change or remove a label of the stream. (Parsers cannot: what they find under such a name gets
+    /// another one.)
+    pub rewrites_labels: bool,
     /// Whether a filter looks at `__error__`, so that errors do not fail a metric query.
     pub looks_at_errors: bool,
 }
 
 impl Pipeline {
     /// Compiles the stages of `log`, of whose labels `wanted` are looked at in the end.
-    pub fn new(log: &LogExpr, wanted: Wanted) -> Result<Self> {
+    /// `now_ns` is the time of the query, for templates.
+    pub fn new(log: &LogExpr, wanted: Wanted, now_ns: i64) -> Result<Self> {
+        Self::compiled(log, wanted, now_ns, true)
+    }
+
+    /// The same; without `leaves_to_scan`, every line filter is a stage.
+    pub(crate) fn compiled(log: &LogExpr, wanted: Wanted, now_ns: i64, leaves_to_scan: bool) -> Result<Self> {
         let stages: Vec<&StageExpr> = log.stages.iter().map(|s| &s.value).collect();
         // What each stage must leave behind is known from behind.
         let mut after = vec![wanted];
         for s in stages.iter().rev() {
             let mut before = after.last().cloned().unwrap_or(Wanted::All);
-            needs(s, &mut before)?;
+            needs(s, &mut before, now_ns)?;
             after.push(before);
         }
         after.reverse();
@@ -52,10 +61,11 @@ impl Pipeline {
             reads_line: false,
             reads_labels: after[0].clone(),
             changes_labels: false,
+            rewrites_labels: false,
             looks_at_errors: false,
         };
         let mut pushed = vec![];
-        let mut same_line = true;
+        let mut same_line = leaves_to_scan;
         for (s, wanted) in stages.iter().zip(&after[1..]) {
             if let StageExpr::LineFilter(l) = s
                 && same_line
@@ -66,7 +76,7 @@ impl Pipeline {
             }
             same_line &= !matches!(s, StageExpr::LineFormat(_) | StageExpr::Unpack | StageExpr::Decolorize);
             out.note(s, wanted);
-            out.stages.push(compile(s, wanted)?);
+            out.stages.push(compile(s, wanted, now_ns)?);
         }
         out.predicate = if pushed.len() > 1 { Some(Predicate::And(pushed)) } else { pushed.pop() };
         Ok(out)
@@ -80,11 +90,19 @@ impl Pipeline {
                 self.changes_labels |= !wanted.is_nothing();
             }
             StageExpr::LineFilter(_) | StageExpr::Decolorize => self.reads_line = true,
-            StageExpr::Unpack | StageExpr::LineFormat(_) | StageExpr::LabelFormat(_) => {
+            StageExpr::Unpack | StageExpr::LineFormat(_) => {
                 self.reads_line = true;
                 self.changes_labels = true;
             }
-            StageExpr::Drop(_) | StageExpr::Keep(_) => self.changes_labels = true,
+            StageExpr::LabelFormat(_) => {
+                self.reads_line = true;
+                self.changes_labels = true;
+                self.rewrites_labels = true;
+            }
+            StageExpr::Drop(_) | StageExpr::Keep(_) => {
+                self.changes_labels = true;
+                self.rewrites_labels = true;
+            }
         }
     }
 
@@ -99,11 +117,11 @@ impl Pipeline {
 }
 
 /// Adds the labels that a stage looks at.
-fn needs(stage: &StageExpr, wanted: &mut Wanted) -> Result<()> {
+fn needs(stage: &StageExpr, wanted: &mut Wanted, now_ns: i64) -> Result<()> {
     match stage {
         StageExpr::LabelFilter(f) => label_filter::names(f, &mut |n| wanted.add(n)),
-        StageExpr::LineFormat(t) => Template::parse(t)?.names(|n| wanted.add(n)),
-        StageExpr::LabelFormat(l) => LabelFormatStage::new(l)?.names(|n| wanted.add(n)),
+        StageExpr::LineFormat(t) => Template::parse(t, now_ns)?.needs(wanted),
+        StageExpr::LabelFormat(l) => LabelFormatStage::new(l, now_ns)?.needs(wanted),
         StageExpr::Drop(p) | StageExpr::Keep(p) => p.iter().for_each(|p| match p {
             Pick::Match(m) => wanted.add(&m.name),
             // Dropping an error must not stop it from being found.
@@ -115,7 +133,7 @@ fn needs(stage: &StageExpr, wanted: &mut Wanted) -> Result<()> {
     Ok(())
 }
 
-fn compile(stage: &StageExpr, wanted: &Wanted) -> Result<Box<dyn Stage>> {
+fn compile(stage: &StageExpr, wanted: &Wanted, now_ns: i64) -> Result<Box<dyn Stage>> {
     Ok(match stage {
         StageExpr::LineFilter(l) => Box::new(LineFilterStage::new(l)?),
         StageExpr::Json(fields) if fields.is_empty() => Box::new(JsonStage::new(wanted.clone())),
@@ -125,8 +143,8 @@ fn compile(stage: &StageExpr, wanted: &Wanted) -> Result<Box<dyn Stage>> {
         StageExpr::Pattern(p) => Box::new(PatternStage::new(p, wanted.clone())?),
         StageExpr::Unpack => Box::new(UnpackStage::new(wanted.clone())),
         StageExpr::LabelFilter(f) => Box::new(LabelFilterStage::new(f)?),
-        StageExpr::LineFormat(t) => Box::new(LineFormatStage(Template::parse(t)?)),
-        StageExpr::LabelFormat(l) => Box::new(LabelFormatStage::new(l)?),
+        StageExpr::LineFormat(t) => Box::new(LineFormatStage(Template::parse(t, now_ns)?)),
+        StageExpr::LabelFormat(l) => Box::new(LabelFormatStage::new(l, now_ns)?),
         StageExpr::Decolorize => Box::new(DecolorizeStage),
         StageExpr::Drop(p) => Box::new(DropStage(p.clone())),
         StageExpr::Keep(p) => Box::new(KeepStage(p.clone())),
@@ -140,7 +158,7 @@ mod tests {
 
     fn pipeline(q: &str, wanted: &[&str]) -> Pipeline {
         let Expr::Log(log) = crate::logql::parse(q).unwrap() else { panic!("{q}") };
-        Pipeline::new(&log, Wanted::Only(wanted.iter().map(|w| w.to_string()).collect())).unwrap()
+        Pipeline::new(&log, Wanted::Only(wanted.iter().map(|w| w.to_string()).collect()), 0).unwrap()
     }
 
     #[test]

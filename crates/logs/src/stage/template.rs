@@ -1,118 +1,93 @@
-//! The part of Go's templates that formatting uses most: text with `{{.label}}`, `{{ __line__ }}` and
-//! `{{ __timestamp__ }}`. Anything else is refused when the query is planned, never answered wrongly.
+//! The templates of `line_format` and `label_format`: [`lang::template`] filled in from a row.
 
-use base::{Error, Kind, Result};
+use base::Result;
+use lang::template::{self, Data, Functions, Value, functions};
+use lang::{Parsed, Span};
 
-use super::Row;
+use super::labels::{ERROR, ERROR_DETAILS};
+use super::{Row, Wanted};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Part {
-    Text(String),
-    Label(String),
-    Line,
-    Timestamp,
-}
+/// The value of `__error__` when a template could not be filled in.
+pub const TEMPLATE_ERROR: &str = "TemplateFormatErr";
+
+/// Names beside the labels. `now` is the time of the query, so that all its lines see the same one.
+pub const CONTEXT: [&str; 3] = ["__line__", "__timestamp__", "now"];
+
+/// What these templates may call.
+pub const FUNCTIONS: Functions = Functions { context: &CONTEXT, ..functions::PIPELINE };
 
 /// A template.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Vec<Part>);
+#[derive(Debug)]
+pub struct Template {
+    template: template::Template,
+    now_ns: i64,
+}
 
 impl Template {
-    /// Reads a template. One that uses more is `Unprocessable`, one that is damaged `Invalid`.
-    pub fn parse(text: &str) -> Result<Self> {
-        let mut parts = vec![];
-        let mut rest = text;
-        let mut trim_next = false;
-        loop {
-            let open = rest.find("{{");
-            let mut plain = &rest[..open.unwrap_or(rest.len())];
-            if trim_next {
-                plain = plain.trim_start();
-            }
-            let Some(open) = open else {
-                if !plain.is_empty() {
-                    parts.push(Part::Text(plain.to_string()));
-                }
-                return Ok(Template(parts));
-            };
-            let inner = &rest[open + 2..];
-            let close = inner.find("}}").ok_or_else(|| Error::invalid("invalid template: unclosed action"))?;
-            let mut action = &inner[..close];
-            if let Some(a) = action.strip_prefix("- ") {
-                plain = plain.trim_end();
-                action = a;
-            }
-            trim_next = action.ends_with(" -");
-            action = action.strip_suffix(" -").unwrap_or(action);
-            if !plain.is_empty() {
-                parts.push(Part::Text(plain.to_string()));
-            }
-            parts.extend(Self::action(action.trim())?);
-            rest = &inner[close + 2..];
+    /// Reads a template that was checked; `now_ns` is the time of the query.
+    pub fn parse(text: &str, now_ns: i64) -> Result<Self> {
+        let template = template::Template::parse(text, &FUNCTIONS).map_err(|d| d.to_error(text))?;
+        Ok(Template { template, now_ns })
+    }
+
+    /// Adds the labels that it reads.
+    pub fn needs(&self, wanted: &mut Wanted) {
+        let mut names = vec![];
+        if self.template.names(|n| names.push(n.to_string())) {
+            names.iter().for_each(|n| wanted.add(n));
+        } else {
+            *wanted = Wanted::All;
         }
     }
 
-    fn action(action: &str) -> Result<Option<Part>> {
-        if action.starts_with("/*") && action.ends_with("*/") {
-            return Ok(None);
-        }
-        Ok(Some(match action {
-            "" => return Err(Error::invalid("invalid template: missing value for command")),
-            "__line__" => Part::Line,
-            "__timestamp__" => Part::Timestamp,
-            _ => match action.strip_prefix('.') {
-                Some(name) if crate::logql::is_label_name(name) => Part::Label(name.to_string()),
-                _ => {
-                    return Err(Error::new(
-                        Kind::Unprocessable,
-                        format!(
-                            "the template action {{{{{action}}}}} is not supported yet: only {{{{.label}}}}, {{{{__line__}}}} and {{{{__timestamp__}}}} are"
-                        ),
-                    ));
-                }
-            },
-        }))
-    }
-
-    /// Calls `name` with every label it reads.
-    pub fn names(&self, mut name: impl FnMut(&str)) {
-        self.0.iter().for_each(|p| {
-            if let Part::Label(n) = p {
-                name(n);
-            }
-        });
-    }
-
-    /// Fills it in; a label that is absent is empty.
-    pub fn fill(&self, row: &Row<'_>) -> String {
+    /// Fills it in; a label that is absent is empty. The error says what went wrong.
+    pub fn fill(&self, row: &Row<'_>) -> std::result::Result<String, String> {
         let mut out = String::new();
-        for p in &self.0 {
-            match p {
-                Part::Text(t) => out.push_str(t),
-                Part::Label(n) => out.push_str(row.labels.get(n).unwrap_or("")),
-                Part::Line => out.push_str(&row.line),
-                Part::Timestamp => out.push_str(&go_time(row.time_ns)),
-            }
-        }
-        out
+        self.template.execute(&Fields { row, now_ns: self.now_ns }, &mut out)?;
+        Ok(out)
     }
 }
 
-/// As Go prints a time in UTC: `2006-01-02 15:04:05.999999999 +0000 UTC`.
-fn go_time(ns: i64) -> String {
-    let (seconds, nanos) = (ns.div_euclid(1_000_000_000), ns.rem_euclid(1_000_000_000));
-    let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Civil date from a day number: the year starts in March, so that the leap day is its last.
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-    let year = yoe + era * 400 + i64::from(month <= 2);
-    let fraction = if nanos == 0 { String::new() } else { format!(".{nanos:09}").trim_end_matches('0').to_string() };
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}{fraction} +0000 UTC", of_day / 3600, of_day / 60 % 60, of_day % 60)
+struct Fields<'a, 'r> {
+    row: &'a Row<'r>,
+    now_ns: i64,
+}
+
+impl Data for Fields<'_, '_> {
+    fn field(&self, name: &str) -> Option<Value<'_>> {
+        self.row.labels.get(name).map(Value::text)
+    }
+    fn missing(&self) -> Value<'_> {
+        Value::text("")
+    }
+    fn context(&self, name: &str) -> Option<Value<'_>> {
+        match name {
+            "__line__" => Some(Value::text(&self.row.line)),
+            "__timestamp__" => Some(Value::Time(self.row.time_ns)),
+            "now" => Some(Value::Time(self.now_ns)),
+            _ => None,
+        }
+    }
+    fn all(&self) -> Vec<(String, Value<'_>)> {
+        let labels = self.row.labels.iter().map(|(_, n, v)| (n.to_string(), Value::text(v)));
+        let errors = [ERROR, ERROR_DETAILS].into_iter().filter_map(|n| Some((n.to_string(), Value::text(self.row.labels.get(n)?))));
+        labels.chain(errors).collect()
+    }
+}
+
+/// Checks the template `text`, which stands in `source` as the literal at `span`: what is wrong is shown at its place in the
+/// literal, where the literal writes the template as it is.
+pub fn check(text: &str, source: &str, span: Span) -> Parsed<()> {
+    template::Template::parse(text, &FUNCTIONS).map(drop).map_err(|mut d| {
+        let start = span.start as usize;
+        let literal = source.get(start..span.end as usize).unwrap_or("");
+        d.span = match literal.find(text) {
+            Some(at) if !text.is_empty() => Span::new(start + at + d.span.start as usize, start + at + d.span.end as usize),
+            _ => span,
+        };
+        d.message = format!("invalid template: {}", d.message);
+        d
+    })
 }
 
 #[cfg(test)]
@@ -121,19 +96,35 @@ mod tests {
     use crate::stage::RowLabels;
 
     #[test]
-    fn labels_and_the_line_are_filled_in() {
+    fn labels_the_line_and_times_are_filled_in() {
         let mut labels = RowLabels::default();
         labels.set(crate::stage::Category::Parsed, "a", "1");
+        labels.fail("SomeErr", "why");
         let row = Row { time_ns: 1_679_577_215_500_000_000, line: "L".into(), labels: &mut labels };
-        let fill = |t: &str| Template::parse(t).unwrap().fill(&row);
+        let fill = |t: &str| Template::parse(t, 5_000_000_000).unwrap().fill(&row).unwrap();
         assert_eq!(fill("x{{.a}}y {{ .b }}{{/* no */}}{{__line__}}"), "x1y L");
-        assert_eq!(fill("a  {{- .a -}}  b"), "a1b");
-        assert_eq!(fill("{{ __timestamp__ }}"), "2023-03-23 13:13:35.5 +0000 UTC");
+        assert_eq!(fill("{{ __timestamp__ }} {{ unixEpoch now }} {{ .__error__ }}"), "2023-03-23 13:13:35.5 +0000 UTC 5 SomeErr");
+        assert_eq!(fill("{{ range $k, $v := . }}{{ $k }}={{ $v }};{{ end }}"), "__error__=SomeErr;__error_details__=why;a=1;");
+        assert!(Template::parse("{{ div 1 0 }}", 0).unwrap().fill(&row).unwrap_err().contains("divide by zero"));
     }
 
     #[test]
-    fn what_is_not_supported_is_said() {
-        assert_eq!(Template::parse("{{ .a | ToUpper }}").unwrap_err().kind(), Kind::Unprocessable);
-        assert_eq!(Template::parse("{{ .a").unwrap_err().kind(), Kind::Invalid);
+    fn what_a_template_reads_is_known() {
+        let needs = |t: &str| {
+            let mut wanted = Wanted::Only(vec![]);
+            Template::parse(t, 0).unwrap().needs(&mut wanted);
+            wanted
+        };
+        assert_eq!(needs("{{ .a }}{{ if .b }}{{ end }}{{ __line__ }}"), Wanted::Only(vec!["a".into(), "b".into()]));
+        assert_eq!(needs("{{ range $k, $v := . }}{{ end }}"), Wanted::All);
+    }
+
+    #[test]
+    fn an_error_is_shown_inside_of_the_literal() {
+        let source = "{a=\"b\"} | line_format `x{{ .a | nope }}`";
+        let d = crate::logql::parse_at(source).unwrap_err();
+        assert_eq!(&source[d.span.start as usize..d.span.end as usize], "nope", "{d}");
+        let d = crate::logql::parse_at(r#"{a="b"} | line_format "{{ nope \"\" }}""#).unwrap_err();
+        assert!(d.message.contains("function \"nope\" not defined"), "{d}");
     }
 }

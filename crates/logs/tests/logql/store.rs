@@ -54,7 +54,7 @@ impl Store {
 
     fn with<T>(&self, f: impl FnOnce(Context<'_>) -> T) -> T {
         let (cancel, settings) = (Cancel::default(), Settings::default());
-        f(Context { rows: &self.rows, tenant: &self.tenant, cancel: &cancel, settings: &settings })
+        f(Context { rows: &self.rows, tenant: &self.tenant, cancel: &cancel, settings: &settings, now_ns: BASE_NS, erased: &[] })
     }
 
     pub fn instant(&self, query: &str, time_ns: i64) -> Result<QueryResult> {

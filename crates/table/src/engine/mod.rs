@@ -14,6 +14,7 @@ mod bell;
 mod blocks;
 mod commit;
 mod commits;
+mod documents;
 mod flush;
 mod ingest;
 mod list;

@@ -25,6 +25,11 @@ fn hold(page: &str, text: &str) {
 }
 
 #[test]
+fn logql_page() {
+    hold("logql.md", &logs::logql::reference::page());
+}
+
+#[test]
 fn settings_page() {
     let mut out = String::from(
         "# Settings\n\n<!-- written by a test of the binary; see crates/watchfire/src/settings/reference.rs -->\n\n\

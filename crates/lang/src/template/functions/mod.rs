@@ -2,6 +2,7 @@
 
 mod builtin;
 mod digest;
+mod encodings;
 mod maths;
 mod moments;
 mod patterns;
@@ -71,8 +72,11 @@ pub const PATTERN: &[Function] = patterns::ALL;
 /// Hashes.
 pub const DIGEST: &[Function] = digest::ALL;
 
+/// Base 64 and JSON.
+pub const ENCODING: &[Function] = encodings::ALL;
+
 /// What log pipelines may call: everything here, and no names beside the fields.
-pub const PIPELINE: Functions = Functions { sets: &[GO, TEXT, MATHS, TIME, PATTERN, DIGEST], context: &[] };
+pub const PIPELINE: Functions = Functions { sets: &[GO, TEXT, MATHS, TIME, PATTERN, DIGEST, ENCODING], context: &[] };
 
 impl Functions {
     /// The function of this name.

@@ -1,8 +1,10 @@
 //! Dates and durations. Times are in UTC: a template that shows other times on other hosts would not be one template.
 
+use jiff::tz::TimeZone;
+
 use super::{Function, Value};
 use crate::duration;
-use crate::go_time::Layout;
+use crate::go_time::{Civil, Layout};
 use crate::template::numbers::to_int;
 
 pub(super) const ALL: &[Function] = &[
@@ -15,7 +17,11 @@ pub(super) const ALL: &[Function] = &[
         let read = Layout::new(layout).read(text).and_then(|c| c.ns());
         read.map(Value::Time).ok_or_else(|| format!("cannot parse {text:?} as {layout:?}"))
     }),
-    Function::plain("toDateInZone", 3, 3, |_| Err("times in another zone are not supported".into())),
+    Function::plain("toDateInZone", 3, 3, |a| {
+        let (layout, zone, text) = (a[0].as_text()?, a[1].as_text()?, a[2].as_text()?);
+        let read = Layout::new(layout).read(text).ok_or_else(|| format!("cannot parse {text:?} as {layout:?}"))?;
+        in_zone(&read, zone)?.map(Value::Time).ok_or_else(|| format!("cannot parse {text:?} as {layout:?}"))
+    }),
     Function::plain("unixEpoch", 1, 1, |a| Ok(Value::owned((instant(&a[0])?.div_euclid(1_000_000_000)).to_string()))),
     Function::plain("unixEpochMillis", 1, 1, |a| Ok(Value::owned((instant(&a[0])?.div_euclid(1_000_000)).to_string()))),
     Function::plain("unixEpochNanos", 1, 1, |a| Ok(Value::owned(instant(&a[0])?.to_string()))),
@@ -42,6 +48,20 @@ fn instant(v: &Value<'_>) -> Result<i64, String> {
         Value::Int(_) => to_int(v).checked_mul(1_000_000_000).ok_or_else(|| "time out of range".into()),
         other => Err(format!("expected a time; found {}", other.kind())),
     }
+}
+
+/// The instant at which clocks of the zone show this, unless the text said itself how far from UTC it is. Where the clocks
+/// were put back, the first of the two.
+fn in_zone(read: &Civil, zone: &str) -> Result<Option<i64>, String> {
+    if read.offset_s.is_some() || matches!(zone, "" | "UTC") {
+        return Ok(read.ns());
+    }
+    let zone = TimeZone::get(zone).map_err(|_| format!("unknown time zone {zone:?}"))?;
+    Ok(read.as_utc_ns().and_then(|ns| {
+        let shown = jiff::Timestamp::from_nanosecond(i128::from(ns)).ok()?.to_zoned(TimeZone::UTC).datetime();
+        let there = zone.to_ambiguous_timestamp(shown).compatible().ok()?;
+        i64::try_from(there.as_nanosecond()).ok()
+    }))
 }
 
 fn seconds<'a>(a: &[Value<'a>]) -> Result<Value<'a>, String> {

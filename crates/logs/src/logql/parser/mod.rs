@@ -5,7 +5,7 @@ mod filters;
 mod metric;
 mod stages;
 
-pub(crate) use stages::{STAGES_ALONE, is_label_name};
+pub(crate) use stages::STAGES_ALONE;
 
 use base::Matcher;
 use lang::{Diagnostic, Parsed, Span, Spanned};

@@ -3,12 +3,16 @@
 //! The tuple contract: a line is `["<ns>", "line"]`; only a client that sent `categorize-labels` gets
 //! `["<ns>", "line", {"structuredMetadata": {..}, "parsed": {..}}]`, and then `stream` holds the stream's labels alone.
 
+mod explore;
+
 use std::collections::BTreeMap;
 
 use base::Labels;
 use table::Direction;
 
 use crate::query::{Entry, QueryResult, Stream};
+
+pub use explore::{detected_field_values, detected_fields, detected_labels, index_stats, patterns};
 
 /// What the adapter knows beside the result.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +72,46 @@ pub fn query(result: &QueryResult, options: &Options) -> Vec<u8> {
     }
     put(&mut out, ",\"stats\":{}}");
     write_warnings(&mut out, &options.warnings);
+    put(&mut out, "}");
+    out
+}
+
+/// A line that a slow client did not get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Its labels.
+    pub labels: Labels,
+    /// Its time, nanoseconds.
+    pub time_ns: i64,
+}
+
+/// One message of `tail`.
+pub fn tail(streams: &[Stream], dropped: &[Dropped], categorize_labels: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1024);
+    put(&mut out, "{\"streams\":[");
+    write_streams(&mut out, streams, Direction::Forward, categorize_labels);
+    put(&mut out, "]");
+    if !dropped.is_empty() {
+        put(&mut out, ",\"dropped_entries\":[");
+        comma_separated(&mut out, dropped, |out, d| {
+            put(out, "{\"labels\":");
+            write_labels(out, d.labels.iter());
+            put(out, &format!(",\"timestamp\":\"{}\"}}", d.time_ns));
+        });
+        put(&mut out, "]");
+    }
+    if categorize_labels {
+        put(&mut out, ",\"encodingFlags\":[\"categorize-labels\"]");
+    }
+    put(&mut out, "}");
+    out
+}
+
+/// The body of `format_query`.
+pub fn text(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    put(&mut out, "{\"status\":\"success\",\"data\":");
+    write_string(&mut out, text);
     put(&mut out, "}");
     out
 }
@@ -245,6 +289,27 @@ mod tests {
         assert_eq!(
             text(&r, true),
             r#"{"status":"success","data":{"resultType":"streams","result":[{"stream":{"app":"a"},"values":[["3","c",{"structuredMetadata":{"trace":"x"}}],["2","b",{"structuredMetadata":{"trace":"y"}}],["1","a\"\u0001",{"structuredMetadata":{"trace":"x"}}]]}],"encodingFlags":["categorize-labels"],"stats":{}}}"#
+        );
+    }
+
+    #[test]
+    fn a_message_of_tail_says_what_was_dropped() {
+        let app = labels(&[("app", "a")]);
+        let stream = Stream {
+            labels: app.clone(),
+            stream: app.clone(),
+            structured_metadata: Labels::empty(),
+            parsed: Labels::empty(),
+            entries: vec![Entry { time_ns: 3, line: "c".into() }],
+        };
+        let dropped = Dropped { labels: app, time_ns: 2 };
+        assert_eq!(
+            String::from_utf8(tail(&[stream.clone()], &[dropped], false)).unwrap(),
+            r#"{"streams":[{"stream":{"app":"a"},"values":[["3","c"]]}],"dropped_entries":[{"labels":{"app":"a"},"timestamp":"2"}]}"#
+        );
+        assert_eq!(
+            String::from_utf8(tail(&[stream], &[], true)).unwrap(),
+            r#"{"streams":[{"stream":{"app":"a"},"values":[["3","c",{}]]}],"encodingFlags":["categorize-labels"]}"#
         );
     }
 

@@ -1,6 +1,11 @@
 //! Loki's HTTP API: push, and the queries. Errors are plain text.
 
+pub(crate) mod delete;
+pub(crate) mod explore;
+pub(crate) mod tail;
+
 use std::future::Future;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use base::units::SECOND_NS;
@@ -10,7 +15,8 @@ use logs::response;
 use table::{Cancel, Direction, Missing, Rows};
 use wire::Options;
 
-use crate::app::{Call, json, no_content, refused, warnings};
+use crate::app::{Asking, Call, json, no_content, refused, warnings};
+use crate::limits;
 use crate::params::Params;
 use crate::routes::Answer;
 use crate::status::{self, Dialect};
@@ -20,6 +26,8 @@ use crate::time;
 const DEFAULT_LIMIT: u64 = 100;
 /// Points of a metric query when the client names no step.
 const DEFAULT_POINTS: i64 = 250;
+/// Points of a series at most.
+const MAX_POINTS: u64 = 11_000;
 /// Times that are asked for when the client names none.
 const DEFAULT_SINCE_NS: i64 = 3_600 * SECOND_NS;
 /// The same for labels and series.
@@ -65,6 +73,12 @@ pub(crate) async fn query_range(mut call: Call) -> Answer {
     };
     if step_ns <= 0 {
         return Err(Error::invalid("zero or negative query resolution step widths are not accepted. Try a positive integer"));
+    }
+    // The same for lines, which have no steps: clients are used to it.
+    if end_ns.abs_diff(start_ns) / step_ns.unsigned_abs() > MAX_POINTS {
+        return Err(Error::invalid(
+            "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter",
+        ));
     }
     let interval_ns = params.get("interval").map(|t| time::duration_ns("interval", t)).transpose()?.unwrap_or(0);
     let limit = params.number("limit")?.unwrap_or(DEFAULT_LIMIT);
@@ -127,11 +141,59 @@ fn ask<F>(call: &Call, f: F) -> impl Future<Output = Answer> + Send + use<F>
 where
     F: FnOnce(Context<'_>, &Missing) -> Result<Vec<u8>> + Send + 'static,
 {
-    let (tenant, missing) = (call.tenant.clone(), call.missing.clone());
-    let body = call.query(move |rows: &dyn Rows, cancel: &Cancel| {
-        f(Context { rows, tenant: &tenant, cancel, settings: &Settings::default() }, &missing)
-    });
-    async { Ok(json(body.await?)) }
+    let body = computed(&call.asking(), f);
+    let noted = Noted::of(call);
+    async move {
+        let started = Instant::now();
+        let body = body.await;
+        noted.tell(started.elapsed());
+        Ok(json(body?))
+    }
+}
+
+/// Runs a query of the language.
+fn computed<T, F>(asking: &Asking, f: F) -> impl Future<Output = Result<T>> + Send + use<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(Context<'_>, &Missing) -> Result<T> + Send + 'static,
+{
+    let Asking { app, tenant, missing } = asking.clone();
+    let now_ns = app.backend.clock().now_ns();
+    asking.query(move |rows: &dyn Rows, cancel: &Cancel| {
+        let erased = app.deletions.of(&*app.backend, &tenant)?;
+        f(Context { rows, tenant: &tenant, cancel, settings: &Settings::default(), now_ns, erased: &erased }, &missing)
+    })
+}
+
+/// What is said of a query that took long.
+struct Noted {
+    route: String,
+    tenant: String,
+    query: String,
+    tags: String,
+}
+
+impl Noted {
+    fn of(call: &Call) -> Noted {
+        Noted {
+            route: call.route.clone(),
+            tenant: call.tenant.as_str().to_owned(),
+            query: call.uri.query().unwrap_or("").to_owned(),
+            tags: call.header("x-query-tags").unwrap_or("").to_owned(),
+        }
+    }
+    fn tell(&self, took: Duration) {
+        if took >= limits::SLOW_QUERY {
+            tracing::info!(
+                route = self.route,
+                tenant = self.tenant,
+                seconds = took.as_secs_f64(),
+                query = self.query,
+                tags = self.tags,
+                "slow query"
+            );
+        }
+    }
 }
 
 fn now_ns(call: &Call) -> i64 {
