@@ -28,6 +28,8 @@ pub struct App {
     pub(crate) pushes: Pool,
     pub(crate) queries: Pool,
     pub(crate) agents: crate::agents::Agents,
+    /// When it was made.
+    pub(crate) started_ns: i64,
     bodies: Budget,
     no_pushes: AtomicBool,
     stopping: AtomicBool,
@@ -50,6 +52,7 @@ impl App {
     /// An edge over `backend`.
     pub fn new(backend: Arc<dyn Backend>, settings: Settings) -> Arc<Self> {
         Arc::new(App {
+            started_ns: backend.clock().now_ns(),
             backend,
             stats: Stats::new(),
             pushes: Pool::new("pushes", settings.ingest_concurrency, limits::INGEST_WAIT),

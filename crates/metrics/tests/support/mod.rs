@@ -33,6 +33,7 @@ pub fn load(rows: &MemoryRows, labels: Labels, samples: &[(i64, Point)]) {
         Arc::new(Int64Array::from(times)),
         Arc::new(Float64Array::from(values)),
         Arc::new(histograms.finish()),
+        Arc::new(Int64Array::new_null(samples.len())),
     ];
     rows.append(&SPEC, Tenant::default(), labels, RecordBatch::try_new(SPEC.schema(), columns).unwrap());
 }

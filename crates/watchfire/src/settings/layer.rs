@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::value::{
     Age, Cap, ClusterName, Copies, Count, Format, Given, Level, Memory, NodeAddress, ProfileName, Secret, Size, Span, Switch, Text,
-    WhenDegraded,
+    TranslationStrategy, WhenDegraded,
 };
 
 /// Puts one layer on top of another.
@@ -74,6 +74,8 @@ section!(
         tenants: BTreeMap<String, OfTenant>,
         /// `server`
         server: Server,
+        /// `metrics`
+        metrics: Metrics,
         /// `cluster`
         cluster: Cluster,
         /// `collect`
@@ -150,6 +152,32 @@ section!(
         queries: Option<Given<Count>>,
         /// `server.query_timeout`
         query_timeout: Option<Given<Span>>,
+    }
+);
+section!(
+    /// How metrics are taken in and asked for.
+    Metrics {
+        /// `metrics.start_timestamps`
+        start_timestamps: Option<Given<Switch>>,
+        /// `metrics.otlp`
+        otlp: MetricsOtlp,
+    }
+);
+section!(
+    /// How metrics of OTLP are translated.
+    MetricsOtlp {
+        /// `metrics.otlp.translation_strategy`
+        translation_strategy: Option<Given<TranslationStrategy>>,
+        /// `metrics.otlp.promote_resource_attributes`
+        promote_resource_attributes: Option<Vec<Given<Text>>>,
+        /// `metrics.otlp.promote_all_resource_attributes`
+        promote_all_resource_attributes: Option<Given<Switch>>,
+        /// `metrics.otlp.keep_identifying_resource_attributes`
+        keep_identifying_resource_attributes: Option<Given<Switch>>,
+        /// `metrics.otlp.convert_histograms_to_nhcb`
+        convert_histograms_to_nhcb: Option<Given<Switch>>,
+        /// `metrics.otlp.promote_scope_metadata`
+        promote_scope_metadata: Option<Given<Switch>>,
     }
 );
 section!(
