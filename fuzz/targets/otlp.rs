@@ -1,7 +1,8 @@
-//! Walks an OTLP export, its records read as spans and as log records.
+//! Walks an OTLP export, its records read as spans, as log records and as metrics.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use wire::otlp::metric::{Exemplar, Explicit, Exponential, Metric, Number, Summary};
 use wire::otlp::{LogRecord, Span, resources};
 
 fuzz_target!(|body: &[u8]| {
@@ -14,6 +15,13 @@ fuzz_target!(|body: &[u8]| {
                     base::attrs::iter(span.attributes.bytes()).count();
                 }
                 let _ = LogRecord::new(record);
+                let Ok(Metric { data: Some(data), .. }) = Metric::new(record) else { continue };
+                for point in data.points().map_while(Result::ok) {
+                    let _ = Number::new(point).map(|p| p.head.exemplars.into_iter().map(Exemplar::new).count());
+                    let _ = Explicit::new(point);
+                    let _ = Exponential::new(point);
+                    let _ = Summary::new(point);
+                }
             }
         }
     }

@@ -2,10 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use wire::otlp::{LOGS, LogRecord, Span, TRACES, json, resources};
+use wire::otlp::metric::Metric;
+use wire::otlp::{LOGS, LogRecord, METRICS, Span, TRACES, json, resources};
 
 fuzz_target!(|body: &[u8]| {
-    for schema in [&TRACES, &LOGS] {
+    for schema in [&TRACES, &LOGS, &METRICS] {
         let Ok(protobuf) = json::to_protobuf(schema, body) else { continue };
         for resource in resources(&protobuf) {
             for scope in resource.expect("what we write we can read").scopes() {
@@ -13,6 +14,8 @@ fuzz_target!(|body: &[u8]| {
                     let record = record.expect("what we write we can read");
                     if std::ptr::eq(schema, &TRACES) {
                         Span::new(record).expect("what we write we can read");
+                    } else if std::ptr::eq(schema, &METRICS) {
+                        Metric::new(record).expect("what we write we can read");
                     } else {
                         LogRecord::new(record).expect("what we write we can read");
                     }

@@ -12,6 +12,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 # Short enough for every change; by hand they take the same parameters for longer (see each script's --help).
 SCRIPTS = {
     "clients": [],
+    "promql": [],
+    "host": [],
     "agent": [],
     "agent_loss": [],
     "agent_docker": [],

@@ -89,6 +89,15 @@ impl<'a> Cursor<'a> {
         self.at += n;
         crate::literal::unquote(&self.source[start..self.at], quotes).map_err(|e| e.at(start))
     }
+    /// Takes a literal in one of these quotes, for a language whose strings may hold any bytes: what is not UTF-8 in its value
+    /// becomes U+FFFD.
+    pub fn take_string_lossy(&mut self, quotes: &str) -> Parsed<String> {
+        let start = self.at;
+        let n = crate::literal::scan(self.rest(), quotes).map_err(|e| e.at(start))?;
+        self.at += n;
+        let value = crate::literal::unquote_bytes(&self.source[start..self.at], quotes).map_err(|e| e.at(start))?;
+        Ok(String::from_utf8_lossy(&value).into_owned())
+    }
     /// A diagnostic about the next character.
     pub fn unexpected(&self) -> Diagnostic {
         match self.peek() {

@@ -48,13 +48,19 @@ pub fn scan(text: &str, quotes: &str) -> Result<usize, LiteralError> {
 /// The value of a whole literal. Escapes: `\a \b \f \n \r \t \v \\`, the literal's own quote, `\ooo`, `\xhh`,
 /// `\uhhhh`, `\Uhhhhhhhh`. The value must be UTF-8.
 pub fn unquote(literal: &str, quotes: &str) -> Result<String, LiteralError> {
+    let value = unquote_bytes(literal, quotes)?;
+    String::from_utf8(value).map_err(|_| LiteralError::new(0, literal.len(), "this string is not UTF-8"))
+}
+
+/// The value of a whole literal, whatever bytes it is.
+pub fn unquote_bytes(literal: &str, quotes: &str) -> Result<Vec<u8>, LiteralError> {
     let n = scan(literal, quotes)?;
     if n != literal.len() {
         return Err(LiteralError::new(n, literal.len(), "there is text after the end of the string"));
     }
     let inner = &literal[1..n - 1];
     if literal.starts_with('`') {
-        return Ok(inner.replace('\r', ""));
+        return Ok(inner.replace('\r', "").into_bytes());
     }
     let quote = literal.as_bytes()[0];
     let mut out = Vec::with_capacity(inner.len());
@@ -68,7 +74,7 @@ pub fn unquote(literal: &str, quotes: &str) -> Result<String, LiteralError> {
         }
         i += escape(literal, i, n - 1, quote, &mut out)?;
     }
-    String::from_utf8(out).map_err(|_| LiteralError::new(0, n, "this string is not UTF-8"))
+    Ok(out)
 }
 
 /// Reads the escape at byte `i`; appends its value; returns its length.

@@ -16,3 +16,15 @@ pub const LOOKBACK_MS: i64 = 300_000;
 pub const ANNOTATIONS: usize = 10;
 /// Buckets of one native histogram on each side. Senders cut at 160 to 1,000.
 pub const HISTOGRAM_BUCKETS: usize = 65_536;
+/// Exemplars of one answer. A panel shows some hundreds.
+pub const EXEMPLARS: usize = 100_000;
+/// Labels of one exemplar, encoded. OpenMetrics allows 128 characters; clients in use send more.
+pub const EXEMPLAR_BYTES: usize = 2 << 10;
+/// A metric's help, in what is said of it; longer ones are cut. They are stored once a day, and in memory until flushed.
+pub const METADATA_HELP_BYTES: usize = 1 << 10;
+/// A metric's name or unit, in what is said of it.
+pub const METADATA_NAME_BYTES: usize = 1 << 10;
+/// Samples of one answer of remote read, as in Prometheus (`--storage.remote.read-sample-limit`).
+pub const READ_SAMPLES: usize = 50_000_000;
+/// Characters of a line of a query that is written out evenly, as in Prometheus.
+pub const PRETTY_LINE: usize = 100;

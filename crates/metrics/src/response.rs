@@ -5,6 +5,7 @@ use base::{Kind, Labels};
 
 use crate::eval::value::Sample;
 use crate::eval::{QueryResult, QueryValue};
+use crate::exemplar::Exemplars;
 use crate::histogram::{Bucket, Histogram};
 
 /// The `errorType` of an error.
@@ -55,6 +56,27 @@ pub fn texts(items: &[String], warnings: &[String]) -> Vec<u8> {
 /// A list of series.
 pub fn series(items: &[Labels], warnings: &[String]) -> Vec<u8> {
     envelope(warnings, &[], |out| list(items, out, labels))
+}
+
+/// Exemplars by series.
+pub fn exemplars(items: &[Exemplars], warnings: &[String]) -> Vec<u8> {
+    envelope(warnings, &[], |out| {
+        list(items, out, |s, out| {
+            out.extend(b"{\"seriesLabels\":");
+            labels(&s.series, out);
+            out.extend(b",\"exemplars\":");
+            list(&s.exemplars, out, |e, out| {
+                out.extend(b"{\"labels\":");
+                labels(&e.labels, out);
+                out.extend(b",\"value\":");
+                value(e.value, out);
+                out.extend(b",\"timestamp\":");
+                time(e.time_ms, out);
+                out.push(b'}');
+            });
+            out.push(b'}');
+        });
+    })
 }
 
 /// `{"status":"success","data":...}` around what `data` writes.
@@ -239,7 +261,7 @@ fn labels(l: &Labels, out: &mut Vec<u8>) {
 }
 
 /// A JSON string.
-fn text(t: &str, out: &mut Vec<u8>) {
+pub fn text(t: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     for c in t.bytes() {
         match c {

@@ -10,7 +10,7 @@ use metrics::eval::value::Sample;
 use metrics::limits;
 use metrics::metadata::{self, Scope};
 use metrics::{Options, Value, instant, parse_selector, range};
-use support::{Point, almost, load};
+use support::{Point, almost, load, load_with_starts};
 use table::{Cancel, MemoryRows};
 
 const STEP_MS: i64 = 15_000;
@@ -130,4 +130,58 @@ fn series_names_and_values_are_listed() {
     assert_eq!(metadata::series(&rows, &t, &scope(selectors, 0)).unwrap().items.len(), 2);
     let later = Scope { start_ms: 1, ..all };
     assert!(metadata::label_values(&rows, &t, "job", &later).unwrap().items.is_empty());
+}
+
+/// The one value of an instant query.
+fn value(rows: &MemoryRows, query: &str, seconds: i64, options: &Options) -> f64 {
+    let found = floats(instant(rows, &Tenant::default(), query, seconds * 1000, options).unwrap().value);
+    assert_eq!(found.len(), 1, "{query}: {found:?}");
+    found[0].1[0].1
+}
+
+#[test]
+fn deltas_are_read_as_what_they_add_up_to() {
+    let rows = MemoryRows::default();
+    // Four hours, so two slices; a marker of the end at the last.
+    let stale = f64::from_bits(metrics::spec::STALE_NAN_BITS);
+    let mut samples: Vec<(i64, Point)> = (0..960).map(|k| (k * STEP_MS, Point::Float(2.0))).collect();
+    samples.push((960 * STEP_MS, Point::Float(stale)));
+    load(&rows, labels(&[("__name__", "d_total"), ("__temporality__", "delta")]), &samples);
+    let options = Options::default();
+    // Sixteen samples in four minutes, wherever a query begins to look.
+    for at in [600, 3_600, 7_260, 10_000, 14_380] {
+        assert!(almost(value(&rows, "increase(d_total[4m])", at, &options), 32.0), "at {at}");
+        assert!(almost(value(&rows, "rate(d_total[4m])", at, &options), 2.0 / 15.0), "at {at}");
+        assert_eq!(value(&rows, "resets(d_total[4m])", at, &options), 0.0);
+    }
+    // What was before the first sample that is needed counts since the start of its slice.
+    assert_eq!(value(&rows, "d_total", 600, &options), 82.0);
+    assert_eq!(value(&rows, "d_total", 3_600, &options), 482.0);
+    let ended = instant(&rows, &Tenant::default(), "d_total", 14_410_000, &options).unwrap();
+    assert_eq!(ended.value, Value::Vector(vec![]), "a marker stays one");
+    let found = floats(range(&rows, &Tenant::default(), "increase(d_total[4m])", 600_000, 14_000_000, 60_000, &options).unwrap().value);
+    assert!(found[0].1.iter().all(|(_, v)| almost(*v, 32.0)), "{found:?}");
+}
+
+#[test]
+fn starts_of_counting_are_heeded_where_they_are_asked_for() {
+    let rows = MemoryRows::default();
+    let at = |k: i64| k * 60_000;
+    // A counter that begins anew between its second and third sample, and is not lower for it.
+    let samples: Vec<(i64, Point)> =
+        [10.0, 20.0, 20.0, 30.0].iter().enumerate().map(|(k, v)| (at(k as i64 + 2), Point::Float(*v))).collect();
+    let starts = [Some(at(1)), Some(at(1)), Some(at(3) + 1), Some(at(3) + 1)];
+    load_with_starts(&rows, labels(&[("__name__", "c_total")]), &samples, &starts);
+    let plain = Options::default();
+    let heeding = Options { start_timestamps: true, ..Options::default() };
+    assert_eq!(value(&rows, "start_timestamp(c_total)", 300, &plain), 180.001);
+    assert_eq!(value(&rows, "resets(c_total[5m])", 300, &plain), 0.0);
+    assert_eq!(value(&rows, "resets(c_total[5m])", 300, &heeding), 1.0);
+    // From 60 s, where it was zero, to 300 s: 20 before it began anew, 30 since.
+    assert!(almost(value(&rows, "increase(c_total[5m])", 300, &heeding), 50.0));
+    assert!(almost(value(&rows, "rate(c_total[5m])", 300, &heeding), 50.0 / 300.0));
+    assert!(almost(value(&rows, "irate(c_total[2m])", 240, &heeding), 20.0 / 60.0));
+    // One sample is enough when its start is inside.
+    assert!(almost(value(&rows, "increase(c_total[2m])", 120, &heeding), 10.0));
+    assert_eq!(instant(&rows, &Tenant::default(), "increase(c_total[2m])", 120_000, &plain).unwrap().value, Value::Vector(vec![]));
 }

@@ -32,6 +32,8 @@ pub struct App {
     pub(crate) agents: crate::agents::Agents,
     pub(crate) deletions: crate::loki::delete::Deletions,
     pub(crate) tails: Arc<tokio::sync::Semaphore>,
+    /// When it was made.
+    pub(crate) started_ns: i64,
     bodies: Budget,
     no_pushes: AtomicBool,
     stopping: AtomicBool,
@@ -56,6 +58,7 @@ impl App {
     /// An edge over `backend`.
     pub fn new(backend: Arc<dyn Backend>, settings: Settings) -> Arc<Self> {
         Arc::new(App {
+            started_ns: backend.clock().now_ns(),
             backend,
             stats: Stats::new(),
             pushes: Pool::new("pushes", settings.ingest_concurrency, limits::INGEST_WAIT),

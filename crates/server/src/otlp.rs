@@ -1,4 +1,5 @@
-//! OTLP over HTTP: `/v1/logs` and `/v1/traces`, in protobuf and in JSON; and `/otlp/v1/logs`, where Loki has it.
+//! OTLP over HTTP: `/v1/logs`, `/v1/metrics` and `/v1/traces`, in protobuf and in JSON; logs and metrics also where Loki, Prometheus
+//! and Mimir have them.
 //!
 //! The rules are those of the OTLP specification: 200 with `partial_success` when some entries can never be taken
 //! (the client must not send them again), 429, 502, 503 and 504 mean "again", everything else is final, so a failure
@@ -6,7 +7,7 @@
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode};
-use base::{Error, Kind, Result};
+use base::{Kind, Result};
 use bytes::Bytes;
 use table::Ingested;
 use wire::Options;
@@ -41,9 +42,13 @@ pub(crate) async fn logs_of_loki(mut call: Call) -> Answer {
     })
 }
 
-/// `POST /v1/metrics`: says what to do instead.
-pub(crate) async fn metrics(_: Call) -> Answer {
-    Err(Error::new(Kind::NotFound, "metrics are not taken over OTLP: send them with Prometheus remote write to /api/v1/write"))
+/// `POST /v1/metrics`; also `/api/v1/otlp/v1/metrics`, where Prometheus has it, and `/otlp/v1/metrics`, where Mimir has it.
+pub(crate) async fn metrics(mut call: Call) -> Answer {
+    let translation = &call.app.settings.otlp;
+    let selected =
+        metrics::ingest::otlp::select(call.header("content-type"), call.header("content-encoding"), Options::default(), translation);
+    let selected = selected.map(|(s, form)| (s.codec, s.options, form));
+    export(&mut call, selected, Signal::Metrics).await.map(Exported::into_answer)
 }
 
 fn select_logs(call: &Call) -> Selected {

@@ -1,48 +1,82 @@
-//! Prometheus' HTTP API: remote write 1.0, and the queries.
+//! Prometheus' HTTP API. Everything under `/api/v1` is under `/prometheus/api/v1` too, where Mimir has it.
+//!
+//! | what | where |
+//! |---|---|
+//! | queries, names and values of labels, series | here |
+//! | remote write | [`write`] |
+//! | queries as text and as a tree | [`language`] |
+//! | exemplars, and what is said of metrics | [`about`] |
+//! | remote read, federation | [`read`] |
+//! | state of the server | [`state`] |
+
+mod about;
+mod language;
+mod read;
+mod state;
+mod write;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::Router;
+use axum::routing::MethodFilter;
 use base::{Error, Matcher, Result, Tenant};
 use metrics::metadata::{self, Scope};
 use metrics::{Options as QueryOptions, response};
 use table::{Cancel, Missing, Rows};
-use wire::Options;
 
-use crate::app::{Call, json, no_content, refused, warnings};
+use crate::app::{App, Call, json, warnings};
 use crate::params::Params;
-use crate::routes::Answer;
-use crate::status;
+use crate::routes::{Answer, h};
 use crate::time;
 
-/// `POST /api/v1/write`: 204 when durable; 400 names what can never be taken, the rest is stored. Both say how much was
-/// written, because senders of version 2 take silence for nothing.
-pub(crate) async fn write(mut call: Call) -> Answer {
-    let dialect = status::dialect(call.uri.path(), &call.headers);
-    let selected = metrics::ingest::select_remote_write(call.header("content-type"), call.header("content-encoding"), Options::default());
-    let selected = match selected {
-        Ok(s) => s,
-        Err(e) => return Ok(status::refuse(dialect, StatusCode::UNSUPPORTED_MEDIA_TYPE, e.message())),
-    };
-    let done = call.ingest(selected.codec, selected.options).await?;
-    let mut r = match refused(&done.refusals) {
-        Ok(()) => no_content(),
-        Err(e) => status::error(dialect, &e),
-    };
-    written(&mut r, done.rows);
-    Ok(r)
+const READ: MethodFilter = MethodFilter::GET.or(MethodFilter::POST);
+const GET: MethodFilter = MethodFilter::GET;
+const POST: MethodFilter = MethodFilter::POST;
+
+/// The paths of the API.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    let own = Router::new()
+        .route("/api/v1/push", h(POST, write::write))
+        .route("/api/v1/otlp/v1/metrics", h(POST, crate::otlp::metrics))
+        .route("/otlp/v1/metrics", h(POST, crate::otlp::metrics))
+        .route("/-/healthy", h(GET, state::healthy))
+        .route("/-/ready", h(GET, crate::admin::ready))
+        .route("/federate", h(GET, read::federate));
+    own.merge(api()).nest("/prometheus", api())
 }
 
-/// Says how many samples were written. Version 1 does not tell floats from histograms in its answer; exemplars are not kept.
-fn written(r: &mut Response<Body>, samples: u64) {
-    for (name, n) in [("samples", samples), ("histograms", 0), ("exemplars", 0)] {
-        let name = format!("x-prometheus-remote-write-{name}-written");
-        if let Ok(name) = axum::http::HeaderName::try_from(name) {
-            r.headers_mut().insert(name, HeaderValue::from(n));
-        }
-    }
+fn api() -> Router<Arc<App>> {
+    Router::new()
+        .route("/api/v1/write", h(POST, write::write))
+        .route("/api/v1/read", h(POST, read::read))
+        .route("/api/v1/query", h(READ, query))
+        .route("/api/v1/query_range", h(READ, query_range))
+        .route("/api/v1/query_exemplars", h(READ, about::exemplars))
+        .route("/api/v1/labels", h(READ, labels))
+        .route("/api/v1/label/{name}/values", h(GET, label_values))
+        .route("/api/v1/series", h(READ, series).merge(h(MethodFilter::DELETE, no_delete)))
+        .route("/api/v1/metadata", h(GET, about::metadata))
+        .route("/api/v1/format_query", h(READ, language::format_query))
+        .route("/api/v1/parse_query", h(READ, language::parse_query))
+        .route("/api/v1/targets", h(GET, state::targets))
+        .route("/api/v1/targets/metadata", h(GET, about::targets_metadata))
+        .route("/api/v1/scrape_pools", h(GET, state::scrape_pools))
+        .route("/api/v1/rules", h(GET, state::rules))
+        .route("/api/v1/alerts", h(GET, state::alerts))
+        .route("/api/v1/alertmanagers", h(GET, state::alertmanagers))
+        .route("/api/v1/status/buildinfo", h(GET, buildinfo))
+        .route("/api/v1/status/runtimeinfo", h(GET, state::runtimeinfo))
+        .route("/api/v1/status/tsdb", h(GET, state::tsdb))
+        .route("/api/v1/status/walreplay", h(GET, state::walreplay))
+        .route("/api/v1/cardinality/label_names", h(READ, state::cardinality_names))
+        .route("/api/v1/cardinality/label_values", h(READ, state::cardinality_values))
+}
+
+/// `DELETE /api/v1/series`: an error in Prometheus too, since its version 2.
+async fn no_delete(_: Call) -> Answer {
+    Err(Error::internal("series are not deleted this way: use /api/v1/admin/tsdb/delete_series"))
 }
 
 /// `GET|POST /api/v1/query`
@@ -50,7 +84,7 @@ pub(crate) async fn query(mut call: Call) -> Answer {
     let params = call.params().await?;
     let query = params.require("query")?.to_owned();
     let time_ms = time_of(&params, "time")?.unwrap_or_else(|| call.app.backend.clock().now_ms());
-    let (options, limit) = (query_options(&params)?, limit(&params)?);
+    let (options, limit) = (query_options(&call, &params)?, limit(&params)?);
     ask(&call, move |rows, tenant, cancel, missing| {
         let options = QueryOptions { cancel: cancel.clone(), ..options };
         let mut result = metrics::instant(rows, tenant, &query, time_ms, &options)?;
@@ -67,7 +101,7 @@ pub(crate) async fn query_range(mut call: Call) -> Answer {
     let start_ms = time::prometheus_ms("start", params.require("start")?)?;
     let end_ms = time::prometheus_ms("end", params.require("end")?)?;
     let step_ms = time::duration_ns("step", params.require("step")?)? / 1_000_000;
-    let (options, limit) = (query_options(&params)?, limit(&params)?);
+    let (options, limit) = (query_options(&call, &params)?, limit(&params)?);
     ask(&call, move |rows, tenant, cancel, missing| {
         let options = QueryOptions { cancel: cancel.clone(), ..options };
         let mut result = metrics::range(rows, tenant, &query, start_ms, end_ms, step_ms, &options)?;
@@ -90,7 +124,11 @@ pub(crate) async fn labels(mut call: Call) -> Answer {
 /// `GET /api/v1/label/{name}/values`
 pub(crate) async fn label_values(mut call: Call) -> Answer {
     let wanted = Wanted::of(&call.params().await?)?;
-    let name = unescape(&call.path_parameter(3)?);
+    // `/api/v1/label/{name}/values`, or one further under `/prometheus`.
+    let name = unescape(&call.path_parameter(3 + usize::from(call.uri.path().starts_with("/prometheus/")))?);
+    if name.is_empty() {
+        return Err(Error::invalid("a label needs a name"));
+    }
     ask(&call, move |rows, tenant, cancel, missing| {
         let found = metadata::label_values(rows, tenant, &name, &wanted.scope(cancel))?;
         Ok(response::texts(&found.items, &[found.warnings(), warnings(missing)].concat()))
@@ -143,9 +181,23 @@ impl Wanted {
             limit: limit(params)?,
         })
     }
+    /// The selector of Mimir's cardinality paths, if there is one.
+    fn cardinality(params: &Params) -> Result<Vec<Vec<Matcher>>> {
+        params.get("selector").map(metrics::parse_selector).into_iter().collect()
+    }
     fn scope(&self, cancel: &Cancel) -> Scope<'_> {
         Scope { selectors: &self.selectors, start_ms: self.start_ms, end_ms: self.end_ms, limit: self.limit, cancel: cancel.clone() }
     }
+}
+
+/// The text of a query.
+fn query_text(params: &Params) -> Result<String> {
+    params.require("query").map(str::to_owned)
+}
+
+/// A time that must be given.
+fn required_time(params: &Params, name: &str) -> Result<i64> {
+    time::prometheus_ms(name, params.require(name)?)
 }
 
 fn time_of(params: &Params, name: &str) -> Result<Option<i64>> {
@@ -157,8 +209,8 @@ fn limit(params: &Params) -> Result<usize> {
     Ok(params.number("limit")?.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX)))
 }
 
-fn query_options(params: &Params) -> Result<QueryOptions> {
-    let mut options = QueryOptions::default();
+fn query_options(call: &Call, params: &Params) -> Result<QueryOptions> {
+    let mut options = QueryOptions { start_timestamps: call.app.settings.start_timestamps, ..QueryOptions::default() };
     if let Some(t) = params.get("timeout") {
         options.timeout = Some(Duration::from_nanos(time::duration_ns("timeout", t)?.max(0) as u64));
     }

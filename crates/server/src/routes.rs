@@ -55,13 +55,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/logs", h(MethodFilter::POST, otlp::logs))
         .route("/v1/traces", h(MethodFilter::POST, otlp::traces))
         .route("/v1/metrics", h(MethodFilter::POST, otlp::metrics))
-        .route("/api/v1/write", h(MethodFilter::POST, prometheus::write))
-        .route("/api/v1/query", h(READ, prometheus::query))
-        .route("/api/v1/query_range", h(READ, prometheus::query_range))
-        .route("/api/v1/labels", h(READ, prometheus::labels))
-        .route("/api/v1/label/{name}/values", h(MethodFilter::GET, prometheus::label_values))
-        .route("/api/v1/series", h(READ, prometheus::series))
-        .route("/api/v1/status/buildinfo", h(MethodFilter::GET, prometheus::buildinfo))
+        .merge(prometheus::routes())
         .route("/api/traces/{id}", h(MethodFilter::GET, tempo::trace_v1))
         .route("/api/v2/traces/{id}", h(MethodFilter::GET, tempo::trace_v2))
         .route("/api/echo", h(MethodFilter::GET, tempo::echo))
@@ -82,7 +76,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 }
 
 /// A handler of ours as a route.
-fn h<F, Fut>(methods: MethodFilter, handler: F) -> MethodRouter<Arc<App>>
+pub(crate) fn h<F, Fut>(methods: MethodFilter, handler: F) -> MethodRouter<Arc<App>>
 where
     F: Fn(Call) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Answer> + Send,

@@ -21,6 +21,10 @@ pub struct Settings {
     pub query_concurrency: usize,
     /// A query that runs longer is stopped.
     pub query_timeout: Duration,
+    /// See [`metrics::Options::start_timestamps`].
+    pub start_timestamps: bool,
+    /// How metrics of OTLP are translated.
+    pub otlp: metrics::ingest::otlp::Translation,
 }
 
 impl Default for Settings {
@@ -33,6 +37,8 @@ impl Default for Settings {
             ingest_concurrency: 16,
             query_concurrency: std::thread::available_parallelism().map_or(2, usize::from).max(2),
             query_timeout: Duration::from_secs(120),
+            start_timestamps: false,
+            otlp: metrics::ingest::otlp::Translation::default(),
         }
     }
 }

@@ -29,7 +29,9 @@ pub fn dialect(path: &str, headers: &HeaderMap) -> Dialect {
     let mut segments = path.trim_start_matches('/').split('/');
     let first = [(); 3].map(|()| segments.next().unwrap_or(""));
     match first {
-        ["api", "v1", "write"] => Dialect::RemoteWrite { drops_on_429: drops_on_429(headers) },
+        ["prometheus", "api", _] => dialect(path.trim_start_matches('/').trim_start_matches("prometheus"), headers),
+        ["api", "v1", "otlp"] => Dialect::Otlp { form: Form::of(&media_type(headers)).unwrap_or(Form::Protobuf) },
+        ["api", "v1", "write" | "push"] => Dialect::RemoteWrite { drops_on_429: drops_on_429(headers) },
         ["api", "v1", "ledger" | "cluster" | "agents"] => Dialect::Text,
         ["api", "v1", _] => Dialect::Prometheus,
         ["v1", _, _] | ["otlp", "v1", _] => Dialect::Otlp { form: Form::of(&media_type(headers)).unwrap_or(Form::Protobuf) },
@@ -115,7 +117,11 @@ mod tests {
             ("/loki/api/v1/push", Dialect::Text),
             ("/loki/api/v1/write", Dialect::Text),
             ("/api/v1/write", Dialect::RemoteWrite { drops_on_429: false }),
+            ("/api/v1/push", Dialect::RemoteWrite { drops_on_429: false }),
+            ("/prometheus/api/v1/write", Dialect::RemoteWrite { drops_on_429: false }),
             ("/api/v1/query", Dialect::Prometheus),
+            ("/prometheus/api/v1/query", Dialect::Prometheus),
+            ("/api/v1/otlp/v1/metrics", Dialect::Otlp { form: Form::Protobuf }),
             ("/api/v1/ledger", Dialect::Text),
             ("/api/v1/cluster/forget", Dialect::Text),
             ("/v1/traces", Dialect::Otlp { form: Form::Protobuf }),

@@ -90,4 +90,6 @@ pub trait Sink {
     fn refuse(&mut self, refusal: Refusal);
     /// Rows of a table, in its schema, `series` being numbers from [`Sink::series`].
     fn rows(&mut self, table: TableId, batch: RecordBatch);
+    /// How many entries of a kind were taken, for the answer to a sender who wants them told apart.
+    fn count(&mut self, _kind: &'static str, _entries: u64) {}
 }

@@ -9,12 +9,13 @@ Examples:
   watchfire                                    serve on 127.0.0.1:3100, keep data in ./data
   watchfire serve --profile prod --data-dir /var/lib/watchfire
   watchfire logs '{service_name=\"nginx\"} |= \"error\"' --since 1h
+  watchfire metrics 'rate(node_cpu_seconds_total[5m])' --range 6h
   watchfire check /etc/watchfire/watchfire.yaml
 
 Push to it:
   Loki agents          http://127.0.0.1:3100/loki/api/v1/push
   Prometheus           http://127.0.0.1:3100/api/v1/write
-  OpenTelemetry (HTTP) http://127.0.0.1:3100   (/v1/logs and /v1/traces)
+  OpenTelemetry (HTTP) http://127.0.0.1:3100   (/v1/logs, /v1/metrics and /v1/traces)
 
 Exit codes:
   0 done   1 failed   2 wrong command line   3 wrong settings   4 no server   5 server answered with an error
@@ -43,6 +44,8 @@ pub enum Command {
     Ledger(LedgerArgs),
     /// Ask for log lines with a LogQL query
     Logs(LogsArgs),
+    /// Ask for metrics with a PromQL query; print a table or a plot
+    Metrics(MetricsArgs),
     /// Check a settings file and print what it comes to
     Check(CheckArgs),
     /// Look into files of a data directory without changing them
@@ -204,6 +207,31 @@ pub struct LogsArgs {
     /// default: time, labels and line; raw: the line alone; jsonl: one JSON object a line
     #[arg(long, value_enum, default_value_t = Output::Default)]
     pub output: Output,
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+const METRICS_HELP: &str = "\
+Examples:
+  watchfire metrics up
+  watchfire metrics 'sum by (job) (rate(http_requests_total[5m]))' --range 6h
+  watchfire metrics 'node_load1' --range 1h --step 1m --output json | jq .data.result";
+
+/// `watchfire metrics`
+#[derive(Args, Debug)]
+#[command(after_help = METRICS_HELP)]
+pub struct MetricsArgs {
+    /// PromQL query
+    pub query: String,
+    /// Evaluate it over this time up to now, and plot it
+    #[arg(long, value_name = "DURATION")]
+    pub range: Option<String>,
+    /// Distance of the points of a range; one for each column of the plot when left out
+    #[arg(long, value_name = "DURATION", requires = "range")]
+    pub step: Option<String>,
+    /// text: a table or a plot; json: as the server gives it
+    #[arg(long, value_enum, default_value_t = Form::Text)]
+    pub output: Form,
     #[command(flatten)]
     pub server: ServerArgs,
 }

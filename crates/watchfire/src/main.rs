@@ -10,6 +10,7 @@ mod exit;
 mod inspect;
 mod ledger_command;
 mod load;
+mod metrics_command;
 mod query;
 mod serve;
 mod settings;
@@ -57,6 +58,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         cli::Command::Agent(args) => agent::run(&args),
         cli::Command::Ledger(args) => ledger_command::run(&args),
         cli::Command::Logs(args) => query::run(&args),
+        cli::Command::Metrics(args) => metrics_command::run(&args),
         cli::Command::Check(args) => check::run(&args),
         cli::Command::Inspect(command) => inspect::run(command),
         cli::Command::Cluster(command) => cluster_command::run(&command),

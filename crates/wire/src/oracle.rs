@@ -36,7 +36,18 @@ struct PushEntry {
     #[prost(bytes = "vec", tag = "2")]
     line: Vec<u8>,
     #[prost(message, repeated, tag = "3")]
-    metadata: Vec<Pair>,
+    metadata: Vec<Metadata>,
+}
+#[derive(Clone, PartialEq, Message)]
+struct Metadata {
+    #[prost(uint64, tag = "1")]
+    kind: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    name: Vec<u8>,
+    #[prost(bytes = "vec", tag = "4")]
+    help: Vec<u8>,
+    #[prost(bytes = "vec", tag = "5")]
+    unit: Vec<u8>,
 }
 #[derive(Clone, PartialEq, Message)]
 struct Timestamp {
@@ -287,7 +298,7 @@ fn walk_series(body: &[u8]) -> crate::proto::Result<Vec<Walked>> {
         let items = s.items().map(|i| {
             i.map(|i| match i {
                 Item::Sample { time_ms, value } => (2, time_ms, value.to_bits().to_le_bytes().to_vec()),
-                Item::Exemplar => (3, 0, vec![]),
+                Item::Exemplar { .. } => (3, 0, vec![]),
                 Item::Histogram { time_ms, message } => (4, time_ms, message.to_vec()),
             })
         });
@@ -391,10 +402,13 @@ proptest! {
     }
     #[test]
     fn a_remote_write_reads_the_same(series in vec(series(), 0..4), metadata in vec(pair(), 0..3)) {
-        let r = WriteRequest { series, metadata };
+        let metadata = metadata.into_iter().map(|p| Metadata { kind: p.value.len() as u64, unit: p.value.clone(), help: p.value, name: p.name });
+        let r = WriteRequest { series, metadata: metadata.collect() };
         let body = r.encode_to_vec();
         prop_assert_eq!(walk_series(&body).unwrap(), want_series(&r));
-        prop_assert_eq!(crate::remote_write::count_metadata(&body).unwrap(), r.metadata.len());
+        let got: Vec<_> = crate::remote_write::metadata(&body).map(|m| m.unwrap()).collect();
+        let want = r.metadata.iter().map(|m| crate::remote_write::Metadata { kind: m.kind, name: &m.name, help: &m.help, unit: &m.unit });
+        prop_assert_eq!(got, want.collect::<Vec<_>>());
     }
     #[test]
     fn an_export_of_spans_reads_the_same(e in export()) {

@@ -1,10 +1,11 @@
-//! OTLP, logs and traces (opentelemetry-proto 1.x; both signals share one shape of request).
+//! OTLP: logs, metrics and traces (opentelemetry-proto 1.x; the signals share one shape of request).
 //!
 //! `Export { 1: PerResource* }`, `PerResource { 1: Resource, 2: PerScope*, 3: schema_url }`, `PerScope { 1: Scope,
 //! 2: record*, 3: schema_url }`, `Resource { 1: attributes, 2: dropped_attributes_count }`, `Scope { 1: name,
 //! 2: version, 3: attributes, 4: dropped_attributes_count }`.
 
 pub mod json;
+pub mod metric;
 mod record;
 mod response;
 mod schema;
@@ -17,7 +18,7 @@ use crate::proto::{Fields, Region, Repeated, Result, embedded, repeated};
 
 pub use record::{LogRecord, field as log_field};
 pub use response::{Form, Signal, grpc_code, status, success};
-pub use schema::{LOGS, Schema, TRACES};
+pub use schema::{LOGS, METRICS, Schema, TRACES};
 pub use span::{Span, field as span_field};
 pub use write::{RecordFields, SpanFields, logs, traces};
 
@@ -64,7 +65,7 @@ pub struct Scope<'a> {
 }
 
 impl<'a> Scope<'a> {
-    /// Its spans or log records, encoded. After an error it ends.
+    /// Its spans, log records or metrics, encoded. After an error it ends.
     pub fn records(&self) -> Repeated<'a> {
         repeated(self.group, 2)
     }

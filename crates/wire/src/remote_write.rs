@@ -1,7 +1,9 @@
-//! Prometheus remote write 1.0: `prometheus.WriteRequest`.
+//! Prometheus remote write: version 1.0 (`prometheus.WriteRequest`) here, version 2.0 in [`v2`].
 //!
 //! `WriteRequest { 1: TimeSeries*, 3: MetricMetadata* }`, `TimeSeries { 1: Label { 1: name, 2: value }*, 2: Sample
 //! { 1: value double, 2: timestamp ms }*, 3: Exemplar*, 4: Histogram { .., 15: timestamp ms }* }`.
+
+pub mod v2;
 
 use base::attrs::read_varint;
 
@@ -31,9 +33,68 @@ impl<'a> Iterator for SeriesList<'a> {
     }
 }
 
-/// Number of metadata entries of a request.
-pub fn count_metadata(body: &[u8]) -> Result<usize> {
-    repeated(body, 3).try_fold(0, |n, m| m.map(|_| n + 1))
+/// What a sender knows of a metric.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metadata<'a> {
+    /// Its type, as the protocol numbers it: see [`METRIC_TYPES`].
+    pub kind: u64,
+    /// The metric family's name; in version 2 it is the series' name.
+    pub name: &'a [u8],
+    /// What it is.
+    pub help: &'a [u8],
+    /// Its unit.
+    pub unit: &'a [u8],
+}
+
+/// Types of metrics by the number that both versions give them, in the words of Prometheus' API.
+pub const METRIC_TYPES: [&str; 8] = ["unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset"];
+
+/// The metadata of a request. After an error it ends.
+pub fn metadata(body: &[u8]) -> impl Iterator<Item = Result<Metadata<'_>>> {
+    repeated(body, 3).map(|message| {
+        let mut m = Metadata::default();
+        let mut f = Fields::new(message?);
+        while let Some((n, v)) = f.next()? {
+            match n {
+                1 => m.kind = v.varint()?,
+                2 => m.name = v.bytes()?,
+                4 => m.help = v.bytes()?,
+                5 => m.unit = v.bytes()?,
+                _ => {}
+            }
+        }
+        Ok(m)
+    })
+}
+
+/// An exemplar.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exemplar<'a> {
+    /// Its labels as label fields of version 1 (see [`label_pairs`]).
+    pub labels: Region<'a>,
+    /// Milliseconds since 1970.
+    pub time_ms: i64,
+    /// The value it stands for.
+    pub value: f64,
+}
+
+/// Reads an exemplar of version 1.
+pub fn exemplar(message: &[u8]) -> Result<Exemplar<'_>> {
+    let mut e = Exemplar { labels: Region::default(), time_ms: 0, value: 0.0 };
+    let mut fields = Fields::new(message);
+    loop {
+        let start = fields.position();
+        let Some((n, v)) = fields.next()? else { return Ok(e) };
+        match n {
+            1 => {
+                v.bytes()?;
+                e.labels.add(message, start, fields.position());
+            }
+            2 => e.value = f64::from_bits(v.fixed64()?),
+            3 => e.time_ms = v.varint()? as i64,
+            _ => {}
+        }
+    }
 }
 
 /// One series of a request.
@@ -62,8 +123,11 @@ pub enum Item<'a> {
         /// The `Histogram` message.
         message: &'a [u8],
     },
-    /// An exemplar.
-    Exemplar,
+    /// An exemplar: read it with [`exemplar`].
+    Exemplar {
+        /// The `Exemplar` message.
+        message: &'a [u8],
+    },
 }
 
 impl<'a> Series<'a> {
@@ -111,7 +175,7 @@ fn next_item<'a>(fields: &mut Fields<'a>) -> Result<Option<Item<'a>>> {
     while let Some((n, v)) = fields.next()? {
         return Ok(Some(match n {
             2 => sample(v.bytes()?)?,
-            3 => v.bytes().map(|_| Item::Exemplar)?,
+            3 => Item::Exemplar { message: v.bytes()? },
             4 => histogram(v.bytes()?)?,
             _ => continue,
         }));
@@ -158,12 +222,7 @@ impl RequestWriter {
     /// Adds a series; receivers want the labels sorted by name. `samples` are time (ms) and value.
     pub fn series<'l>(&mut self, labels: impl IntoIterator<Item = (&'l str, &'l str)>, samples: &[(i64, f64)], histograms: &[&[u8]]) {
         self.0.message(1, |w| {
-            for (name, value) in labels {
-                w.message(1, |w| {
-                    w.bytes(1, name.as_bytes());
-                    w.bytes(2, value.as_bytes());
-                });
-            }
+            label_fields(w, labels);
             for &(time_ms, value) in samples {
                 w.message(2, |w| {
                     w.double(1, value);
@@ -173,6 +232,23 @@ impl RequestWriter {
             for h in histograms {
                 w.bytes(4, h);
             }
+        });
+    }
+    /// Adds a series' exemplar.
+    pub fn exemplar<'l>(
+        &mut self,
+        series: impl IntoIterator<Item = (&'l str, &'l str)>,
+        labels: impl IntoIterator<Item = (&'l str, &'l str)>,
+        time_ms: i64,
+        value: f64,
+    ) {
+        self.0.message(1, |w| {
+            label_fields(w, series);
+            w.message(3, |w| {
+                label_fields(w, labels);
+                w.double(2, value);
+                w.varint(3, time_ms as u64);
+            });
         });
     }
     /// Adds what is known of a metric; `kind` as the protocol numbers it: 0 unknown, 1 counter, 2 gauge, 3 histogram, 5 summary.
@@ -187,5 +263,14 @@ impl RequestWriter {
     /// The uncompressed body.
     pub fn finish(self) -> Vec<u8> {
         self.0.out
+    }
+}
+
+fn label_fields<'l>(w: &mut Writer, labels: impl IntoIterator<Item = (&'l str, &'l str)>) {
+    for (name, value) in labels {
+        w.message(1, |w| {
+            w.bytes(1, name.as_bytes());
+            w.bytes(2, value.as_bytes());
+        });
     }
 }

@@ -11,16 +11,24 @@ const SECTOR: f64 = 512.0;
 const MS: f64 = 1e-3;
 
 /// Fields of a line of `/proc/diskstats` after the device's name, with the factor to the metric's unit.
-const DISK_FIELDS: [(&str, usize, f64); 9] = [
+const DISK_FIELDS: [(&str, usize, f64); 17] = [
     ("node_disk_reads_completed_total", 0, 1.0),
+    ("node_disk_reads_merged_total", 1, 1.0),
     ("node_disk_read_bytes_total", 2, SECTOR),
     ("node_disk_read_time_seconds_total", 3, MS),
     ("node_disk_writes_completed_total", 4, 1.0),
+    ("node_disk_writes_merged_total", 5, 1.0),
     ("node_disk_written_bytes_total", 6, SECTOR),
     ("node_disk_write_time_seconds_total", 7, MS),
     ("node_disk_io_now", 8, 1.0),
     ("node_disk_io_time_seconds_total", 9, MS),
     ("node_disk_io_time_weighted_seconds_total", 10, MS),
+    ("node_disk_discards_completed_total", 11, 1.0),
+    ("node_disk_discards_merged_total", 12, 1.0),
+    ("node_disk_discarded_sectors_total", 13, 1.0),
+    ("node_disk_discard_time_seconds_total", 14, MS),
+    ("node_disk_flush_requests_total", 15, 1.0),
+    ("node_disk_flush_requests_time_seconds_total", 16, MS),
 ];
 
 /// File systems that hold no files of anybody.
@@ -115,6 +123,7 @@ fn file_systems(mounts: &str, out: &mut Gathered<'_>, space: impl Fn(&str) -> Op
             ("node_filesystem_avail_bytes", s.avail),
             ("node_filesystem_files", s.files),
             ("node_filesystem_files_free", s.files_free),
+            ("node_filesystem_device_error", 0.0),
             ("node_filesystem_readonly", f64::from(u8::from(s.read_only))),
         ] {
             out.add(name, &labels, v);

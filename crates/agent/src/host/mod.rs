@@ -1,9 +1,11 @@
-//! The host collector: a first set of host metrics with the names that node_exporter gave them, because every public
-//! dashboard asks for those. They are read from `/proc`; sizes of file systems from `statvfs`.
+//! The host collector: metrics of the host with the names that node_exporter gave them, because every public dashboard asks for
+//! those. They are read from `/proc`; sizes of file systems from `statvfs`.
 //!
 //! A part that cannot be read is left out and the rest is delivered: a container hides some of `/proc`.
 
 mod disk;
+mod kernel;
+mod net;
 mod proc;
 
 use std::collections::BTreeMap;
@@ -81,6 +83,8 @@ impl Collector {
         out.add("node_time_seconds", &[], now_ns as f64 / 1e9);
         proc::gather(&self.proc, &mut out);
         disk::gather(&self.proc, &mut out);
+        net::gather(&self.proc, &mut out);
+        kernel::gather(&self.proc, &mut out);
         let mut samples = out.samples;
         self.ended.mark(&mut samples, time_ms);
         self.outbox.give(samples);

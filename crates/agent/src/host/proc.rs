@@ -94,13 +94,14 @@ fn load(text: &str, out: &mut Gathered<'_>) {
 }
 
 fn network(text: &str, out: &mut Gathered<'_>) {
-    // Columns after the name: 8 of receiving, 8 of sending; of each the first four are these.
-    const KINDS: [&str; 4] = ["bytes", "packets", "errs", "drop"];
+    // Columns after the name: 8 of receiving, 8 of sending.
+    const RECEIVE: [&str; 8] = ["bytes", "packets", "errs", "drop", "fifo", "frame", "compressed", "multicast"];
+    const TRANSMIT: [&str; 8] = ["bytes", "packets", "errs", "drop", "fifo", "colls", "carrier", "compressed"];
     for line in text.lines() {
         let Some((device, rest)) = line.split_once(':') else { continue };
         let f: Vec<&str> = rest.split_ascii_whitespace().collect();
-        for (way, first) in [("receive", 0), ("transmit", 8)] {
-            for (i, kind) in KINDS.iter().enumerate() {
+        for (way, first, kinds) in [("receive", 0, RECEIVE), ("transmit", 8, TRANSMIT)] {
+            for (i, kind) in kinds.iter().enumerate() {
                 if let Some(v) = number(f.get(first + i)) {
                     out.add(&format!("node_network_{way}_{kind}_total"), &[("device", device.trim())], v);
                 }

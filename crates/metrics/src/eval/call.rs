@@ -30,6 +30,7 @@ impl Evaluator<'_> {
             F::Clamp | F::ClampMin | F::ClampMax => self.clamp(c, grid)?,
             F::Round => self.round(c, grid)?,
             F::Timestamp => self.timestamp(c, grid)?,
+            F::StartTimestamp => self.start_timestamp(c, grid)?,
             F::DayOfMonth | F::DayOfWeek | F::DayOfYear | F::DaysInMonth | F::Hour | F::Minute | F::Month | F::Year => {
                 self.calendar(c, grid)?
             }

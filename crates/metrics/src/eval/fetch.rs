@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, UInt32Type};
-use arrow_array::{Array, BinaryViewArray, RecordBatch};
+use arrow_array::{Array, BinaryViewArray, Int64Array, RecordBatch};
 use base::{Error, Labels, Matcher, Result};
 use table::{ScanRequest, TimeRange};
 
 use crate::eval::Evaluator;
+use crate::eval::delta::{Added, Totals};
 use crate::eval::value::{ABSENT, Histograms, Sample, is_present};
 use crate::histogram::Histogram;
-use crate::spec::{HISTOGRAM, SPEC, VALUE};
+use crate::spec::{HISTOGRAM, SPEC, START, VALUE};
 
 /// Samples of a series by time. A staleness marker is an [`ABSENT`] float.
 #[derive(Clone, Debug, Default)]
@@ -26,12 +27,17 @@ pub struct Held {
     pub values: Vec<f64>,
     /// Histograms, if there is any.
     pub histograms: Option<Histograms>,
+    /// When each sample's counting began, if that is asked for: milliseconds, 0 where nobody says.
+    pub starts: Option<Vec<i64>>,
 }
 
 impl Held {
     /// Adds a sample.
     #[inline]
-    pub fn push(&mut self, t: i64, v: f64, h: Option<Arc<Histogram>>) {
+    pub fn push(&mut self, t: i64, v: f64, h: Option<Arc<Histogram>>, start: i64) {
+        if let Some(all) = &mut self.starts {
+            all.push(start);
+        }
         if h.is_some() && self.histograms.is_none() {
             self.histograms = Some(vec![None; self.times.len()]);
         }
@@ -43,18 +49,20 @@ impl Held {
     }
     /// Puts another sample in the place of the last.
     #[inline]
-    pub fn replace_last(&mut self, t: i64, v: f64, h: Option<Arc<Histogram>>) {
+    pub fn replace_last(&mut self, t: i64, v: f64, h: Option<Arc<Histogram>>, start: i64) {
+        self.starts.iter_mut().for_each(|s| _ = s.pop());
         self.times.pop();
         self.values.pop();
         if let Some(all) = &mut self.histograms {
             all.pop();
         }
-        self.push(t, v, h);
+        self.push(t, v, h, start);
     }
     /// Forgets the first `n`.
     pub fn forget(&mut self, n: usize) {
         self.times.drain(..n);
         self.values.drain(..n);
+        self.starts.iter_mut().for_each(|s| _ = s.drain(..n));
         if let Some(all) = &mut self.histograms {
             all.drain(..n);
         }
@@ -82,12 +90,22 @@ pub struct Stretch<'a> {
     pub values: &'a [f64],
     histograms: Option<&'a BinaryViewArray>,
     first: usize,
+    /// Of a series of deltas, histograms that are already decoded and added up.
+    added: Option<&'a [Option<Arc<Histogram>>]>,
+    starts: Option<&'a Int64Array>,
 }
 
 impl Stretch<'_> {
+    /// When the counting began that the sample at position `i` goes on with, milliseconds; 0 where nobody says.
+    pub fn start(&self, i: usize) -> i64 {
+        self.starts.filter(|s| s.is_valid(self.first + i)).map_or(0, |s| s.value(self.first + i))
+    }
     /// The sample at position `i`: its float, and its histogram. A histogram that is a staleness marker becomes one.
     #[inline]
     pub fn at(&self, i: usize) -> Result<(f64, Option<Arc<Histogram>>)> {
+        if let Some(h) = self.added.and_then(|a| a[i].as_ref()) {
+            return Ok(if is_present(h.sum) { (0.0, Some(h.clone())) } else { (ABSENT, None) });
+        }
         let Some(all) = self.histograms.filter(|h| h.is_valid(self.first + i)) else {
             return Ok((self.values[i], None));
         };
@@ -100,6 +118,10 @@ impl Stretch<'_> {
 pub trait Taker {
     /// The series that may come; `rows` names them by position.
     fn series(&mut self, series: &[Labels]);
+    /// Whether it asks for [`Stretch::start`].
+    fn wants_starts(&self) -> bool {
+        false
+    }
     /// Rows of one series, later than those it had before.
     fn rows(&mut self, series: usize, rows: &Stretch<'_>) -> Result<()>;
     /// From now on all rows are at `time` or later.
@@ -112,9 +134,13 @@ impl Evaluator<'_> {
         let range = TimeRange { start: first, end: last.saturating_add(1) };
         let mut q = ScanRequest::new(&SPEC, self.tenant.clone(), matchers.to_vec(), range);
         q.columns = vec![VALUE, HISTOGRAM];
+        if taker.wants_starts() {
+            q.columns.push(START);
+        }
         q.cancel = self.options.cancel.clone();
         let stream = self.rows.scan(&q)?;
         taker.series(&stream.series);
+        let mut totals = self.totals(&stream.series, matchers, first)?;
         let mut slice = i64::MIN;
         for batch in stream.batches {
             let batch = batch?;
@@ -127,25 +153,33 @@ impl Evaluator<'_> {
                 slice = at;
                 taker.reached(at)?;
             }
-            hand_out(&batch, stream.series.len(), taker)?;
+            hand_out(&batch, stream.series.len(), &mut totals, taker)?;
         }
         Ok(())
     }
 }
 
 /// Cuts a batch into stretches of one series.
-fn hand_out(batch: &RecordBatch, known: usize, taker: &mut dyn Taker) -> Result<()> {
+fn hand_out(batch: &RecordBatch, known: usize, totals: &mut Totals, taker: &mut dyn Taker) -> Result<()> {
     let series = batch.column(0).as_primitive::<UInt32Type>().values();
     let times = batch.column(1).as_primitive::<Int64Type>().values();
     let values = batch.column(2).as_primitive::<Float64Type>().values();
     let histograms = Some(batch.column(3).as_binary_view()).filter(|h| h.null_count() < h.len());
+    let starts = batch.columns().get(4).map(|c| c.as_primitive::<Int64Type>());
     let mut i = 0;
     while i < series.len() {
         let n = series[i..].iter().position(|s| *s != series[i]).unwrap_or(series.len() - i);
         if series[i] as usize >= known {
             return Err(Error::internal("a scan answered with an unknown series"));
         }
-        taker.rows(series[i] as usize, &Stretch { times: &times[i..i + n], values: &values[i..i + n], histograms, first: i })?;
+        let s = series[i] as usize;
+        let stretch = Stretch { times: &times[i..i + n], values: &values[i..i + n], histograms, first: i, added: None, starts };
+        match if totals.is_empty() { None } else { totals.add(s, stretch.values, histograms, i)? } {
+            Some(Added { values, histograms }) => {
+                taker.rows(s, &Stretch { values: &values, added: histograms.as_deref(), ..stretch })?;
+            }
+            None => taker.rows(s, &stretch)?,
+        }
         i += n;
     }
     Ok(())

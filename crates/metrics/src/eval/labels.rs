@@ -16,6 +16,11 @@ fn text(p: &Plan) -> &str {
     }
 }
 
+/// Whether a label can have this name: any text, but not one that was not UTF-8, whose broken bytes the parser replaced.
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && !text.contains(char::REPLACEMENT_CHARACTER)
+}
+
 fn invalid(message: String) -> Error {
     Error::new(Kind::Unprocessable, message)
 }
@@ -32,7 +37,7 @@ impl Evaluator<'_> {
             .size_limit(base::limits::REGEX_COMPILED_BYTES)
             .build()
             .map_err(|_| invalid(format!("invalid regular expression in label_replace(): {pattern}")))?;
-        if dst.is_empty() {
+        if !is_name(dst) {
             return Err(invalid(format!("invalid destination label name in label_replace(): {dst}")));
         }
         let mut series = self.vector(&c.args[0], grid)?;
@@ -54,7 +59,7 @@ impl Evaluator<'_> {
     pub(super) fn label_join(&self, c: &CallPlan, grid: &Grid) -> Result<Vec<Series>> {
         let (dst, separator) = (text(&c.args[1]), text(&c.args[2]));
         let sources: Vec<&str> = c.args[3..].iter().map(text).collect();
-        if dst.is_empty() {
+        if !is_name(dst) {
             return Err(invalid(format!("invalid destination label name in label_join(): {dst}")));
         }
         if let Some(s) = sources.iter().find(|s| s.is_empty()) {

@@ -102,6 +102,18 @@ impl Evaluator<'_> {
         }))
     }
 
+    /// `start_timestamp(v)`: when what a selector's samples count began. An expression has none.
+    pub(super) fn start_timestamp(&self, c: &CallPlan, grid: &Grid) -> Result<Vec<Series>> {
+        let mut select = &c.args[0];
+        while let Plan::Invariant(p) = select {
+            select = p;
+        }
+        let Plan::Select(s) = select else { return Ok(vec![]) };
+        let mut out = self.select_starts(s, grid)?;
+        out.iter_mut().for_each(|s| s.drop_name = true);
+        Ok(out)
+    }
+
     /// `timestamp(v)`: of a selector the time of the sample, else the time of evaluation.
     pub(super) fn timestamp(&self, c: &CallPlan, grid: &Grid) -> Result<Vec<Series>> {
         let mut select = &c.args[0];

@@ -17,6 +17,7 @@ mod calendar;
 mod call;
 mod classic;
 mod count_values;
+mod delta;
 mod edges;
 mod elementwise;
 mod fetch;
@@ -40,16 +41,18 @@ mod window;
 
 use std::time::{Duration, Instant};
 
-use base::{Error, Kind, Labels, Result, Tenant};
+use base::{Error, Kind, Labels, Matcher, Result, Tenant};
+use lang::Span;
 use table::{Cancel, Rows};
 
 use crate::eval::budget::Budget;
 use crate::eval::notes::Notes;
 use crate::eval::value::{Column, Grid, Sample, Series};
 use crate::limits;
+use crate::promql::ast::Edge;
 use crate::promql::function::Type;
 use crate::promql::parse;
-use crate::promql::plan::{Plan, QueryTimes, RangePlan, plan};
+use crate::promql::plan::{Plan, QueryTimes, RangePlan, Select, plan};
 
 /// How a query is evaluated.
 #[derive(Clone)]
@@ -60,6 +63,9 @@ pub struct Options {
     pub subquery_step_ms: i64,
     /// Samples that may be held at one time.
     pub max_samples: usize,
+    /// Whether `rate`, `irate`, `increase` and `resets` heed what samples say of when their counting began: Prometheus' flag
+    /// `use-start-timestamps`.
+    pub start_timestamps: bool,
     /// Time the query may take.
     pub timeout: Option<Duration>,
     /// Stops it early.
@@ -72,6 +78,7 @@ impl Default for Options {
             lookback_ms: limits::LOOKBACK_MS,
             subquery_step_ms: 60_000,
             max_samples: limits::QUERY_SAMPLES,
+            start_timestamps: false,
             timeout: None,
             cancel: Cancel::default(),
         }
@@ -145,6 +152,25 @@ pub fn instant(rows: &dyn Rows, tenant: &Tenant, query: &str, time_ms: i64, opti
     };
     let (warnings, infos) = notes.finish();
     Ok(QueryResult { value, warnings, infos })
+}
+
+/// The latest sample of each series at a time, within the lookback: labels, its own time, and the sample.
+pub fn latest(
+    rows: &dyn Rows,
+    tenant: &Tenant,
+    matchers: &[Matcher],
+    time_ms: i64,
+    options: &Options,
+) -> Result<Vec<(Labels, i64, Sample)>> {
+    check_times(&[time_ms])?;
+    let notes = Notes::new("");
+    let ev = Evaluator::new(rows, tenant, options, &notes);
+    let grid = Grid { start: time_ms, step: 1, n: 1 };
+    let select = Select { matchers: matchers.to_vec(), offset: 0, at: None, edge: Edge::Inside, span: Span::default() };
+    let times = ev.select_times(&select, &grid)?;
+    let samples = ev.select(&select, &grid)?;
+    let both = samples.into_iter().zip(times);
+    Ok(both.filter_map(|(s, t)| Some((s.labels, (t.column.floats[0] * 1000.0).round() as i64, s.column.get(0)?))).collect())
 }
 
 /// Evaluates a query at `start_ms`, `start_ms + step_ms`, ... up to `end_ms`.

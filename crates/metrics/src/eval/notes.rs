@@ -51,6 +51,10 @@ impl<'a> Notes<'a> {
     pub fn mixed_schemas(&self, name: &str, span: Span) {
         self.warn(&format!("vector contains a mix of histograms with exponential and custom buckets schemas for {}", metric(name)), span);
     }
+    /// A sample's counting begins before the sample before it, and not where that one's did.
+    pub fn start_overlap(&self, name: &str, span: Span) {
+        self.warn(&format!("sample has start time that overlaps with previous sample timestamp for metric name {name:?}"), span);
+    }
     /// A function or aggregation passed over histograms.
     pub fn ignored_histograms(&self, what: &str, span: Span) {
         self.info(&format!("ignored histograms in {what}"), span);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::eval::kahan;
-use crate::eval::rate::Place;
+use crate::eval::rate::{Place, begins};
 use crate::eval::value::Sample;
 use crate::eval::window::Window;
 use crate::histogram::{Histogram, Remarks, ResetHint, Sum};
@@ -202,9 +202,10 @@ pub fn differs(a: &Sample, b: &Sample) -> bool {
 /// How often a counter was reset; a change between float and histogram counts.
 fn resets(w: &Window<'_>) -> f64 {
     if w.has_histograms() {
-        return (1..w.len()).filter(|&i| is_reset(&w.sample(i - 1), &w.sample(i))).count() as f64;
+        return (1..w.len()).filter(|&i| is_reset(&w.sample(i - 1), &w.sample(i)) || begins(w, i)).count() as f64;
     }
-    w.values().windows(2).filter(|p| p[1] < p[0]).count() as f64
+    let v = w.values();
+    (1..v.len()).filter(|&i| v[i] < v[i - 1] || begins(w, i)).count() as f64
 }
 
 /// Whether a counter was reset between two samples.

@@ -16,12 +16,17 @@ struct Thin<'e, 'a> {
     held: Vec<Held>,
     /// For each series the first step that sees its last sample.
     seen_from: Vec<i64>,
+    starts: bool,
 }
 
 impl Taker for Thin<'_, '_> {
     fn series(&mut self, series: &[Labels]) {
-        self.held = series.iter().map(|l| Held { labels: l.clone(), ..Held::default() }).collect();
+        let starts = self.starts.then(Vec::new);
+        self.held = series.iter().map(|l| Held { labels: l.clone(), starts: starts.clone(), ..Held::default() }).collect();
         self.seen_from = vec![i64::MIN; series.len()];
+    }
+    fn wants_starts(&self) -> bool {
+        self.starts
     }
     fn rows(&mut self, series: usize, rows: &Stretch<'_>) -> Result<()> {
         let held = &mut self.held[series];
@@ -35,9 +40,9 @@ impl Taker for Thin<'_, '_> {
             }
             let (v, h) = rows.at(i)?;
             if t <= *seen_from {
-                held.replace_last(t, v, h);
+                held.replace_last(t, v, h, rows.start(i));
             } else {
-                held.push(t, v, h);
+                held.push(t, v, h, rows.start(i));
                 *seen_from = first_step_from(&self.grid, t);
             }
         }
@@ -63,17 +68,23 @@ impl Evaluator<'_> {
         if s.edge == Edge::Smoothed {
             return self.select_smoothed(s, grid);
         }
-        self.select_with(s, grid, |held, i| held.sample(i))
+        self.select_with(s, grid, false, |held, i| held.sample(i))
     }
 
     /// The times of the samples an instant selector finds, in seconds.
     pub(super) fn select_times(&self, s: &Select, grid: &Grid) -> Result<Vec<Series>> {
-        self.select_with(s, grid, |held, i| held.sample(i).map(|_| Sample::Float(held.times[i] as f64 / 1000.0)))
+        self.select_with(s, grid, false, |held, i| held.sample(i).map(|_| Sample::Float(held.times[i] as f64 / 1000.0)))
     }
 
-    fn select_with(&self, s: &Select, grid: &Grid, take: impl Fn(&Held, usize) -> Option<Sample>) -> Result<Vec<Series>> {
+    /// When the counting of the samples that an instant selector finds began, in seconds; 0 where nobody says.
+    pub(super) fn select_starts(&self, s: &Select, grid: &Grid) -> Result<Vec<Series>> {
+        let start = |held: &Held, i: usize| held.starts.as_ref().map_or(0, |s| s[i]) as f64 / 1000.0;
+        self.select_with(s, grid, true, |held, i| held.sample(i).map(|_| Sample::Float(start(held, i))))
+    }
+
+    fn select_with(&self, s: &Select, grid: &Grid, starts: bool, take: impl Fn(&Held, usize) -> Option<Sample>) -> Result<Vec<Series>> {
         if let (Some(at), true) = (s.at, grid.n > 1) {
-            let once = self.select_with(s, &Grid { start: at, ..grid.first_only() }, take)?;
+            let once = self.select_with(s, &Grid { start: at, ..grid.first_only() }, starts, take)?;
             let spread = |x: Series| {
                 self.budget.column(grid.n)?;
                 Ok(Series::new(x.labels, x.column.spread(grid.n)))
@@ -82,7 +93,7 @@ impl Evaluator<'_> {
         }
         let there = Grid { start: s.at.unwrap_or(grid.start) - s.offset, ..*grid };
         let lookback = self.options.lookback_ms;
-        let mut thin = Thin { ev: self, grid: there, held: vec![], seen_from: vec![] };
+        let mut thin = Thin { ev: self, grid: there, held: vec![], seen_from: vec![], starts };
         self.fetch(&s.matchers, there.start - lookback + 1, there.last(), &mut thin)?;
         let mut out = Vec::with_capacity(thin.held.len());
         for held in thin.held {

@@ -34,8 +34,8 @@ impl Evaluator<'_> {
             let mut held = Held { labels: s.labels, drop_name: s.drop_name, ..Held::default() };
             for i in 0..grid.n {
                 match s.column.get(i) {
-                    Some(Sample::Float(v)) => held.push(grid.at(i), v, None),
-                    Some(Sample::Histogram(h)) => held.push(grid.at(i), 0.0, Some(without_hint(h))),
+                    Some(Sample::Float(v)) => held.push(grid.at(i), v, None, 0),
+                    Some(Sample::Histogram(h)) => held.push(grid.at(i), 0.0, Some(without_hint(h)), 0),
                     None => {}
                 }
             }

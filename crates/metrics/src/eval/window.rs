@@ -65,6 +65,10 @@ impl<'a> Window<'a> {
     pub fn histograms(&self) -> Vec<(i64, &'a std::sync::Arc<crate::histogram::Histogram>)> {
         (self.lo..self.hi).filter_map(|i| self.held.histogram(i).map(|h| (self.held.times[i], h))).collect()
     }
+    /// When the counting of each sample began, milliseconds; none of them, unless the query's options ask for them.
+    pub fn starts(&self) -> &'a [i64] {
+        self.held.starts.as_ref().map_or(&[], |s| &s[self.lo..self.hi])
+    }
     /// The fetched sample before the window, `n` = 1 for the nearest.
     pub fn before(&self, n: usize) -> Option<(i64, Sample)> {
         let i = self.lo.checked_sub(n)?;
@@ -183,7 +187,11 @@ struct Windows<'e, 'a, 'f> {
 
 impl Taker for Windows<'_, '_, '_> {
     fn series(&mut self, series: &[Labels]) {
-        self.moving = series.iter().map(|l| Moving::new(Held { labels: l.clone(), ..Held::default() })).collect();
+        let starts = self.wants_starts().then(Vec::new);
+        self.moving = series.iter().map(|l| Moving::new(Held { labels: l.clone(), starts: starts.clone(), ..Held::default() })).collect();
+    }
+    fn wants_starts(&self) -> bool {
+        self.ev.options.start_timestamps
     }
     fn rows(&mut self, series: usize, rows: &Stretch<'_>) -> Result<()> {
         let held = &mut self.moving[series].held;
@@ -191,7 +199,7 @@ impl Taker for Windows<'_, '_, '_> {
         for (i, &t) in rows.times.iter().enumerate() {
             let (v, h) = rows.at(i)?;
             if h.is_some() || is_present(v) {
-                held.push(t, v, h);
+                held.push(t, v, h, rows.start(i));
             }
         }
         self.ev.budget.take(held.times.len() - before)

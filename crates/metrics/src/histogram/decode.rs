@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::histogram::{Buckets, CUSTOM, Histogram, ResetHint};
 use crate::limits;
+use crate::spec::STALE_NAN_BITS;
 
 /// A message's field: its number and what it holds.
 enum Field<'a> {
@@ -134,41 +135,86 @@ fn doubles(b: &[u8]) -> Option<Vec<f64>> {
     rest.is_empty().then(|| chunks.iter().map(|c| f64::from_le_bytes(*c)).collect())
 }
 
+/// The highest resolution in which is calculated; more is brought down to it, as Prometheus does.
+const FINEST: i32 = 8;
+/// The highest resolution that there may be.
+const FINEST_KNOWN: i32 = 52;
+
 impl Histogram {
     /// Decodes a message; `None` if it is damaged.
     pub fn decode(message: &[u8]) -> Option<Histogram> {
-        let mut h = Histogram::default();
-        let (mut negative, mut positive) = (Side::default(), Side::default());
-        let mut bounds = vec![];
-        let mut r = Reader(message);
-        while !r.0.is_empty() {
-            match r.field()? {
-                (1, Field::Varint(v)) => h.count = v as f64,
-                (2, Field::Fixed64(v)) => h.count = f64::from_bits(v),
-                (3, Field::Fixed64(v)) => h.sum = f64::from_bits(v),
-                (4, Field::Varint(v)) => h.schema = i32::try_from(zigzag(v)).ok()?,
-                (5, Field::Fixed64(v)) => h.zero_threshold = f64::from_bits(v),
-                (6, Field::Varint(v)) => h.zero_count = v as f64,
-                (7, Field::Fixed64(v)) => h.zero_count = f64::from_bits(v),
-                (n @ 8..=10, f) => negative.read(n - 8, f)?,
-                (n @ 11..=13, f) => positive.read(n - 11, f)?,
-                (14, Field::Varint(v)) => {
-                    h.hint = [ResetHint::Unknown, ResetHint::Reset, ResetHint::NotReset, ResetHint::Gauge]
-                        .get(v as usize)
-                        .copied()
-                        .unwrap_or_default();
-                }
-                (16, Field::Bytes(b)) => bounds.extend(doubles(b)?),
-                (16, Field::Fixed64(v)) => bounds.push(f64::from_bits(v)),
-                _ => {}
-            }
-        }
-        if h.schema != CUSTOM && !(-4..=8).contains(&h.schema) {
-            return None;
-        }
-        h.negative = negative.buckets()?;
-        h.positive = positive.buckets()?;
-        h.bounds = Arc::from(bounds);
-        Some(h)
+        read(message).map(|(h, _)| h)
     }
+
+    /// What is wrong with a received message, in words; one that marks the end of its series may be anything that can be read.
+    pub fn check(message: &[u8]) -> Result<(), String> {
+        let (h, floats) = read(message).ok_or("it cannot be read: its spans and buckets do not fit together, or its schema is unknown")?;
+        if h.sum.to_bits() == STALE_NAN_BITS {
+            return Ok(());
+        }
+        let buckets = h.positive.iter().chain(&h.negative).map(|(_, c)| *c);
+        if [h.count, h.zero_count].into_iter().chain(buckets.clone()).any(|c| c < 0.0) {
+            return Err("it has a negative number of observations".into());
+        }
+        let found = h.zero_count + buckets.sum::<f64>();
+        // Observations of NaN are in no bucket. Floats may have been calculated, and do not add up to the last digit.
+        if !floats && (if h.sum.is_nan() { found > h.count } else { found != h.count }) {
+            return Err(format!("its buckets have {found} observations, and its count is {}", h.count));
+        }
+        if !h.is_custom() {
+            return if h.bounds.is_empty() { Ok(()) } else { Err("it has custom bounds, and its schema is not that of them".into()) };
+        }
+        if !h.negative.is_empty() || h.zero_count != 0.0 || h.zero_threshold != 0.0 {
+            return Err("with custom bounds there is no zero bucket and none below it".into());
+        }
+        if h.bounds.iter().any(|b| !b.is_finite()) || h.bounds.windows(2).any(|w| w[0] >= w[1]) {
+            return Err("its custom bounds do not rise".into());
+        }
+        let places = h.bounds.len() as i64;
+        if h.positive.iter().any(|(i, _)| i64::from(*i) > places || *i < 0) {
+            return Err("it has a bucket beyond its custom bounds".into());
+        }
+        Ok(())
+    }
+}
+
+/// The histogram, and whether its counts are floats.
+fn read(message: &[u8]) -> Option<(Histogram, bool)> {
+    let mut h = Histogram::default();
+    let (mut negative, mut positive) = (Side::default(), Side::default());
+    let mut bounds = vec![];
+    let mut floats = false;
+    let mut r = Reader(message);
+    while !r.0.is_empty() {
+        match r.field()? {
+            (1, Field::Varint(v)) => (h.count, floats) = (v as f64, false),
+            (2, Field::Fixed64(v)) => (h.count, floats) = (f64::from_bits(v), true),
+            (3, Field::Fixed64(v)) => h.sum = f64::from_bits(v),
+            (4, Field::Varint(v)) => h.schema = i32::try_from(zigzag(v)).ok()?,
+            (5, Field::Fixed64(v)) => h.zero_threshold = f64::from_bits(v),
+            (6, Field::Varint(v)) => h.zero_count = v as f64,
+            (7, Field::Fixed64(v)) => h.zero_count = f64::from_bits(v),
+            (n @ 8..=10, f) => negative.read(n - 8, f)?,
+            (n @ 11..=13, f) => positive.read(n - 11, f)?,
+            (14, Field::Varint(v)) => {
+                h.hint = [ResetHint::Unknown, ResetHint::Reset, ResetHint::NotReset, ResetHint::Gauge]
+                    .get(v as usize)
+                    .copied()
+                    .unwrap_or_default();
+            }
+            (16, Field::Bytes(b)) => bounds.extend(doubles(b)?),
+            (16, Field::Fixed64(v)) => bounds.push(f64::from_bits(v)),
+            _ => {}
+        }
+    }
+    if h.schema != CUSTOM && !(-4..=FINEST_KNOWN).contains(&h.schema) {
+        return None;
+    }
+    h.negative = negative.buckets()?;
+    h.positive = positive.buckets()?;
+    h.bounds = Arc::from(bounds);
+    if h.schema > FINEST {
+        h = h.at_schema(FINEST);
+    }
+    Some((h, floats))
 }

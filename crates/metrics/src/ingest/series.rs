@@ -4,7 +4,6 @@ use base::labels::METRIC_NAME;
 use base::{Error, Labels, LabelsBuilder};
 use wire::Options;
 use wire::proto::text;
-use wire::remote_write::Series;
 
 /// Characters of a series that a message shows.
 const SHOWN: usize = 1024;
@@ -19,10 +18,10 @@ pub struct BadSeries {
 }
 
 /// A series as messages show it: `name{a="b"}`, cut short.
-pub fn show(s: &Series<'_>) -> String {
+pub fn show<'a>(labels: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> String {
     let mut name = String::new();
     let mut rest = vec![];
-    for (n, v) in s.labels().map_while(Result::ok) {
+    for (n, v) in labels {
         if n == METRIC_NAME.as_bytes() {
             name = text(v).into_owned();
         } else {
@@ -32,14 +31,17 @@ pub fn show(s: &Series<'_>) -> String {
     name + &wire::loki::labels::print(rest.iter().map(|(n, v)| (&**n, &**v))).chars().take(SHOWN).collect::<String>()
 }
 
-/// Reads and checks. Names may be any UTF-8 text (Prometheus 3), sorted or not.
-pub fn labels(s: &Series<'_>, options: &Options) -> std::result::Result<Labels, BadSeries> {
-    let bad = |reason, what: String| BadSeries { reason, error: Error::invalid(format!("series {}: {what}", show(s))) };
+/// Reads and checks; `show` is the series for people. Names may be any UTF-8 text (Prometheus 3), sorted or not.
+pub fn labels<'a>(
+    labels: impl Iterator<Item = std::result::Result<(&'a [u8], &'a [u8]), String>>,
+    show: &dyn Fn() -> String,
+    options: &Options,
+) -> std::result::Result<Labels, BadSeries> {
+    let bad = |reason, what: String| BadSeries { reason, error: Error::invalid(format!("series {}: {what}", show())) };
     let mut builder = LabelsBuilder::default();
     let mut names: Vec<&str> = vec![];
-    let labels = s.labels();
     for pair in labels {
-        let (name, value) = pair.map_err(|e| bad("invalid_labels", e.to_string()))?;
+        let (name, value) = pair.map_err(|e| bad("invalid_labels", e))?;
         let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else {
             return Err(bad("invalid_labels", "a label is not UTF-8".into()));
         };

@@ -9,7 +9,13 @@ use table::TableSpec;
 use wire::proto::Writer;
 use wire::remote_write::RequestWriter;
 
+use base::{Error, Kind};
+use table::{FrameHeader, Refusal, Sink, TableId};
+use wire::otlp::Form;
+
+use super::otlp::Translation;
 use super::*;
+use crate::SPEC;
 
 const NOW_MS: i64 = 1_700_000_000_000;
 
@@ -21,14 +27,26 @@ struct Recorder {
     refusals: Vec<Refusal>,
     not_admitted: Vec<u32>,
     batches: Vec<RecordBatch>,
+    exemplars: Vec<RecordBatch>,
+    about: Vec<RecordBatch>,
+    counts: Vec<(&'static str, u64)>,
 }
+
+const SAMPLES: TableId = TableId(3);
+const EXEMPLARS: TableId = TableId(4);
+const ABOUT: TableId = TableId(5);
 
 impl Sink for Recorder {
     fn table(&self, spec: &TableSpec) -> Result<TableId> {
-        assert_eq!(spec.name, "samples");
-        Ok(TableId(3))
+        match spec.name {
+            "samples" => Ok(SAMPLES),
+            "exemplars" => Ok(EXEMPLARS),
+            "metric_metadata" => Ok(ABOUT),
+            other => Err(Error::internal(other)),
+        }
     }
-    fn series(&mut self, _: TableId, raw: u128, labels: &mut dyn FnMut() -> Result<Labels>) -> Result<u32> {
+    fn series(&mut self, table: TableId, raw: u128, labels: &mut dyn FnMut() -> Result<Labels>) -> Result<u32> {
+        let raw = raw ^ u128::from(table.0);
         if let Some(n) = self.known.get(&raw) {
             return Ok(*n);
         }
@@ -42,21 +60,26 @@ impl Sink for Recorder {
     fn refuse(&mut self, refusal: Refusal) {
         self.refusals.push(refusal);
     }
-    fn rows(&mut self, _: TableId, batch: RecordBatch) {
-        self.batches.push(batch);
+    fn rows(&mut self, table: TableId, batch: RecordBatch) {
+        match table {
+            SAMPLES => self.batches.push(batch),
+            EXEMPLARS => self.exemplars.push(batch),
+            _ => self.about.push(batch),
+        }
+    }
+    fn count(&mut self, kind: &'static str, entries: u64) {
+        self.counts.push((kind, entries));
     }
 }
 
+fn decode_as(codec: u16, sink: &mut Recorder, options: Bytes, body: &[u8]) -> Result<()> {
+    let header = FrameHeader { tenant: Tenant::default(), received_ns: NOW_MS * 1_000_000, codec, options, origin: None, refused: vec![] };
+    let codec = codecs().into_iter().find(|c| c.id() == codec).unwrap();
+    codec.decode(&header, &Bytes::copy_from_slice(body), sink)
+}
+
 fn decode_into(sink: &mut Recorder, options: Options, body: &[u8]) -> Result<()> {
-    let header = FrameHeader {
-        tenant: Tenant::default(),
-        received_ns: NOW_MS * 1_000_000,
-        codec: REMOTE_WRITE_1,
-        options: options.to_bytes(),
-        origin: None,
-        refused: vec![],
-    };
-    codecs()[0].decode(&header, &Bytes::copy_from_slice(body), sink)
+    decode_as(REMOTE_WRITE_1, sink, options.to_bytes(), body)
 }
 
 fn decode(body: &[u8]) -> Result<Recorder> {
@@ -85,6 +108,7 @@ fn rows(r: &Recorder) -> Vec<String> {
 fn histogram(time_ms: i64) -> Vec<u8> {
     let mut w = Writer::default();
     w.varint(1, 5);
+    w.varint(6, 5);
     w.varint(15, time_ms as u64);
     w.out
 }
@@ -146,20 +170,232 @@ fn what_cannot_be_kept_is_refused_and_the_rest_is_kept() {
     assert_eq!(got.refusals[3].message, "series up{a=\"1\", a=\"2\"}: label name \"a\" is not unique");
 }
 
+/// The label sets of the rows of a table, with their times after NOW.
+fn named(r: &Recorder, batches: &[RecordBatch]) -> Vec<(String, i64)> {
+    let rows = batches.iter().flat_map(|b| (0..b.num_rows()).map(move |i| (b, i)));
+    rows.map(|(b, i)| {
+        let labels = &r.labels[b.column(0).as_primitive::<UInt32Type>().value(i) as usize];
+        (labels.to_string(), b.column(1).as_primitive::<Int64Type>().value(i) - NOW_MS)
+    })
+    .collect()
+}
+
 #[test]
-fn exemplars_and_metadata_are_counted() {
-    let mut w = Writer::default();
-    w.message(1, |w| {
-        w.message(1, |w| {
-            w.bytes(1, b"__name__");
-            w.bytes(2, b"x");
+fn exemplars_and_metadata_go_to_their_tables() {
+    let mut w = RequestWriter::default();
+    w.exemplar([("__name__", "x"), ("job", "a")], [("trace_id", "abc")], NOW_MS - 5, 1.5);
+    w.exemplar([("__name__", "x"), ("job", "a")], [("", "nameless")], NOW_MS - 5, 1.5);
+    w.metadata(1, "x", "What x is.", "seconds");
+    w.metadata(1, "x", "What x is.", "seconds");
+    w.metadata(0, "nothing_said", "", "");
+    let got = decode(&w.finish()).unwrap();
+    assert!(got.batches.is_empty());
+    assert_eq!(named(&got, &got.exemplars), [(r#"{__name__="x", job="a"}"#.to_owned(), -5)]);
+    assert_eq!(got.exemplars[0].column(2).as_primitive::<Float64Type>().value(0), 1.5);
+    let day = NOW_MS.rem_euclid(crate::about::DAY_MS);
+    assert_eq!(named(&got, &got.about), [(r#"{__name__="x", help="What x is.", type="counter", unit="seconds"}"#.to_owned(), -day)]);
+    assert_eq!(got.counts, [(kind::SAMPLES, 0), (kind::HISTOGRAMS, 0), (kind::EXEMPLARS, 1)]);
+    assert_eq!(got.refusals.iter().map(|r| (r.ordinal, r.reason)).collect::<Vec<_>>(), [(1, "invalid_exemplar")]);
+}
+
+#[test]
+fn broken_histograms_are_refused_and_the_rest_is_kept() {
+    let broken = |f: &dyn Fn(&mut Writer)| {
+        let mut w = Writer::default();
+        w.varint(15, NOW_MS as u64);
+        f(&mut w);
+        w.out
+    };
+    let span = |w: &mut Writer, offset: u64, length: u64| {
+        w.message(11, |w| {
+            w.varint(1, offset << 1);
+            w.varint(2, length);
         });
-        w.message(3, |w| w.double(2, 1.0));
+    };
+    let bad: [Vec<u8>; 6] = [
+        // A count that its buckets do not have.
+        broken(&|w| w.varint(1, 5)),
+        // A span without counts.
+        broken(&|w| span(w, 0, 3)),
+        // A schema that does not exist.
+        broken(&|w| w.varint(4, 200)),
+        // More observations taken away than there were.
+        broken(&|w| {
+            span(w, 0, 2);
+            w.bytes(12, &[2, 5]);
+            w.varint(1, 0);
+        }),
+        // Custom bounds that fall.
+        broken(&|w| {
+            w.varint(4, 105);
+            w.bytes(16, &[2.0f64, 1.0].map(f64::to_le_bytes).concat());
+        }),
+        // A bucket beyond the custom bounds.
+        broken(&|w| {
+            w.varint(4, 105);
+            w.varint(1, 1);
+            span(w, 7, 1);
+            w.bytes(12, &[2]);
+            w.bytes(16, &1.0f64.to_le_bytes());
+        }),
+    ];
+    let good = histogram(NOW_MS + 1);
+    let mut all: Vec<&[u8]> = bad.iter().map(Vec::as_slice).collect();
+    all.push(&good);
+    let mut w = RequestWriter::default();
+    w.series([("__name__", "h")], &[], &all);
+    let got = decode(&w.finish()).unwrap();
+    assert_eq!(rows(&got), [format!(r#"{{__name__="h"}}|1|0:{good:?}"#)]);
+    let refused: Vec<_> = got.refusals.iter().map(|r| (r.ordinal, r.reason)).collect();
+    assert_eq!(refused, (0..6).map(|i| (i, "invalid_histogram")).collect::<Vec<_>>());
+    assert_eq!(got.counts[1], (kind::HISTOGRAMS, 1));
+}
+
+#[test]
+fn version_two_has_starts_and_names_what_its_series_lack() {
+    let mut w = Writer::default();
+    for s in ["", "__name__", "up_total", "job", "a", "help", "trace", "t1"] {
+        w.bytes(4, s.as_bytes());
+    }
+    let refs = |w: &mut Writer, r: &[u8]| w.bytes(1, r);
+    let sample = |w: &mut Writer, time: i64, start: i64| {
+        w.message(2, |w| {
+            w.double(1, 1.0);
+            w.varint(2, time as u64);
+            w.varint(3, start as u64);
+        });
+    };
+    w.message(5, |w| {
+        refs(w, &[1, 2, 3, 4]);
+        sample(w, NOW_MS, NOW_MS - 60_000);
+        sample(w, NOW_MS + 1, 0);
+        w.message(4, |w| {
+            refs(w, &[6, 7]);
+            w.varint(3, NOW_MS as u64);
+        });
+        w.message(5, |w| {
+            w.varint(1, 1);
+            w.varint(3, 5);
+        });
     });
-    w.message(3, |w| w.bytes(2, b"x"));
-    let before = (NOT_KEPT.exemplars.load(Ordering::Relaxed), NOT_KEPT.metadata.load(Ordering::Relaxed));
-    assert!(decode(&w.out).unwrap().batches.is_empty());
-    assert!(NOT_KEPT.exemplars.load(Ordering::Relaxed) > before.0 && NOT_KEPT.metadata.load(Ordering::Relaxed) > before.1);
+    // Symbols that are not there; no name; names without a value.
+    for r in [&[1u8, 99][..], &[3, 4], &[1, 2, 3]] {
+        w.message(5, |w| {
+            refs(w, r);
+            sample(w, NOW_MS, 0);
+        });
+    }
+    let mut got = Recorder::default();
+    decode_as(REMOTE_WRITE_2, &mut got, Options::default().to_bytes(), &w.out).unwrap();
+    assert_eq!(rows(&got), [0, 1].map(|t| format!(r#"{{__name__="up_total", job="a"}}|{t}|3ff0000000000000"#)));
+    let starts = got.batches[0].column(4).as_primitive::<Int64Type>();
+    assert_eq!((starts.value(0), starts.is_null(1)), (NOW_MS - 60_000, true));
+    assert_eq!(named(&got, &got.exemplars), [(r#"{__name__="up_total", job="a"}"#.to_owned(), 0)]);
+    assert_eq!(got.about[0].num_rows(), 1);
+    let refused: Vec<_> = got.refusals.iter().map(|r| r.reason).collect();
+    assert_eq!(refused, ["invalid_labels", "missing_metric_name", "invalid_labels"]);
+    assert_eq!(got.counts, [(kind::SAMPLES, 2), (kind::HISTOGRAMS, 0), (kind::EXEMPLARS, 1)]);
+}
+
+fn decode_otlp(translation: &Translation, body: &str) -> Recorder {
+    let (selected, form) = otlp::select(Some("application/json"), None, Options::default(), translation).unwrap();
+    assert_eq!((selected.codec, form), (OTLP_JSON, Form::Json));
+    let mut got = Recorder::default();
+    decode_as(selected.codec, &mut got, selected.options, body.as_bytes()).unwrap();
+    got
+}
+
+/// A request with these metrics of one service.
+fn export(metrics: &str) -> String {
+    let attribute = |k: &str, v: &str| format!(r#"{{"key":"{k}","value":{{"stringValue":"{v}"}}}}"#);
+    let resource = [
+        attribute("service.name", "shop"),
+        attribute("service.namespace", "eu"),
+        attribute("service.instance.id", "i1"),
+        attribute("k8s.pod.name", "pod-1"),
+    ]
+    .join(",");
+    format!(r#"{{"resourceMetrics":[{{"resource":{{"attributes":[{resource}]}},"scopeMetrics":[{{"metrics":[{metrics}]}}]}}]}}"#)
+}
+
+/// Names and values of the samples, without the labels of the service.
+fn values(r: &Recorder) -> Vec<String> {
+    let short = |s: &String| s.replace(r#", instance="i1", job="eu/shop""#, "").replace(r#", job="eu/shop""#, "");
+    rows(r)
+        .iter()
+        .map(|row| {
+            let mut parts = row.split('|');
+            let (labels, time, value) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
+            let value = u64::from_str_radix(value, 16).map_or_else(|_| "histogram".to_owned(), |v| f64::from_bits(v).to_string());
+            format!("{} {time} {value}", short(&labels.to_owned()))
+        })
+        .collect()
+}
+
+#[test]
+fn otlp_points_become_samples() {
+    let t = format!(r#""timeUnixNano":"{}000000","startTimeUnixNano":"{}000000""#, NOW_MS, NOW_MS - 60_000);
+    let metrics = [
+        format!(
+            r#"{{"name":"a.requests","unit":"1","description":"d","sum":{{"aggregationTemporality":2,"isMonotonic":true,"dataPoints":[{{{t},"asInt":"7","attributes":[{{"key":"code","value":{{"intValue":200}}}}]}}]}}}}"#
+        ),
+        format!(r#"{{"name":"b","sum":{{"aggregationTemporality":1,"isMonotonic":true,"dataPoints":[{{{t},"asDouble":2}}]}}}}"#),
+        format!(
+            r#"{{"name":"c","unit":"s","histogram":{{"aggregationTemporality":2,"dataPoints":[{{{t},"count":"3","sum":4.5,"bucketCounts":["1","2","0"],"explicitBounds":[0.5,1],"exemplars":[{{"asDouble":0.7,"timeUnixNano":"{NOW_MS}000000","traceId":"0102"}}]}}]}}}}"#
+        ),
+        format!(
+            r#"{{"name":"d","summary":{{"dataPoints":[{{{t},"count":"2","sum":3,"quantileValues":[{{"quantile":0.5,"value":9}}]}}]}}}}"#
+        ),
+        format!(r#"{{"name":"e","gauge":{{"dataPoints":[{{{t},"flags":1}},{{{t}}}]}}}}"#),
+        format!(r#"{{"name":"f","sum":{{"dataPoints":[{{{t},"asDouble":2}}]}}}}"#),
+    ];
+    let got = decode_otlp(&Translation::default(), &export(&metrics.join(",")));
+    let want = [
+        r#"{__name__="a_requests_total", code="200"} 0 7"#,
+        r#"{__name__="b_total", __temporality__="delta"} 0 2"#,
+        r#"{__name__="c_seconds_sum"} 0 4.5"#,
+        r#"{__name__="c_seconds_count"} 0 3"#,
+        r#"{__name__="c_seconds_bucket", instance="i1", job="eu/shop", le="0.5"} 0 1"#,
+        r#"{__name__="c_seconds_bucket", instance="i1", job="eu/shop", le="1"} 0 3"#,
+        r#"{__name__="c_seconds_bucket", instance="i1", job="eu/shop", le="+Inf"} 0 3"#,
+        r#"{__name__="d_sum"} 0 3"#,
+        r#"{__name__="d_count"} 0 2"#,
+        r#"{__name__="d", instance="i1", job="eu/shop", quantile="0.5"} 0 9"#,
+        r#"{__name__="e"} 0 NaN"#,
+        r#"{__name__="target_info", instance="i1", job="eu/shop", k8s_pod_name="pod-1"} 0 1"#,
+    ];
+    let want = want.map(|w| w.replace(r#", instance="i1", job="eu/shop""#, ""));
+    assert_eq!(values(&got), want);
+    assert_eq!(got.batches[0].column(4).as_primitive::<Int64Type>().value(0), NOW_MS - 60_000);
+    assert_eq!(got.exemplars[0].num_rows(), 1);
+    assert!(named(&got, &got.exemplars)[0].0.contains("le=\"1\""));
+    assert_eq!(got.refusals.iter().map(|r| r.reason).collect::<Vec<_>>(), ["no_value", "invalid_temporality"]);
+    assert!(named(&got, &got.about).iter().any(|n| n.0 == r#"{__name__="a_requests_total", help="d", type="counter", unit="1"}"#));
+}
+
+#[test]
+fn otlp_histograms_become_native_ones() {
+    let t = format!(r#""timeUnixNano":"{NOW_MS}000000""#);
+    let metrics = [
+        format!(
+            r#"{{"name":"x","exponentialHistogram":{{"aggregationTemporality":2,"dataPoints":[{{{t},"count":"10","sum":4,"scale":9,"zeroCount":"1","positive":{{"offset":-1,"bucketCounts":["1","2","3","0","0","3"]}}}}]}}}}"#
+        ),
+        format!(
+            r#"{{"name":"y","histogram":{{"aggregationTemporality":2,"dataPoints":[{{{t},"count":"3","sum":4.5,"bucketCounts":["1","0","2"],"explicitBounds":[0.5,1]}}]}}}}"#
+        ),
+        format!(r#"{{"name":"z","exponentialHistogram":{{"aggregationTemporality":2,"dataPoints":[{{{t},"count":"1","scale":-5}}]}}}}"#),
+    ];
+    let translation = Translation { custom_buckets: true, promote: vec!["k8s.pod.name".into()], ..Translation::default() };
+    let got = decode_otlp(&translation, &export(&metrics.join(",")));
+    let column = got.batches[0].column(3).as_binary_view();
+    let x = crate::histogram::Histogram::decode(column.value(0)).unwrap();
+    // Scale 9 brought down to 8: of OTLP's buckets -1..=4 come -1, 0, 1, 2, and ours end where its begin.
+    assert_eq!((x.schema, x.count, x.zero_count), (8, 10.0, 1.0));
+    assert_eq!(x.positive, [(0, 1.0), (1, 5.0), (3, 3.0)]);
+    let y = crate::histogram::Histogram::decode(column.value(1)).unwrap();
+    assert_eq!((y.is_custom(), &*y.bounds, y.positive), (true, &[0.5, 1.0][..], vec![(0, 1.0), (2, 2.0)]));
+    assert!(rows(&got)[0].contains("k8s_pod_name=\"pod-1\""));
+    assert_eq!(got.refusals.iter().map(|r| r.reason).collect::<Vec<_>>(), ["invalid_histogram"]);
 }
 
 #[test]
@@ -187,7 +423,8 @@ fn headers_choose_the_codec() {
     assert_eq!(select(None, None).unwrap(), want);
     assert_eq!(select(Some("application/x-protobuf;proto=prometheus.WriteRequest"), None).unwrap(), want);
     assert_eq!(select(Some("application/x-protobuf"), Some("zstd")).unwrap().1, Encoding::Zstd);
-    assert!(select(Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"), Some("snappy")).is_err());
+    assert_eq!(select(Some("application/x-protobuf;proto=io.prometheus.write.v2.Request"), Some("snappy")).unwrap().0, REMOTE_WRITE_2);
+    assert!(select(Some("application/x-protobuf;proto=io.prometheus.write.v3.Request"), Some("snappy")).is_err());
     assert!(select(Some("application/json"), None).is_err());
 }
 

@@ -144,6 +144,7 @@ functions! {
     SortDesc "sort_desc" (Vector) More::No => Vector;
     Sqrt "sqrt" (Vector) More::No => Vector;
     Start "start" () More::No => Scalar;
+    StartTimestamp "start_timestamp" (Vector) More::No => Vector;
     StddevOverTime "stddev_over_time" (Matrix) More::No => Vector;
     StdvarOverTime "stdvar_over_time" (Matrix) More::No => Vector;
     Step "step" () More::No => Scalar;

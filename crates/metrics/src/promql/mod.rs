@@ -10,11 +10,15 @@ pub mod parse;
 mod parse_selector;
 pub mod plan;
 mod plan_call;
+mod pretty;
 mod print;
 pub mod token;
+mod tree;
 
 pub use ast::Expr;
-pub use parse::{parse, parse_selector};
+pub use parse::{matcher, parse, parse_selector};
+pub use pretty::pretty;
+pub use tree::tree;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Tokens to tree: precedence climbing for operators, one function per construct.
 
-use base::{Error, Matcher, Result};
+use base::{Error, MatchOp, Matcher, Result};
 use lang::{Diagnostic, Parsed, Span};
 
 use crate::limits;
@@ -34,6 +34,11 @@ pub fn parse_selector(source: &str) -> Result<Vec<Matcher>> {
         Ok(s.matchers)
     };
     read().map_err(|d| to_error(&d, source))
+}
+
+/// A matcher that does not come from a text of the language; its pattern is RE2 all the same.
+pub fn matcher(name: &str, op: MatchOp, value: &str) -> Result<Matcher> {
+    lang::matcher::build(name, op, value, Span::default()).map_err(|d| Error::invalid(d.message))
 }
 
 /// An error in the form Prometheus gives it: `1:5: parse error: message`.

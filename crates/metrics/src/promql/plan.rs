@@ -1,7 +1,9 @@
 //! The checked form of a query: names resolved, types right, durations and `@` turned into milliseconds, and parts that
 //! are the same at every step marked. Only this form can be evaluated.
 
-use base::{Matcher, Result};
+use std::cell::Cell;
+
+use base::{Error, Kind, Matcher, Result};
 use lang::{Diagnostic, Parsed, Span};
 
 use crate::promql::ast::{
@@ -154,7 +156,12 @@ impl Plan {
 
 /// Checks an expression; errors have the form of parse errors.
 pub fn plan(expr: &Expr, source: &str, times: QueryTimes) -> Result<Plan> {
-    let mut p = Planner { times }.expr(expr).map_err(|d| to_error(&d, source))?;
+    let planner = Planner { times, of_times: Cell::new(false) };
+    let mut p = planner.expr(expr).map_err(|d| {
+        let e = to_error(&d, source);
+        // What is wrong for the times of this query may be right for others: that is no error of the text.
+        if planner.of_times.get() { Error::new(Kind::Unprocessable, e.message()) } else { e }
+    })?;
     if mark_invariant(&mut p) {
         wrap(&mut p);
     }
@@ -164,6 +171,8 @@ pub fn plan(expr: &Expr, source: &str, times: QueryTimes) -> Result<Plan> {
 /// Checks expressions against the times of a query.
 pub(super) struct Planner {
     pub(super) times: QueryTimes,
+    /// Whether the duration at hand depends on the query's times.
+    of_times: Cell<bool>,
 }
 
 impl Planner {
@@ -283,6 +292,7 @@ impl Planner {
     /// Offset and `@` in milliseconds.
     fn shift(&self, s: &Shift, span: Span) -> Parsed<(i64, Option<i64>)> {
         let offset = s.offset.as_ref().map(|d| self.milliseconds(d, span)).transpose()?.unwrap_or(0);
+        self.of_times.set(false);
         let at = s.at.map(|at| match at {
             At::Time(t) => (t * 1000.0).round() as i64,
             At::Start => self.times.start,
@@ -293,12 +303,16 @@ impl Planner {
 
     fn positive(&self, d: &DurationExpr, span: Span) -> Parsed<i64> {
         match self.milliseconds(d, span)? {
-            ms if ms > 0 => Ok(ms),
+            ms if ms > 0 => {
+                self.of_times.set(false);
+                Ok(ms)
+            }
             _ => Err(Diagnostic::new(span, "duration must be greater than 0")),
         }
     }
 
     fn milliseconds(&self, d: &DurationExpr, span: Span) -> Parsed<i64> {
+        self.of_times.set(false);
         let s = self.seconds(d, span)?;
         // A century of hours either way; more would overflow when it is added to a time.
         if !s.is_finite() || s.abs() > 9e12 {
@@ -307,12 +321,17 @@ impl Planner {
         Ok((s * 1000.0).round() as i64)
     }
 
+    fn of_times(&self, ms: i64) -> f64 {
+        self.of_times.set(true);
+        ms as f64 / 1000.0
+    }
+
     fn seconds(&self, d: &DurationExpr, span: Span) -> Parsed<f64> {
         Ok(match d {
             DurationExpr::Number(v) => *v,
             DurationExpr::Literal(ms) => *ms as f64 / 1000.0,
-            DurationExpr::Step => self.times.step as f64 / 1000.0,
-            DurationExpr::Range => (self.times.end - self.times.start) as f64 / 1000.0,
+            DurationExpr::Step => self.of_times(self.times.step),
+            DurationExpr::Range => self.of_times(self.times.end - self.times.start),
             DurationExpr::Minus(d) => -self.seconds(d, span)?,
             DurationExpr::Min(a, b) => self.seconds(a, span)?.min(self.seconds(b, span)?),
             DurationExpr::Max(a, b) => self.seconds(a, span)?.max(self.seconds(b, span)?),

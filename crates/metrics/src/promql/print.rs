@@ -198,15 +198,32 @@ impl Display for Binary {
     }
 }
 
-impl Display for Aggregate {
+/// What is before the parenthesis: `sum by (x) `.
+struct Head<'a>(&'a Aggregate);
+
+impl Display for Head<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(self.op.text())?;
-        if self.without || !self.labels.is_empty() {
-            f.write_str(if self.without { " without " } else { " by " })?;
-            label_list(&self.labels, f)?;
+        let a = self.0;
+        f.write_str(a.op.text())?;
+        if a.without || !a.labels.is_empty() {
+            f.write_str(if a.without { " without " } else { " by " })?;
+            label_list(&a.labels, f)?;
             f.write_char(' ')?;
         }
-        f.write_char('(')?;
+        Ok(())
+    }
+}
+
+impl Aggregate {
+    /// What is printed before its parts.
+    pub(super) fn head(&self) -> String {
+        Head(self).to_string()
+    }
+}
+
+impl Display for Aggregate {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}(", Head(self))?;
         if let Some(p) = &self.param {
             write!(f, "{p}, ")?;
         }

@@ -51,7 +51,7 @@ pub fn tokens(source: &str) -> Parsed<Vec<Token>> {
         let kind = if next.is_ascii_digit() || digit_follows {
             number(&mut c)?
         } else if matches!(next, '"' | '\'' | '`') {
-            Kind::Str(c.take_string("\"'`")?)
+            Kind::Str(c.take_string_lossy("\"'`")?)
         } else if !c.take_ident(|ch| ch == ':' && enclosed == 0).is_empty() {
             Kind::Ident
         } else {

@@ -19,6 +19,11 @@ pub enum Point {
 
 /// Adds samples of a series by time in milliseconds.
 pub fn load(rows: &MemoryRows, labels: Labels, samples: &[(i64, Point)]) {
+    load_with_starts(rows, labels, samples, &[]);
+}
+
+/// The same, with the start of each sample's counting; none where the list is too short.
+pub fn load_with_starts(rows: &MemoryRows, labels: Labels, samples: &[(i64, Point)], starts: &[Option<i64>]) {
     let times: Vec<i64> = samples.iter().map(|s| s.0).collect();
     let values: Vec<f64> = samples.iter().map(|s| if let Point::Float(v) = s.1 { v } else { 0.0 }).collect();
     let mut histograms = BinaryViewBuilder::new();
@@ -33,6 +38,7 @@ pub fn load(rows: &MemoryRows, labels: Labels, samples: &[(i64, Point)]) {
         Arc::new(Int64Array::from(times)),
         Arc::new(Float64Array::from(values)),
         Arc::new(histograms.finish()),
+        Arc::new((0..samples.len()).map(|i| starts.get(i).copied().flatten()).collect::<Int64Array>()),
     ];
     rows.append(&SPEC, Tenant::default(), labels, RecordBatch::try_new(SPEC.schema(), columns).unwrap());
 }

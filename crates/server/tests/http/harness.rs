@@ -74,7 +74,7 @@ pub fn store(limits: BTreeMap<String, Limits>) -> Arc<Distributor> {
         store: None,
         node: "local".into(),
         clock: Clock::manual(NOW_NS),
-        tables: vec![&logs::SPEC, &metrics::SPEC, &traces::SPEC],
+        tables: [&logs::SPEC, &traces::SPEC].into_iter().chain(metrics::TABLES).collect(),
         codecs: [logs::ingest::codecs(), metrics::ingest::codecs(), traces::ingest::codecs()].concat(),
         settings: table::Settings { background: false, ..table::Settings::default() },
     })

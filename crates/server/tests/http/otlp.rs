@@ -53,3 +53,20 @@ fn errors_are_a_status_in_the_form_of_the_request() {
     assert_eq!(server.post("/v1/traces", &[("content-type", "text/plain")], b"x").status, 415);
     assert_eq!(server.post("/v1/traces", &[JSON, ("content-encoding", "br")], b"x").status, 415);
 }
+
+#[test]
+fn metrics_are_taken_where_each_system_has_them() {
+    let server = Server::plain();
+    for (i, path) in ["/v1/metrics", "/api/v1/otlp/v1/metrics", "/otlp/v1/metrics"].into_iter().enumerate() {
+        let point = |value: f64, time_ns: i64| json!({"timeUnixNano": time_ns.to_string(), "asDouble": value});
+        let points = json!([point(1.5, NOW_NS), point(2.5, NOW_NS + 3_600_000_000_000)]);
+        let metric = json!({"name": format!("a.{i}"), "unit": "By", "gauge": {"dataPoints": points}});
+        let body = json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}).to_string();
+        let answer = server.post(path, &[JSON], body.as_bytes()).ok();
+        assert_eq!(answer.json()["partialSuccess"]["rejectedDataPoints"], "1", "{path}");
+        let found = server.get(&format!("/api/v1/query?query=a_{i}_bytes&time={}", NOW_NS / 1_000_000_000)).ok().json();
+        assert_eq!(found["data"]["result"][0]["value"][1], "1.5", "{path}");
+    }
+    let answer = server.post("/api/v1/otlp/v1/metrics", &[JSON], b"{");
+    assert_eq!((answer.status, answer.json()["code"].as_u64()), (400, Some(3)));
+}

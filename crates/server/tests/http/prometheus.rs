@@ -16,25 +16,154 @@ pub fn write(server: &Server, headers: &[(&str, &str)], labels: &[(&str, &str)],
     server.post("/api/v1/write", &all, &body)
 }
 
-#[test]
-fn a_write_says_how_much_was_written() {
-    let server = Server::plain();
-    let answer = write(&server, &[], &[("__name__", "up"), ("job", "x")], &[(0, 1.0), (15_000, 1.0)]);
-    assert_eq!((answer.status, answer.header("x-prometheus-remote-write-samples-written")), (204, Some("2")));
-    assert_eq!(answer.header("x-prometheus-remote-write-histograms-written"), Some("0"));
-    assert_eq!(answer.header("x-prometheus-remote-write-exemplars-written"), Some("0"));
-    let hour = 3_600_000;
-    let answer = write(&server, &[], &[("__name__", "up"), ("job", "x")], &[(30_000, 1.0), (hour, 1.0)]);
-    assert_eq!((answer.status, answer.header("x-prometheus-remote-write-samples-written")), (400, Some("1")));
+/// A request of version 2 with one series `up` and two samples, milliseconds after "now".
+fn version2(times: [i64; 2]) -> Vec<u8> {
+    let mut w = wire::proto::Writer::default();
+    for s in ["", "__name__", "up", "job", "x", "trace_id", "abc", "Is it up?"] {
+        w.bytes(4, s.as_bytes());
+    }
+    w.message(5, |w| {
+        w.bytes(1, &[1, 2, 3, 4]);
+        for t in times {
+            w.message(2, |w| {
+                w.double(1, 1.0);
+                w.varint(2, (NOW_NS / 1_000_000 + t) as u64);
+            });
+        }
+        w.message(4, |w| {
+            w.bytes(1, &[5, 6]);
+            w.double(2, 0.5);
+            w.varint(3, (NOW_NS / 1_000_000) as u64);
+        });
+        w.message(5, |w| {
+            w.varint(1, 2);
+            w.varint(3, 7);
+        });
+    });
+    wire::encoding::encode(Encoding::SnappyBlock, &w.out).unwrap()
+}
+
+const V2: [(&str, &str); 2] =
+    [("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"), ("content-encoding", "snappy")];
+
+fn written(a: &Answer) -> [Option<&str>; 3] {
+    ["samples", "histograms", "exemplars"].map(|k| a.header(&format!("x-prometheus-remote-write-{k}-written")))
 }
 
 #[test]
-fn version_two_and_other_encodings_are_sent_back_to_version_one() {
+fn a_write_of_version_two_says_how_much_was_written() {
     let server = Server::plain();
-    let v2 = ("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request");
-    assert_eq!(server.post("/api/v1/write", &[v2, ("content-encoding", "snappy")], b"x").status, 415);
+    let answer = server.post("/api/v1/write", &V2, &version2([0, 15_000]));
+    assert_eq!((answer.status, written(&answer)), (204, [Some("2"), Some("0"), Some("1")]));
+    let answer = server.post("/api/v1/push", &V2, &version2([30_000, 3_600_000]));
+    assert_eq!((answer.status, written(&answer)), (400, [Some("1"), Some("0"), Some("1")]));
+    let answer = server.post("/prometheus/api/v1/write", &V2, b"not snappy");
+    assert_eq!((answer.status, written(&answer)), (400, [Some("0"); 3]));
+    // Version 1 knows nothing of this.
+    let answer = write(&server, &[], &[("__name__", "up"), ("job", "x")], &[(0, 1.0), (15_000, 1.0)]);
+    assert_eq!((answer.status, written(&answer)), (204, [None; 3]));
+}
+
+#[test]
+fn exemplars_and_metadata_are_found() {
+    let server = Server::plain();
+    server.post("/api/v1/write", &V2, &version2([0, 15_000])).ok();
+    let now = NOW_NS / 1_000_000_000;
+    for prefix in ["", "/prometheus"] {
+        let found = server.get(&format!("{prefix}/api/v1/query_exemplars?query=rate(up%5B5m%5D)&start={}&end={now}", now - 60)).ok().json();
+        assert_eq!(
+            found["data"],
+            serde_json::json!([{
+                "seriesLabels": {"__name__": "up", "job": "x"},
+                "exemplars": [{"labels": {"trace_id": "abc"}, "value": "0.5", "timestamp": now}],
+            }])
+        );
+        let found = server.get(&format!("{prefix}/api/v1/metadata")).ok().json();
+        assert_eq!(found["data"], serde_json::json!({"up": [{"type": "gauge", "help": "Is it up?", "unit": ""}]}));
+    }
+    assert_eq!(server.get("/api/v1/metadata?metric=down").ok().json()["data"], serde_json::json!({}));
+    assert_eq!(server.get("/api/v1/metadata?limit=0").ok().json()["data"], serde_json::json!({}));
+    assert_eq!(server.get("/api/v1/query_exemplars?query=test&start=1&end=0").status, 400);
+}
+
+#[test]
+fn unknown_media_types_are_sent_back() {
+    let server = Server::plain();
     assert_eq!(server.post("/api/v1/write", &[("content-type", "application/json")], b"x").status, 415);
+    let v3 = ("content-type", "application/x-protobuf;proto=io.prometheus.write.v3.Request");
+    assert_eq!(server.post("/api/v1/write", &[v3], b"x").status, 415);
     assert_eq!(server.post("/api/v1/write", &[("content-type", "application/x-protobuf")], b"not snappy").status, 400);
+}
+
+#[test]
+fn remote_read_and_federation_give_samples_as_they_are() {
+    let server = Server::plain();
+    write(&server, &[], &[("__name__", "up"), ("job", "x")], &[(-15_000, 0.0), (0, 1.0)]).ok();
+    write(&server, &[], &[("__name__", "down")], &[(0, 5.0)]).ok();
+    let mut w = wire::proto::Writer::default();
+    w.message(1, |w| {
+        w.varint(1, (NOW_NS / 1_000_000 - 60_000) as u64);
+        w.varint(2, (NOW_NS / 1_000_000) as u64);
+        w.message(3, |w| {
+            w.varint(1, 2);
+            w.bytes(2, b"__name__");
+            w.bytes(3, b"u.");
+        });
+    });
+    let body = wire::encoding::encode(Encoding::SnappyBlock, &w.out).unwrap();
+    let answer = server.post("/api/v1/read", &[("content-encoding", "snappy")], &body).ok();
+    assert_eq!((answer.header("content-encoding"), answer.header("content-type")), (Some("snappy"), Some("application/x-protobuf")));
+    let body = wire::encoding::decode(Encoding::SnappyBlock, &answer.bytes.into(), 1 << 20).unwrap();
+    let result = wire::proto::repeated(&body, 1).next().unwrap().unwrap();
+    let series: Vec<_> = wire::remote_write::SeriesList::new(result).map(|s| s.unwrap()).collect();
+    let values: Vec<f64> = series[0]
+        .items()
+        .map(|i| match i.unwrap() {
+            wire::remote_write::Item::Sample { value, .. } => value,
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!((series.len(), values), (1, vec![0.0, 1.0]));
+    let text = server.get("/federate?match%5B%5D=up&match%5B%5D=down").ok();
+    let now_ms = NOW_NS / 1_000_000;
+    let want =
+        format!("# TYPE down untyped\ndown{{instance=\"\"}} 5 {now_ms}\n# TYPE up untyped\nup{{job=\"x\",instance=\"\"}} 1 {now_ms}\n");
+    assert_eq!(text.text(), want);
+    assert_eq!(server.get("/federate").status, 400);
+}
+
+#[test]
+fn queries_are_formatted_and_parsed() {
+    let server = Server::plain();
+    assert_eq!(server.get("/api/v1/format_query?query=foo%2Fbar").ok().json()["data"], "foo / bar");
+    let tree = server.get("/api/v1/parse_query?query=sum(up)").ok().json();
+    assert_eq!((&tree["data"]["type"], &tree["data"]["op"]), (&"aggregation".into(), &"sum".into()));
+    for path in ["format_query?query=invalid%2F", "parse_query?query=", "parse_query"] {
+        assert_eq!(server.get(&format!("/api/v1/{path}")).json()["errorType"], "bad_data", "{path}");
+    }
+}
+
+#[test]
+fn the_state_of_the_server_has_prometheus_forms() {
+    let server = Server::plain();
+    write(&server, &[], &[("__name__", "up"), ("job", "x")], &[(0, 1.0)]).ok();
+    write(&server, &[], &[("__name__", "up"), ("job", "y")], &[(0, 1.0)]).ok();
+    let tsdb = server.get("/api/v1/status/tsdb?limit=1").ok().json();
+    assert_eq!((&tsdb["data"]["headStats"]["numSeries"], &tsdb["data"]["headStats"]["numLabelPairs"]), (&2.into(), &3.into()));
+    assert_eq!(tsdb["data"]["seriesCountByMetricName"], serde_json::json!([{"name": "up", "value": 2}]));
+    assert_eq!(server.get("/api/v1/status/tsdb?limit=0").status, 400);
+    assert_eq!(server.get("/api/v1/targets").ok().json()["data"]["activeTargets"], serde_json::json!([]));
+    assert_eq!(server.get("/api/v1/rules").ok().json()["data"]["groups"], serde_json::json!([]));
+    assert_eq!(server.get("/api/v1/alerts").ok().json()["data"]["alerts"], serde_json::json!([]));
+    assert_eq!(server.get("/api/v1/status/runtimeinfo").ok().json()["status"], "success");
+    assert_eq!(server.get("/-/healthy").status, 200);
+    assert_eq!(server.get("/-/ready").status, 200);
+    // By these Grafana would take this for a server with a ruler.
+    assert_eq!(server.get("/api/v1/status/flags").status, 404);
+    let names = server.get("/prometheus/api/v1/cardinality/label_names").ok().json();
+    assert_eq!(names["cardinality"][0], serde_json::json!({"label_name": "job", "label_values_count": 2}));
+    let values = server.get("/prometheus/api/v1/cardinality/label_values?label_names%5B%5D=job").ok().json();
+    assert_eq!((&values["series_count_total"], &values["labels"][0]["label_values_count"]), (&2.into(), &2.into()));
 }
 
 #[test]

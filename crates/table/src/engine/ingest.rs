@@ -28,6 +28,15 @@ pub struct Ingested {
     pub bytes: u64,
     /// Entries that were not taken and never can be as they are.
     pub refusals: Vec<Refusal>,
+    /// Entries that were taken by kind, where the codec tells them apart.
+    pub counts: Vec<(&'static str, u64)>,
+}
+
+impl Ingested {
+    /// Entries of a kind that were taken.
+    pub fn count(&self, kind: &str) -> u64 {
+        self.counts.iter().filter(|(k, _)| *k == kind).map(|(_, n)| n).sum()
+    }
 }
 
 /// Limits that are asked while a body is decoded. The engine itself has none but memory and disk.
@@ -89,13 +98,13 @@ impl Engine {
         let mut sink = EngineSink::new(self, &generation, &header, admission);
         sink.new_body = true;
         codec.decode(&header, &body, &mut sink)?;
-        let Found { rows, refusals, late_refused, bytes, first_table } = sink.found();
+        let Found { rows, refusals, late_refused, bytes, first_table, counts } = sink.found();
         let count: u64 = rows.iter().map(|r| r.batch.num_rows() as u64).sum();
         if let Some(a) = admission {
             a.body(&header.tenant, first_table.map(|t| self.tables[t.0 as usize]), count, bytes)?;
             header.refused = late_refused;
         }
-        Ok(Prepared { header, body, rows, generation, done: Ingested { rows: count, bytes, refusals } })
+        Ok(Prepared { header, body, rows, generation, done: Ingested { rows: count, bytes, refusals, counts } })
     }
 
     /// The second half: makes it durable and visible.
@@ -166,6 +175,8 @@ pub(super) struct Found {
     pub bytes: u64,
     /// The table of the first entry.
     pub first_table: Option<TableId>,
+    /// Entries by kind.
+    pub counts: Vec<(&'static str, u64)>,
 }
 
 /// Collects what a codec finds. Used for new bodies and for replay alike.
@@ -273,5 +284,9 @@ impl Sink for EngineSink<'_> {
         if batch.num_rows() > 0 {
             self.found.rows.push(Rows { table: table.0 as usize, bytes: batch_bytes(&batch), batch });
         }
+    }
+
+    fn count(&mut self, kind: &'static str, entries: u64) {
+        self.found.counts.push((kind, entries));
     }
 }

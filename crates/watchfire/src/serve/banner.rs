@@ -27,7 +27,7 @@ fn text(settings: &Settings, address: SocketAddr, node: Option<&str>, collected:
   collects {collected}{cluster}
   push     Loki       {at}/loki/api/v1/push
            Prometheus {at}/api/v1/write
-           OTLP/HTTP  {at}/v1/logs, {at}/v1/traces
+           OTLP/HTTP  {at}/v1/logs, {at}/v1/metrics, {at}/v1/traces
   ask      watchfire logs '{{job=\"files\"}}' --addr {at}
            curl{token} -G {at}/api/v1/query --data-urlencode 'query=up'
   stop     Ctrl-C (again: at once; nothing acknowledged is lost)",

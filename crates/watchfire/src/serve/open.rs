@@ -44,7 +44,7 @@ pub fn open(node: &Node, settings: &Settings, ground: &Ground, mut joined: Optio
         store,
         node: name,
         clock: ground.clock.clone(),
-        tables: vec![&logs::SPEC, &metrics::SPEC, &traces::SPEC],
+        tables: [&logs::SPEC, &traces::SPEC].into_iter().chain(metrics::TABLES).collect(),
         codecs: [logs::ingest::codecs(), metrics::ingest::codecs(), traces::ingest::codecs()].concat(),
         settings: table::Settings {
             retention: retention(settings),
@@ -98,8 +98,9 @@ fn limits(caps: &Caps) -> BTreeMap<String, Limits> {
         |per_second: Option<u64>, burst: Option<u64>| per_second.map(|n| Rate { bytes_per_second: n, burst_bytes: burst.unwrap_or(n) });
     let tenant = rate(caps.rate, caps.burst);
     let stream = rate(caps.stream_rate, caps.stream_burst);
-    [(logs::SPEC.name, stream), (metrics::SPEC.name, None), (traces::SPEC.name, None)]
+    [(logs::SPEC.name, stream), (traces::SPEC.name, None)]
         .into_iter()
+        .chain(metrics::TABLES.map(|t| (t.name, None)))
         .map(|(table, stream)| (table.to_owned(), Limits { tenant, stream }))
         .collect()
 }
@@ -107,7 +108,8 @@ fn limits(caps: &Caps) -> BTreeMap<String, Limits> {
 fn retention(settings: &Settings) -> Vec<Retention> {
     let mut out = vec![];
     let mut add = |tenant: Option<&base::Tenant>, keep: &Keep| {
-        for (table, keep_ns) in [(logs::SPEC.name, keep.logs), (metrics::SPEC.name, keep.metrics), (traces::SPEC.name, keep.traces)] {
+        let samples = metrics::TABLES.map(|t| (t.name, keep.metrics));
+        for (table, keep_ns) in [(logs::SPEC.name, keep.logs), (traces::SPEC.name, keep.traces)].into_iter().chain(samples) {
             let tenant = tenant.map(|t| t.as_str().to_owned());
             // A tenant that keeps rows for good must say so, or what holds for all would hold for it.
             if let Some(keep_ns) = keep_ns.or(tenant.is_some().then_some(i64::MAX)) {

@@ -106,6 +106,45 @@ pub const KEYS: &[Key] = &[
     key!("server.queries", "number", "Queries running at once; more wait, then are asked to come again (503).", |l| one(&l.server.queries)),
     key!("server.query_timeout", "duration", "A query that runs longer is stopped.", |l| one(&l.server.query_timeout)),
     key!(
+        "metrics.start_timestamps",
+        "`true`, `false`",
+        "Lets `rate`, `irate`, `increase` and `resets` heed when a sample's counting began (Prometheus' feature `use-start-timestamps`).",
+        |l| one(&l.metrics.start_timestamps)
+    ),
+    key!(
+        "metrics.otlp.translation_strategy",
+        "`UnderscoreEscapingWithSuffixes`, `UnderscoreEscapingWithoutSuffixes`, `NoUTF8EscapingWithSuffixes`, `NoTranslation`",
+        "What becomes of the names of OTLP metrics. These keys are those of Prometheus' section `otlp`.",
+        |l| one(&l.metrics.otlp.translation_strategy)
+    ),
+    key!("metrics.otlp.promote_resource_attributes", "list of attributes", "Resource attributes that every series has as labels.", |l| {
+        list(&l.metrics.otlp.promote_resource_attributes)
+    }),
+    key!(
+        "metrics.otlp.promote_all_resource_attributes",
+        "`true`, `false`",
+        "All resource attributes become labels of every series.",
+        |l| { one(&l.metrics.otlp.promote_all_resource_attributes) }
+    ),
+    key!(
+        "metrics.otlp.keep_identifying_resource_attributes",
+        "`true`, `false`",
+        "`target_info` keeps the attributes that `job` and `instance` are made of.",
+        |l| one(&l.metrics.otlp.keep_identifying_resource_attributes)
+    ),
+    key!(
+        "metrics.otlp.convert_histograms_to_nhcb",
+        "`true`, `false`",
+        "Histograms with explicit bounds become native ones with custom bounds.",
+        |l| one(&l.metrics.otlp.convert_histograms_to_nhcb)
+    ),
+    key!(
+        "metrics.otlp.promote_scope_metadata",
+        "`true`, `false`",
+        "The scope's name, version and attributes become labels `otel_scope_...`.",
+        |l| one(&l.metrics.otlp.promote_scope_metadata)
+    ),
+    key!(
         "cluster.name",
         "name",
         "Makes this a node of a cluster (flag `--cluster`). Nodes of another name are refused. All nodes share one object store.",

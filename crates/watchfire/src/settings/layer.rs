@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::value::{
     Age, Cap, ClusterName, Copies, Count, Format, Given, Level, Memory, NodeAddress, ProfileName, Secret, Size, Span, Switch, Text,
-    WhenDegraded,
+    TranslationStrategy, WhenDegraded,
 };
 
 /// Puts one layer on top of another.
@@ -80,6 +80,8 @@ stacked!(
         tenants: BTreeMap<String, OfTenant>,
         /// `server`
         server: Server,
+        /// `metrics`
+        metrics: Metrics,
         /// `cluster`
         cluster: Cluster,
         /// `collect`
@@ -156,6 +158,32 @@ stacked!(
         queries: Option<Given<Count>>,
         /// `server.query_timeout`
         query_timeout: Option<Given<Span>>,
+    }
+);
+stacked!(
+    /// How metrics are taken in and asked for.
+    Metrics {
+        /// `metrics.start_timestamps`
+        start_timestamps: Option<Given<Switch>>,
+        /// `metrics.otlp`
+        otlp: MetricsOtlp,
+    }
+);
+stacked!(
+    /// How metrics of OTLP are translated.
+    MetricsOtlp {
+        /// `metrics.otlp.translation_strategy`
+        translation_strategy: Option<Given<TranslationStrategy>>,
+        /// `metrics.otlp.promote_resource_attributes`
+        promote_resource_attributes: Option<Vec<Given<Text>>>,
+        /// `metrics.otlp.promote_all_resource_attributes`
+        promote_all_resource_attributes: Option<Given<Switch>>,
+        /// `metrics.otlp.keep_identifying_resource_attributes`
+        keep_identifying_resource_attributes: Option<Given<Switch>>,
+        /// `metrics.otlp.convert_histograms_to_nhcb`
+        convert_histograms_to_nhcb: Option<Given<Switch>>,
+        /// `metrics.otlp.promote_scope_metadata`
+        promote_scope_metadata: Option<Given<Switch>>,
     }
 );
 stacked!(

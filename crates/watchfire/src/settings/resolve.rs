@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::cluster::{self, Cluster};
-use super::layer::{Layer, Limits, Log, Over, Retention};
+use super::layer::{Layer, Limits, Log, MetricsOtlp, Over, Retention};
 use super::load;
 use super::memory;
-use super::value::{Format, Given, Level, Memory, Secret, Text};
+use super::value::{Format, FromText, Given, Level, Memory, Secret, Switch, Text};
 
 /// Bytes a second and at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -190,7 +190,26 @@ fn server_settings(l: &Layer, token: Option<server::Token>, memory_bytes: u64) -
         ingest_concurrency: must(&s.pushes, "server.pushes")?.0 as usize,
         query_concurrency: must(&s.queries, "server.queries")?.0 as usize,
         query_timeout: duration(must(&s.query_timeout, "server.query_timeout")?.0),
+        start_timestamps: is_on(&l.metrics.start_timestamps),
+        otlp: translation(&l.metrics.otlp),
     })
+}
+
+fn is_on(g: &Option<Given<Switch>>) -> bool {
+    g.as_ref().is_some_and(|g| g.0.0)
+}
+
+fn translation(l: &MetricsOtlp) -> metrics::ingest::otlp::Translation {
+    use metrics::ingest::otlp::{Strategy, Translation};
+    let strategy = l.translation_strategy.as_ref().and_then(|g| Strategy::from_name(&g.0.show())).unwrap_or_default();
+    Translation {
+        strategy,
+        promote: l.promote_resource_attributes.iter().flatten().map(|g| g.0.0.clone()).collect(),
+        promote_all: is_on(&l.promote_all_resource_attributes),
+        keep_identifying: is_on(&l.keep_identifying_resource_attributes),
+        custom_buckets: is_on(&l.convert_histograms_to_nhcb),
+        promote_scope: is_on(&l.promote_scope_metadata),
+    }
 }
 
 pub(super) fn must<'a, T>(v: &'a Option<Given<T>>, path: &str) -> Result<&'a T, String> {

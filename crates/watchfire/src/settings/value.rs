@@ -357,6 +357,19 @@ words!(
     }
 );
 words!(
+    /// What becomes of OTLP's names, in Prometheus' words.
+    TranslationStrategy {
+        /// Other characters become `_`, units and `_total` are appended.
+        EscapedSuffixed = "UnderscoreEscapingWithSuffixes",
+        /// Other characters become `_`.
+        Escaped = "UnderscoreEscapingWithoutSuffixes",
+        /// Units and `_total` are appended.
+        Suffixed = "NoUTF8EscapingWithSuffixes",
+        /// As they are.
+        Untouched = "NoTranslation",
+    }
+);
+words!(
     /// How much the server's own log tells.
     Level {
         /// What failed.

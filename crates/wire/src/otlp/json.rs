@@ -134,6 +134,14 @@ impl Content<'_> {
                 (_, Ok(v)) => self.w.varint(n, v),
                 _ => return self.wrong(v),
             },
+            Type::Zigzag => match i64::try_from(v) {
+                Ok(v) => self.w.varint(n, ((v << 1) ^ (v >> 63)) as u64),
+                Err(_) => return self.wrong(v),
+            },
+            Type::Signed64 => match i64::try_from(v) {
+                Ok(v) => self.w.fixed64(n, v as u64),
+                Err(_) => return self.wrong(v),
+            },
             Type::Fixed64 => match u64::try_from(v) {
                 Ok(v) => self.w.fixed64(n, v),
                 Err(_) => return self.wrong(v),
@@ -200,7 +208,7 @@ impl<'de> Visitor<'de> for Content<'_> {
                 let place = names.iter().position(|name| *name == v).unwrap_or(0);
                 self.w.varint(n, place as u64);
             }
-            Type::Varint | Type::Fixed32 | Type::Fixed64 | Type::Enum(_) => match v.parse::<i128>() {
+            Type::Varint | Type::Zigzag | Type::Fixed32 | Type::Fixed64 | Type::Signed64 | Type::Enum(_) => match v.parse::<i128>() {
                 Ok(i) => return self.integer(i),
                 Err(_) => return self.wrong(format_args!("{:?}", shorten(v))),
             },

@@ -39,6 +39,8 @@ pub enum Signal {
     Logs,
     /// `ExportTraceServiceResponse`
     Traces,
+    /// `ExportMetricsServiceResponse`
+    Metrics,
 }
 
 /// The body of a 200: everything was taken, or all but `rejected` records for the reason given. A message with 0
@@ -61,6 +63,7 @@ pub fn success(form: Form, signal: Signal, rejected: u64, message: &str) -> Vec<
             let name = match signal {
                 Signal::Logs => "rejectedLogRecords",
                 Signal::Traces => "rejectedSpans",
+                Signal::Metrics => "rejectedDataPoints",
             };
             json!({"partialSuccess": {name: rejected.to_string(), "errorMessage": message}}).to_string().into_bytes()
         }

@@ -23,8 +23,12 @@ pub(super) enum Type {
     Base64,
     Bool,
     Varint,
+    /// A signed number, zigzag encoded.
+    Zigzag,
     Fixed32,
     Fixed64,
+    /// A signed number in a fixed width.
+    Signed64,
     Double,
     /// A number, or one of these names; the place of a name is its number.
     Enum(&'static [&'static str]),
@@ -56,16 +60,28 @@ const fn many(name: &'static str, number: u32, message: &'static Schema) -> Fiel
     Field { name, number, ty: Type::Message(message), repeated: true }
 }
 
+const fn numbers(name: &'static str, number: u32, ty: Type) -> Field {
+    Field { name, number, ty, repeated: true }
+}
+
 /// `ExportTraceServiceRequest`, also `TracesData`.
 pub static TRACES: Schema = Schema { fields: &[many("resourceSpans", 1, &RESOURCE_SPANS)] };
 /// `ExportLogsServiceRequest`, also `LogsData`.
 pub static LOGS: Schema = Schema { fields: &[many("resourceLogs", 1, &RESOURCE_LOGS)] };
+
+/// `ExportMetricsServiceRequest`, also `MetricsData`.
+pub static METRICS: Schema = Schema { fields: &[many("resourceMetrics", 1, &RESOURCE_METRICS)] };
 
 static RESOURCE_SPANS: Schema = Schema {
     fields: &[one("resource", 1, Type::Message(&RESOURCE)), many("scopeSpans", 2, &SCOPE_SPANS), one("schemaUrl", 3, Type::Text)],
 };
 static RESOURCE_LOGS: Schema =
     Schema { fields: &[one("resource", 1, Type::Message(&RESOURCE)), many("scopeLogs", 2, &SCOPE_LOGS), one("schemaUrl", 3, Type::Text)] };
+static RESOURCE_METRICS: Schema = Schema {
+    fields: &[one("resource", 1, Type::Message(&RESOURCE)), many("scopeMetrics", 2, &SCOPE_METRICS), one("schemaUrl", 3, Type::Text)],
+};
+static SCOPE_METRICS: Schema =
+    Schema { fields: &[one("scope", 1, Type::Message(&SCOPE)), many("metrics", 2, &METRIC), one("schemaUrl", 3, Type::Text)] };
 static SCOPE_SPANS: Schema =
     Schema { fields: &[one("scope", 1, Type::Message(&SCOPE)), many("spans", 2, &SPAN), one("schemaUrl", 3, Type::Text)] };
 static SCOPE_LOGS: Schema =
@@ -133,6 +149,99 @@ static LOG_RECORD: Schema = Schema {
         one("eventName", 12, Type::Text),
     ],
 };
+static METRIC: Schema = Schema {
+    fields: &[
+        one("name", 1, Type::Text),
+        one("description", 2, Type::Text),
+        one("unit", 3, Type::Text),
+        one("gauge", 5, Type::Message(&GAUGE)),
+        one("sum", 7, Type::Message(&SUM)),
+        one("histogram", 9, Type::Message(&HISTOGRAM)),
+        one("exponentialHistogram", 10, Type::Message(&EXPONENTIAL)),
+        one("summary", 11, Type::Message(&SUMMARY)),
+        many("metadata", 12, &KEY_VALUE),
+    ],
+};
+static GAUGE: Schema = Schema { fields: &[many("dataPoints", 1, &NUMBER_POINT)] };
+static SUM: Schema = Schema {
+    fields: &[
+        many("dataPoints", 1, &NUMBER_POINT),
+        one("aggregationTemporality", 2, Type::Enum(&TEMPORALITIES)),
+        one("isMonotonic", 3, Type::Bool),
+    ],
+};
+static HISTOGRAM: Schema =
+    Schema { fields: &[many("dataPoints", 1, &HISTOGRAM_POINT), one("aggregationTemporality", 2, Type::Enum(&TEMPORALITIES))] };
+static EXPONENTIAL: Schema =
+    Schema { fields: &[many("dataPoints", 1, &EXPONENTIAL_POINT), one("aggregationTemporality", 2, Type::Enum(&TEMPORALITIES))] };
+static SUMMARY: Schema = Schema { fields: &[many("dataPoints", 1, &SUMMARY_POINT)] };
+static NUMBER_POINT: Schema = Schema {
+    fields: &[
+        many("attributes", 7, &KEY_VALUE),
+        one("startTimeUnixNano", 2, Type::Fixed64),
+        one("timeUnixNano", 3, Type::Fixed64),
+        one("asDouble", 4, Type::Double),
+        one("asInt", 6, Type::Signed64),
+        many("exemplars", 5, &EXEMPLAR),
+        one("flags", 8, Type::Varint),
+    ],
+};
+static HISTOGRAM_POINT: Schema = Schema {
+    fields: &[
+        many("attributes", 9, &KEY_VALUE),
+        one("startTimeUnixNano", 2, Type::Fixed64),
+        one("timeUnixNano", 3, Type::Fixed64),
+        one("count", 4, Type::Fixed64),
+        one("sum", 5, Type::Double),
+        numbers("bucketCounts", 6, Type::Fixed64),
+        numbers("explicitBounds", 7, Type::Double),
+        many("exemplars", 8, &EXEMPLAR),
+        one("flags", 10, Type::Varint),
+        one("min", 11, Type::Double),
+        one("max", 12, Type::Double),
+    ],
+};
+static EXPONENTIAL_POINT: Schema = Schema {
+    fields: &[
+        many("attributes", 1, &KEY_VALUE),
+        one("startTimeUnixNano", 2, Type::Fixed64),
+        one("timeUnixNano", 3, Type::Fixed64),
+        one("count", 4, Type::Fixed64),
+        one("sum", 5, Type::Double),
+        one("scale", 6, Type::Zigzag),
+        one("zeroCount", 7, Type::Fixed64),
+        one("positive", 8, Type::Message(&EXPONENTIAL_BUCKETS)),
+        one("negative", 9, Type::Message(&EXPONENTIAL_BUCKETS)),
+        one("flags", 10, Type::Varint),
+        many("exemplars", 11, &EXEMPLAR),
+        one("min", 12, Type::Double),
+        one("max", 13, Type::Double),
+        one("zeroThreshold", 14, Type::Double),
+    ],
+};
+static EXPONENTIAL_BUCKETS: Schema = Schema { fields: &[one("offset", 1, Type::Zigzag), numbers("bucketCounts", 2, Type::Varint)] };
+static SUMMARY_POINT: Schema = Schema {
+    fields: &[
+        many("attributes", 7, &KEY_VALUE),
+        one("startTimeUnixNano", 2, Type::Fixed64),
+        one("timeUnixNano", 3, Type::Fixed64),
+        one("count", 4, Type::Fixed64),
+        one("sum", 5, Type::Double),
+        many("quantileValues", 6, &QUANTILE_VALUE),
+        one("flags", 8, Type::Varint),
+    ],
+};
+static QUANTILE_VALUE: Schema = Schema { fields: &[one("quantile", 1, Type::Double), one("value", 2, Type::Double)] };
+static EXEMPLAR: Schema = Schema {
+    fields: &[
+        many("filteredAttributes", 7, &KEY_VALUE),
+        one("timeUnixNano", 2, Type::Fixed64),
+        one("asDouble", 3, Type::Double),
+        one("asInt", 6, Type::Signed64),
+        one("spanId", 4, Type::Hex),
+        one("traceId", 5, Type::Hex),
+    ],
+};
 static KEY_VALUE: Schema = Schema { fields: &[one("key", 1, Type::Text), one("value", 2, Type::Message(&ANY_VALUE))] };
 static ANY_VALUE: Schema = Schema {
     fields: &[
@@ -151,6 +260,8 @@ static MAP: Schema = Schema { fields: &[many("values", 1, &KEY_VALUE)] };
 static KINDS: [&str; 6] =
     ["SPAN_KIND_UNSPECIFIED", "SPAN_KIND_INTERNAL", "SPAN_KIND_SERVER", "SPAN_KIND_CLIENT", "SPAN_KIND_PRODUCER", "SPAN_KIND_CONSUMER"];
 static STATUS_CODES: [&str; 3] = ["STATUS_CODE_UNSET", "STATUS_CODE_OK", "STATUS_CODE_ERROR"];
+static TEMPORALITIES: [&str; 3] =
+    ["AGGREGATION_TEMPORALITY_UNSPECIFIED", "AGGREGATION_TEMPORALITY_DELTA", "AGGREGATION_TEMPORALITY_CUMULATIVE"];
 static SEVERITIES: [&str; 25] = [
     "SEVERITY_NUMBER_UNSPECIFIED",
     "SEVERITY_NUMBER_TRACE",

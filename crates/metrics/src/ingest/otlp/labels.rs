@@ -1,0 +1,140 @@
+//! Attributes as labels.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use base::attrs::{self, Value};
+use wire::limits::VALUE_DEPTH;
+use wire::otlp::json::to_base64;
+
+use super::name;
+use super::options::{Strategy, Translation};
+
+/// Attributes as texts, by name; of one given twice the last counts.
+#[derive(Clone, Debug, Default)]
+pub struct Attributes(BTreeMap<String, String>);
+
+impl Attributes {
+    /// Reads encoded attributes.
+    pub fn read(encoded: &[u8]) -> Self {
+        Attributes(attrs::iter(encoded).map(|(k, v)| (k.to_owned(), show(&v).into_owned())).collect())
+    }
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+    }
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|v| !v.is_empty())
+    }
+}
+
+/// Labels without the metric's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LabelList(BTreeMap<String, String>);
+
+impl LabelList {
+    /// Adds a label; where two attributes come to one name, it has both values.
+    pub fn add(&mut self, name: &str, value: &str) {
+        match self.0.get_mut(name) {
+            Some(v) => *v = format!("{v};{value}"),
+            None => self.set(name, value),
+        }
+    }
+    /// Sets a label; an empty value is none.
+    pub fn set(&mut self, name: &str, value: &str) {
+        if !value.is_empty() {
+            self.0.insert(name.to_owned(), value.to_owned());
+        }
+    }
+    /// With another label.
+    pub fn with(&self, name: &str, value: &str) -> LabelList {
+        let mut out = self.clone();
+        out.set(name, value);
+        out
+    }
+    /// These with the attributes of a point; what the resource says holds.
+    pub fn with_point(&self, attributes: &Attributes, strategy: Strategy) -> LabelList {
+        let mut out = LabelList::default();
+        for (key, value) in attributes.iter() {
+            out.add(&name::label(key, strategy), value);
+        }
+        self.0.iter().for_each(|(n, v)| out.set(n, v));
+        out
+    }
+    /// Names and values, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
+    }
+    /// Writes a series so that equal bytes mean equal series.
+    pub fn spell(&self, name: &str, out: &mut Vec<u8>) {
+        out.clear();
+        for text in std::iter::once(name).chain(self.iter().flat_map(|(n, v)| [n, v])) {
+            out.extend_from_slice(&(text.len() as u32).to_le_bytes());
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+}
+
+/// The attributes that become `job` and `instance`.
+const IDENTIFYING: [&str; 3] = ["service.name", "service.namespace", "service.instance.id"];
+
+fn identity(a: &Attributes) -> LabelList {
+    let mut out = LabelList::default();
+    if let Some(service) = a.get("service.name") {
+        let namespace = a.get("service.namespace").map(|n| format!("{n}/")).unwrap_or_default();
+        out.set("job", &format!("{namespace}{service}"));
+    }
+    out.set("instance", a.get("service.instance.id").unwrap_or(""));
+    out
+}
+
+/// The labels that a resource gives to all its series.
+pub fn of_resource(a: &Attributes, t: &Translation) -> LabelList {
+    let mut out = LabelList::default();
+    for (key, value) in a.iter().filter(|(k, _)| t.promote_all || t.promote.iter().any(|p| p == k)) {
+        out.add(&name::label(key, t.strategy), value);
+    }
+    identity(a).iter().for_each(|(n, v)| out.set(n, v));
+    out
+}
+
+/// The labels of the series about a resource; none if it has no identity, or nothing beside it.
+pub fn of_target(a: &Attributes, t: &Translation) -> Option<LabelList> {
+    let own = identity(a);
+    let mut out = LabelList::default();
+    for (key, value) in a.iter().filter(|(k, _)| t.keep_identifying || !IDENTIFYING.contains(k)) {
+        out.add(&name::label(key, t.strategy), value);
+    }
+    if own == LabelList::default() || out == LabelList::default() {
+        return None;
+    }
+    own.iter().for_each(|(n, v)| out.set(n, v));
+    Some(out)
+}
+
+/// A value as text: lists and maps as JSON.
+fn show<'a>(v: &Value<'a>) -> Cow<'a, str> {
+    Cow::Owned(match v {
+        Value::Empty => return Cow::Borrowed(""),
+        Value::Str(s) => return Cow::Borrowed(s),
+        Value::Bool(b) => b.to_string(),
+        Value::Int(i) => i.to_string(),
+        Value::Double(d) => lang::number::format(*d),
+        Value::Bytes(b) => to_base64(b),
+        Value::Array(_) | Value::Map(_) => json(v, 0).to_string(),
+    })
+}
+
+fn json(v: &Value<'_>, depth: usize) -> serde_json::Value {
+    use serde_json::Value as J;
+    match v {
+        Value::Array(b) if depth < VALUE_DEPTH => attrs::iter_array(b).map(|v| json(&v, depth + 1)).collect(),
+        Value::Map(b) if depth < VALUE_DEPTH => J::Object(attrs::iter(b).map(|(k, v)| (k.to_owned(), json(&v, depth + 1))).collect()),
+        Value::Str(s) => (*s).into(),
+        Value::Bool(b) => (*b).into(),
+        Value::Int(i) => (*i).into(),
+        Value::Double(d) => (*d).into(),
+        Value::Bytes(b) => to_base64(b).into(),
+        Value::Empty | Value::Array(_) | Value::Map(_) => J::Null,
+    }
+}

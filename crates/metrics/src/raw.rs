@@ -1,0 +1,117 @@
+//! Samples as they are stored, without a query around them: for remote read and federation.
+
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type, UInt32Type};
+use base::labels::METRIC_NAME;
+use base::{Error, Kind, Labels, Matcher, Result, Tenant};
+use table::{Cancel, Rows, ScanRequest, TimeRange};
+
+use crate::eval::value::Sample;
+use crate::spec::{HISTOGRAM, SPEC, VALUE};
+use crate::{Options, eval};
+
+/// The samples of a series, by time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawSeries {
+    /// The series.
+    pub labels: Labels,
+    /// Milliseconds and values; a staleness marker is one of them.
+    pub floats: Vec<(i64, f64)>,
+    /// `Histogram` messages.
+    pub histograms: Vec<Vec<u8>>,
+}
+
+/// The samples of `start_ms..=end_ms`; `left` is how many more there may be.
+pub fn samples(
+    rows: &dyn Rows,
+    tenant: &Tenant,
+    matchers: &[Matcher],
+    start_ms: i64,
+    end_ms: i64,
+    left: &mut usize,
+    cancel: &Cancel,
+) -> Result<Vec<RawSeries>> {
+    let range = TimeRange { start: start_ms, end: end_ms.saturating_add(1) };
+    let mut q = ScanRequest::new(&SPEC, tenant.clone(), matchers.to_vec(), range);
+    q.columns = vec![VALUE, HISTOGRAM];
+    q.cancel = cancel.clone();
+    let stream = rows.scan(&q)?;
+    let mut out: Vec<RawSeries> =
+        stream.series.iter().map(|l| RawSeries { labels: l.clone(), floats: vec![], histograms: vec![] }).collect();
+    for batch in stream.batches {
+        let batch = batch?;
+        *left = left.checked_sub(batch.num_rows()).ok_or_else(|| {
+            Error::new(Kind::Unprocessable, "the answer would have too many samples: ask for a shorter time or fewer series")
+        })?;
+        let series = batch.column(0).as_primitive::<UInt32Type>().values();
+        let times = batch.column(1).as_primitive::<Int64Type>().values();
+        let values = batch.column(2).as_primitive::<Float64Type>().values();
+        let histograms = batch.column(3).as_binary_view();
+        for i in 0..batch.num_rows() {
+            let of = out.get_mut(series[i] as usize).ok_or_else(|| Error::internal("a scan answered with an unknown series"))?;
+            if histograms.is_valid(i) {
+                of.histograms.push(histograms.value(i).to_vec());
+            } else {
+                of.floats.push((times[i], values[i]));
+            }
+        }
+    }
+    out.retain(|s| !s.floats.is_empty() || !s.histograms.is_empty());
+    Ok(out)
+}
+
+/// The latest float of each series that any of the selectors matches, as Prometheus' text (0.0.4) with times.
+pub fn federate(rows: &dyn Rows, tenant: &Tenant, selectors: &[Vec<Matcher>], now_ms: i64, cancel: &Cancel) -> Result<Vec<u8>> {
+    let options = Options { cancel: cancel.clone(), ..Options::default() };
+    let mut found: std::collections::BTreeMap<Labels, (i64, f64)> = std::collections::BTreeMap::new();
+    for matchers in selectors {
+        let range = eval::latest(rows, tenant, matchers, now_ms, &options)?;
+        for (labels, time_ms, sample) in range {
+            if let Sample::Float(v) = sample {
+                found.insert(labels, (time_ms, v));
+            }
+        }
+    }
+    let mut out = String::new();
+    let mut last = None;
+    for (labels, (time_ms, value)) in &found {
+        let name = labels.get(METRIC_NAME).unwrap_or("");
+        if last != Some(name) {
+            out += &format!("# TYPE {} untyped\n", quoted(name));
+            last = Some(name);
+        }
+        out += &line(name, labels, *time_ms, *value);
+    }
+    Ok(out.into_bytes())
+}
+
+fn is_plain(name: &str) -> bool {
+    let mut c = name.chars();
+    c.next().is_some_and(|c| c.is_ascii_alphabetic() || matches!(c, '_' | ':'))
+        && c.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | ':'))
+}
+
+fn quoted(name: &str) -> String {
+    if is_plain(name) { name.to_owned() } else { format!("\"{}\"", escape(name)) }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+fn line(name: &str, labels: &Labels, time_ms: i64, value: f64) -> String {
+    let mut inner: Vec<String> = vec![];
+    if !is_plain(name) {
+        inner.push(quoted(name));
+    }
+    for (n, v) in labels.iter().filter(|(n, _)| *n != METRIC_NAME) {
+        inner.push(format!("{}=\"{}\"", quoted(n), escape(v)));
+    }
+    // A series without the label says so, so that whoever scrapes this does not put in its own.
+    if labels.get("instance").is_none() {
+        inner.push("instance=\"\"".to_owned());
+    }
+    let before = if is_plain(name) { name } else { "" };
+    format!("{before}{{{}}} {} {time_ms}\n", inner.join(","), lang::number::format(value))
+}

@@ -1,0 +1,21 @@
+//! Queries as text and as a tree.
+
+use metrics::{promql, response};
+
+use super::query_text;
+use crate::app::{Call, json};
+use crate::routes::Answer;
+
+/// `GET|POST /api/v1/format_query`: the query written out evenly.
+pub(super) async fn format_query(mut call: Call) -> Answer {
+    let text = query_text(&call.params().await?)?;
+    let pretty = promql::pretty(&promql::parse(&text)?);
+    Ok(json(response::envelope(&[], &[], |out| response::text(&pretty, out))))
+}
+
+/// `GET|POST /api/v1/parse_query`: the query's tree.
+pub(super) async fn parse_query(mut call: Call) -> Answer {
+    let text = query_text(&call.params().await?)?;
+    let tree = promql::tree(&promql::parse(&text)?).to_string();
+    Ok(json(response::envelope(&[], &[], |out| out.extend(tree.bytes()))))
+}

@@ -1,0 +1,71 @@
+//! Samples as others store them: remote read, and federation.
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Response, header};
+use base::{Error, MatchOp, Matcher, Result};
+use metrics::raw;
+use wire::Encoding;
+use wire::remote_read::{Match, Query, Response as ReadResponse, queries};
+
+use super::{Wanted, ask, time_of};
+use crate::app::{Call, reply};
+use crate::routes::Answer;
+
+/// `POST /api/v1/read`: whole samples, in the one form that every client understands.
+pub(super) async fn read(mut call: Call) -> Answer {
+    let received = call.read_body(crate::limits::FORM_BYTES).await?;
+    let body = wire::encoding::decode(Encoding::SnappyBlock, &received.bytes, base::limits::BODY_DECOMPRESSED_BYTES)?;
+    let wanted = queries(&body)?.iter().map(Selection::of).collect::<Result<Vec<_>>>()?;
+    let (tenant, query) = (call.tenant.clone(), call.missing.clone());
+    let made = call.query(move |rows, cancel| {
+        let mut out = ReadResponse::default();
+        let mut left = metrics::limits::READ_SAMPLES;
+        for s in &wanted {
+            let found = raw::samples(rows, &tenant, &s.matchers, s.start_ms, s.end_ms, &mut left, cancel)?;
+            out.result(found.iter().map(|s| (s.labels.iter(), &s.floats[..], &s.histograms[..])));
+        }
+        // This protocol has no warnings, and a hole would be taken for the truth.
+        if !query.notes().is_empty() {
+            return Err(Error::unavailable("some nodes do not answer, and this protocol cannot say that an answer is incomplete"));
+        }
+        wire::encoding::encode(Encoding::SnappyBlock, &out.finish())
+    });
+    let mut r: Response<Body> = reply("application/x-protobuf", made.await?);
+    r.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));
+    Ok(r)
+}
+
+/// A query of remote read.
+struct Selection {
+    matchers: Vec<Matcher>,
+    start_ms: i64,
+    end_ms: i64,
+}
+
+impl Selection {
+    fn of(q: &Query<'_>) -> Result<Self> {
+        const OPS: [MatchOp; 4] = [MatchOp::Eq, MatchOp::Ne, MatchOp::Re, MatchOp::NotRe];
+        let op = |n: u64| usize::try_from(n).ok().and_then(|i| OPS.get(i).copied());
+        let matcher = |m: &Match<'_>| {
+            let op = op(m.op).ok_or_else(|| Error::invalid("a matcher has an unknown type"))?;
+            metrics::matcher(m.name, op, m.value)
+        };
+        let matchers = q.matchers.iter().map(matcher).collect::<Result<_>>()?;
+        Ok(Selection { matchers, start_ms: q.start_ms, end_ms: q.end_ms })
+    }
+}
+
+/// `GET /federate?match[]=`: the latest sample of each series, as text. Native histograms have no form in it and are left out.
+pub(super) async fn federate(mut call: Call) -> Answer {
+    let params = call.params().await?;
+    let wanted = Wanted::of(&params)?;
+    if wanted.selectors.is_empty() {
+        return Err(Error::invalid("no match[] parameter provided"));
+    }
+    let now_ms = time_of(&params, "time")?.unwrap_or_else(|| call.app.backend.clock().now_ms());
+    let text = ask(&call, move |rows, tenant, cancel, _| raw::federate(rows, tenant, &wanted.selectors, now_ms, cancel)).await?;
+    let mut r = text;
+    r.headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8"));
+    Ok(r)
+}
