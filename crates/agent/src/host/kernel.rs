@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn what_is_shown() {
-        let mut out = Gathered { job: "node", instance: "h", time_ms: 1, samples: vec![] };
+        let mut out = Gathered { job: "node", instance: "h", time_ms: 1, samples: vec![], further: &std::collections::BTreeMap::new() };
         virtual_memory("nr_free_pages 5\npgpgin 7\npgmajfault 2\noom_kill 1\npswpout 3\npgalloc_dma 4\n", &mut out);
         let some = "some avg10=0.00 avg60=0.00 avg300=0.00 total=2500000\nfull avg10=0.00 total=1000000\n";
         pressure("cpu", some, &mut out);

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     fn names(f: impl Fn(&mut Gathered<'_>)) -> Vec<(String, f64)> {
-        let mut out = Gathered { job: "node", instance: "h", time_ms: 1, samples: vec![] };
+        let mut out = Gathered { job: "node", instance: "h", time_ms: 1, samples: vec![], further: &std::collections::BTreeMap::new() };
         f(&mut out);
         out.samples.iter().map(|s| (s.labels.get("__name__").unwrap().to_owned(), s.value)).collect()
     }

@@ -4,7 +4,7 @@ use base::Result;
 use bytes::Bytes;
 use wire::Encoding;
 use wire::encoding::{media_type, shorten};
-use wire::remote_write::{Item, MEDIA_TYPE, SeriesList, count_metadata};
+use wire::remote_write::{Item, MEDIA_TYPE, SeriesList, metadata};
 
 use super::{Answer, Refused, Request, bounded, decoded};
 
@@ -47,11 +47,11 @@ fn checked(body: Bytes) -> Result<Written> {
             pair?;
         }
         for item in series.items() {
-            samples += u64::from(!matches!(item?, Item::Exemplar));
+            samples += u64::from(!matches!(item?, Item::Exemplar { .. }));
         }
         bounded(samples)?;
     }
-    let metadata = count_metadata(&body)? as u64;
+    let metadata = metadata(&body).try_fold(0, |n, m| m.map(|_| n + 1))?;
     Ok(Written { body, samples, metadata })
 }
 

@@ -42,7 +42,7 @@ pub use http::{Client, Credentials};
 /// What an endpoint is, and so what it takes and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Watchfire: everything that its server takes, which OTLP metrics are not part of yet.
+    /// Watchfire: everything.
     Watchfire,
     /// Loki: lines.
     Loki,
@@ -57,10 +57,7 @@ impl Kind {
     pub fn takes(self) -> Vec<Format> {
         use Format as F;
         match self {
-            Kind::Watchfire => {
-                let untaken = [F::RemoteWrite2, F::OtlpMetrics, F::OtlpMetricsJson];
-                F::ALL.into_iter().filter(|f| !untaken.contains(f)).collect()
-            }
+            Kind::Watchfire => F::ALL.to_vec(),
             Kind::Loki => vec![F::LokiPush, F::LokiPushJson],
             Kind::RemoteWrite => vec![F::RemoteWrite, F::RemoteWrite2],
             Kind::Otlp => F::ALL.into_iter().filter(|f| *f >= F::OtlpLogs).collect(),

@@ -30,7 +30,7 @@ pub struct Targets(Vec<Target>);
 
 struct Target {
     url: String,
-    /// Nothing that is sent there arrives: a drill has cut the way between clients and this server.
+    /// Nothing that is sent there arrives, and no answer of it: a drill has cut the way between clients and this server.
     cut: AtomicBool,
 }
 
@@ -117,25 +117,29 @@ impl Client {
         self.away_since.set(Instant::now());
         self.failed.get().is_multiple_of(self.targets.len())
     }
-    /// The server to ask now; an error if what is sent there is lost.
-    fn target(&self) -> Result<&str, String> {
+    /// The server to ask now.
+    fn target(&self) -> &Target {
         if self.at != self.home && self.failed.get() == 0 && self.away_since.get().elapsed() > HOME_AGAIN {
             self.at.set(self.home.get());
         }
-        let target = &self.targets.0[self.at.get()];
+        &self.targets.0[self.at.get()]
+    }
+    /// An error if what is sent to a server, or what it answers, is lost now; returned when a request that began at `began` would have waited
+    /// in vain.
+    fn passes(&self, target: &Target, began: Instant) -> Result<(), String> {
         if target.cut.load(Ordering::SeqCst) {
-            std::thread::sleep(self.timeout);
+            std::thread::sleep(self.timeout.saturating_sub(began.elapsed()));
             return Err(format!("{}: nothing came back in time", target.url));
         }
-        Ok(&target.url)
+        Ok(())
     }
     /// Sends a batch once.
     pub fn push(&self, batch: &Batch) -> Answer {
-        let url = match self.target() {
-            Ok(url) => format!("{url}{}", batch.path),
-            Err(e) => return Answer::Again(None, e),
-        };
-        let mut request = self.agent.post(url).content_type(batch.form.0);
+        let (target, began) = (self.target(), Instant::now());
+        if let Err(e) = self.passes(target, began) {
+            return Answer::Again(None, e);
+        }
+        let mut request = self.agent.post(format!("{}{}", target.url, batch.path)).content_type(batch.form.0);
         if let Some(encoding) = batch.form.1 {
             request = request.header("Content-Encoding", encoding).header("X-Prometheus-Remote-Write-Version", "0.1.0");
         }
@@ -149,9 +153,10 @@ impl Client {
         let status = response.status().as_u16();
         let after = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok()).map(Duration::from_secs);
         // Read to its end, or the connection could not be used again.
-        let text = match response.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec() {
+        let read = response.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec().map_err(|e| e.to_string());
+        let text = match read.and_then(|bytes| self.passes(target, began).map(|()| bytes)) {
             Ok(bytes) => bytes,
-            Err(e) => return Answer::Again(None, e.to_string()),
+            Err(e) => return Answer::Again(None, e),
         };
         let text = || String::from_utf8_lossy(&text).chars().take(200).collect::<String>();
         match status {
@@ -170,7 +175,9 @@ impl Client {
     }
     /// Asks one server once. The error is what went wrong and can be tried again; an answer of another status cannot.
     fn get_once(&self, path: &str, query: &[(&str, &str)], tenant: Option<&str>) -> Result<Reply, String> {
-        let mut request = self.agent.get(format!("{}{path}", self.target()?)).query_pairs(query.iter().copied());
+        let (target, began) = (self.target(), Instant::now());
+        self.passes(target, began)?;
+        let mut request = self.agent.get(format!("{}{path}", target.url)).query_pairs(query.iter().copied());
         for (name, value) in self.headers(tenant) {
             request = request.header(name, value);
         }
@@ -178,6 +185,7 @@ impl Client {
         let status = response.status().as_u16();
         let incomplete = response.headers().get("x-watchfire-incomplete").map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
         let body = response.body_mut().with_config().limit(ANSWER_BYTES).read_to_vec().map_err(|e| e.to_string())?;
+        self.passes(target, began)?;
         if matches!(status, 429 | 502..=504) {
             return Err(format!("{status} {}", String::from_utf8_lossy(&body)));
         }
@@ -261,6 +269,31 @@ mod tests {
 
     fn nobody() -> String {
         format!("http://{}", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap())
+    }
+
+    /// Takes a request and answers it when the way back is cut.
+    fn answers_too_late(targets: &Arc<std::sync::OnceLock<Arc<Targets>>>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let targets = targets.clone();
+        let serve = move || {
+            let mut stream = listener.accept().unwrap().0;
+            let _ = stream.read(&mut [0; 4096]);
+            targets.wait().cut(0, true);
+            let _ = stream.write_all(YES.as_bytes());
+        };
+        std::thread::Builder::new().name("answers".into()).spawn(serve).unwrap();
+        url
+    }
+
+    /// Else rows that one side of a cut took alone would count as acknowledged.
+    #[test]
+    fn an_answer_on_its_way_when_the_server_is_cut_off_is_lost() {
+        let cell = Arc::new(std::sync::OnceLock::new());
+        let (c, targets) = client(&[&answers_too_late(&cell), &server(PART)]);
+        cell.set(targets).ok().unwrap();
+        assert!(c.get("/x", &[], None).unwrap().is_some());
+        assert_eq!(c.incomplete(), 1, "the answer is the second one's");
     }
 
     const YES: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab";
