@@ -133,6 +133,7 @@ def run():
             more += f'    - {{ name: vlogs, type: loki, url: "{others}/insert/loki/api/v1/push" }}\n'
         config.write_text(CONFIG.format(port=free_port(), host=engine.host, url=server.url, web=d / "web", others=more))
         start = lambda: Process([BIN, "agent", "--config", str(config), "--data-dir", str(d / "agent")], d / "agent.log")
+        agent = None
         try:
             agent = start()
             engine.run("shop-api-1", count_to(3000), *SMALL, *COMPOSE)
@@ -161,8 +162,9 @@ def run():
             engine.docker("wait", "while-away")
             agent = start()
             exactly(server, '{container="while-away"}', 200)
-            agent.stop()
         finally:
+            if agent:
+                agent.stop()
             engine.stop()
 
 
