@@ -45,7 +45,7 @@ impl Tail {
         found.lines.reverse();
         // What is older than these was not asked for.
         if found.lines.len() >= limit {
-            self.start_ns = found.lines.first().map_or(end, |l| l.time_ns);
+            self.start_ns = found.lines.first().map_or(context.now_ns, |l| l.time_ns);
         }
         self.new_of(found)
     }

@@ -7,7 +7,7 @@ use base::{Error, Result};
 use logs::explore::{self, AggregateBy, FieldQuery, VolumeQuery};
 use logs::response;
 
-use super::{DEFAULT_POINTS, DEFAULT_SINCE_NS, ask, names_span, span};
+use super::{DEFAULT_POINTS, DEFAULT_SINCE_NS, MAX_POINTS, ask, names_span, span, too_many_points};
 use crate::app::{Call, json, warnings};
 use crate::params::Params;
 use crate::routes::Answer;
@@ -47,6 +47,9 @@ pub(crate) async fn volume_range(mut call: Call) -> Answer {
 fn volumes(call: &Call, params: &Params, step_ns: Option<i64>) -> Result<impl Future<Output = Answer> + Send + use<>> {
     let query = params.require("query")?.to_owned();
     let (start_ns, end_ns) = span(call, params, DEFAULT_SINCE_NS)?;
+    if step_ns.is_some_and(|step| end_ns.abs_diff(start_ns) / step.unsigned_abs() > MAX_POINTS) {
+        return Err(too_many_points());
+    }
     let limit = count(params, "limit", DEFAULT_VOLUMES)?;
     let by = match params.get("aggregateBy").unwrap_or("series") {
         "series" => AggregateBy::Series,

@@ -76,9 +76,7 @@ pub(crate) async fn query_range(mut call: Call) -> Answer {
     }
     // The same for lines, which have no steps: clients are used to it.
     if end_ns.abs_diff(start_ns) / step_ns.unsigned_abs() > MAX_POINTS {
-        return Err(Error::invalid(
-            "exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter",
-        ));
+        return Err(too_many_points());
     }
     let interval_ns = params.get("interval").map(|t| time::duration_ns("interval", t)).transpose()?.unwrap_or(0);
     let limit = params.number("limit")?.unwrap_or(DEFAULT_LIMIT);
@@ -134,6 +132,10 @@ pub(crate) async fn series(mut call: Call) -> Answer {
 /// `GET /loki/api/v1/status/buildinfo`
 pub(crate) async fn buildinfo(_: Call) -> Answer {
     Ok(json(crate::admin::build().to_string()))
+}
+
+fn too_many_points() -> Error {
+    Error::invalid("exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter")
 }
 
 /// Runs a query of the language and answers with its body.

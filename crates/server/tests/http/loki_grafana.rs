@@ -211,6 +211,7 @@ fn what_cannot_be_asked_is_refused() {
         "index/volume?query=%7B%7D&aggregateBy=x",
         "index/volume?query=rate(%7Ba%3D%22b%22%7D%5B1m%5D)",
         "patterns?query=%7B%7D&step=0",
+        "index/volume_range?query=%7B%7D&step=0.000001",
         "detected_fields?query=%7B%7D&line_limit=100000",
         "format_query?query=%7B",
         "query_range?query=%7Ba%3D%22b%22%7D&start=1&end=1700000000&step=1",

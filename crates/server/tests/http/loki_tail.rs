@@ -52,6 +52,15 @@ fn lines_come_as_they_arrive_after_the_last_ones() {
 }
 
 #[test]
+fn without_a_history_only_what_is_new_comes() {
+    let server = Server::plain();
+    push_json(&server, &[], r#"{"app":"a"}"#, &[(-1, "old")]).ok();
+    let mut socket = open(&server, "/loki/api/v1/tail?query=%7Bapp%3D%22a%22%7D&limit=0", &[]);
+    push_json(&server, &[], r#"{"app":"a"}"#, &[(1, "new")]).ok();
+    assert_eq!(lines(&next(&mut socket)), ["new"]);
+}
+
+#[test]
 fn labels_are_categorised_when_asked() {
     let server = Server::plain();
     let mut socket = open(
