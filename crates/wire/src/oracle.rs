@@ -36,7 +36,7 @@ struct PushEntry {
     #[prost(bytes = "vec", tag = "2")]
     line: Vec<u8>,
     #[prost(message, repeated, tag = "3")]
-    metadata: Vec<Metadata>,
+    metadata: Vec<Pair>,
 }
 #[derive(Clone, PartialEq, Message)]
 struct Metadata {
@@ -69,7 +69,7 @@ struct WriteRequest {
     #[prost(message, repeated, tag = "1")]
     series: Vec<TimeSeries>,
     #[prost(message, repeated, tag = "3")]
-    metadata: Vec<Pair>,
+    metadata: Vec<Metadata>,
 }
 #[derive(Clone, PartialEq, Message)]
 struct TimeSeries {
