@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, UInt32Type};
 use arrow_array::{Array, BinaryViewArray};
+use base::labels::METRIC_NAME;
 use base::{Error, Labels, Matcher, Result};
 use table::{ScanRequest, TimeRange};
 
@@ -20,9 +21,10 @@ use crate::histogram::{Histogram, ResetHint};
 use crate::ingest::otlp::DELTA;
 use crate::spec::{HISTOGRAM, SPEC, VALUE};
 
-/// Whether a series' samples are deltas.
+/// Whether a series' samples are deltas. All series of a query are asked, so only the labels that come before are looked at: the name,
+/// and then names in their order.
 pub fn is_delta(labels: &Labels) -> bool {
-    labels.get(DELTA.0) == Some(DELTA.1)
+    labels.iter().find(|(n, _)| *n != METRIC_NAME && *n >= DELTA.0) == Some(DELTA)
 }
 
 /// What a series has added up to so far.
