@@ -9,7 +9,7 @@ use table::TableSpec;
 use wire::proto::Writer;
 use wire::remote_write::RequestWriter;
 
-use base::{Error, Kind};
+use base::Error;
 use table::{FrameHeader, Refusal, Sink, TableId};
 use wire::otlp::Form;
 
