@@ -140,12 +140,15 @@ mod tests {
     use super::*;
     use base::{Kind, Labels, Result};
 
+    /// Reason, rows, and the times of the first and the last, nanoseconds.
+    type Lost = (&'static str, u64, Option<i64>, Option<i64>);
+
     /// Takes samples, or refuses them.
     #[derive(Default)]
     struct Place {
         refuses: Mutex<Option<Kind>>,
         times: Mutex<Vec<i64>>,
-        losses: Mutex<Vec<(&'static str, u64, Option<i64>, Option<i64>)>>,
+        losses: Mutex<Vec<Lost>>,
     }
 
     impl Deliver for Place {

@@ -304,7 +304,7 @@ mod tests {
         };
         let dropped = Dropped { labels: app, time_ns: 2 };
         assert_eq!(
-            String::from_utf8(tail(&[stream.clone()], &[dropped], false)).unwrap(),
+            String::from_utf8(tail(std::slice::from_ref(&stream), &[dropped], false)).unwrap(),
             r#"{"streams":[{"stream":{"app":"a"},"values":[["3","c"]]}],"dropped_entries":[{"labels":{"app":"a"},"timestamp":"2"}]}"#
         );
         assert_eq!(
