@@ -34,10 +34,6 @@ pub trait Backend: Send + Sync + 'static {
     fn is_clustered(&self) -> bool {
         false
     }
-    /// What is scraped, as Prometheus' `/api/v1/targets` shows it: `activeTargets`, `droppedTargets`, `droppedTargetCounts`.
-    fn targets(&self) -> serde_json::Value {
-        serde_json::json!({"activeTargets": [], "droppedTargets": [], "droppedTargetCounts": {}})
-    }
     /// Where blocks are, and how much is still to be moved there.
     fn storage(&self) -> Result<serde_json::Value> {
         Err(no_store())

@@ -29,26 +29,6 @@ pub(super) async fn healthy(_: Call) -> Answer {
     Ok(reply("text/plain; charset=utf-8", "Watchfire is Healthy.\n"))
 }
 
-/// `GET /api/v1/targets?state=`
-pub(super) async fn targets(mut call: Call) -> Answer {
-    let params = call.params().await?;
-    let mut data = call.app.backend.targets();
-    match params.get("state") {
-        Some("active") => data["droppedTargets"] = json!([]),
-        Some("dropped") => data["activeTargets"] = json!([]),
-        _ => {}
-    }
-    success(&data)
-}
-
-/// `GET /api/v1/scrape_pools`
-pub(super) async fn scrape_pools(call: Call) -> Answer {
-    let targets = call.app.backend.targets();
-    let active = targets["activeTargets"].as_array().into_iter().flatten();
-    let pools: BTreeSet<&str> = active.filter_map(|t| t["scrapePool"].as_str()).collect();
-    success(&json!({"scrapePools": pools}))
-}
-
 /// `GET /api/v1/rules`
 pub(super) async fn rules(_: Call) -> Answer {
     success(&json!({"groups": []}))
