@@ -145,10 +145,11 @@ impl Transport for Slow {
         {
             let (inner, address) = (self.inner.clone(), address.to_owned());
             while hello.try_recv().is_ok() {}
-            std::thread::spawn(move || {
+            let later = move || {
                 let _ = hello.recv_timeout(Duration::from_secs(5));
                 inner.call(&address, method, body, deadline, answer);
-            });
+            };
+            std::thread::Builder::new().name("slow".into()).spawn(later).unwrap();
             return;
         }
         self.inner.call(address, method, body, deadline, answer);
