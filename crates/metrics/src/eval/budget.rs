@@ -34,10 +34,6 @@ impl Budget {
     pub fn column(&self, n: usize) -> Result<()> {
         self.take(n / 2 + 1)
     }
-    /// Gives back what [`Budget::column`] took.
-    pub fn give_column(&self, n: usize) {
-        self.give(n / 2 + 1);
-    }
     /// Takes room for the columns of series that have just been made.
     pub fn columns(&self, series: &[Series]) -> Result<()> {
         self.take(series.iter().map(|s| s.column.len() / 2 + 1 + s.column.histogram_weight()).sum())

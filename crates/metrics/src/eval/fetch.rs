@@ -47,16 +47,16 @@ impl Held {
             all.push(h);
         }
     }
-    /// Puts another sample in the place of the last.
+    /// Adds floats without starts; false if what is held, or these, are not such.
     #[inline]
-    pub fn replace_last(&mut self, t: i64, v: f64, h: Option<Arc<Histogram>>, start: i64) {
-        self.starts.iter_mut().for_each(|s| _ = s.pop());
-        self.times.pop();
-        self.values.pop();
-        if let Some(all) = &mut self.histograms {
-            all.pop();
+    pub fn extend(&mut self, rows: &Stretch<'_>) -> bool {
+        let Some(values) = rows.floats() else { return false };
+        if self.starts.is_some() || self.histograms.is_some() {
+            return false;
         }
-        self.push(t, v, h, start);
+        self.times.extend_from_slice(rows.times);
+        self.values.extend_from_slice(values);
+        true
     }
     /// Forgets the first `n`.
     pub fn forget(&mut self, n: usize) {
@@ -99,6 +99,10 @@ impl Stretch<'_> {
     /// When the counting began that the sample at position `i` goes on with, milliseconds; 0 where nobody says.
     pub fn start(&self, i: usize) -> i64 {
         self.starts.filter(|s| s.is_valid(self.first + i)).map_or(0, |s| s.value(self.first + i))
+    }
+    /// The values, if they are all floats.
+    pub fn floats(&self) -> Option<&[f64]> {
+        (self.histograms.is_none() && self.added.is_none()).then_some(self.values)
     }
     /// The sample at position `i`: its float, and its histogram. A histogram that is a staleness marker becomes one.
     #[inline]

@@ -9,7 +9,7 @@ use lang::Span;
 
 use crate::eval::notes::Notes;
 use crate::eval::value::Sample;
-use crate::eval::window::Window;
+use crate::eval::window::{Shape, Window};
 use crate::histogram::{Histogram, Remarks, ResetHint};
 
 /// Which of the functions.
@@ -130,7 +130,7 @@ pub fn extrapolated(kind: Kind, w: &Window<'_>, place: &Place<'_>) -> Option<Sam
 fn gain(w: &Window<'_>, counter: bool) -> f64 {
     let v = w.values();
     let mut gain = v[v.len() - 1] - v[0];
-    if counter {
+    if counter && !(w.starts().is_empty() && w.rises()) {
         let mut previous = v[0];
         for (i, &x) in v.iter().enumerate().skip(1) {
             if x < previous || begins(w, i) {
@@ -146,30 +146,25 @@ fn gain(w: &Window<'_>, counter: bool) -> f64 {
 /// window is extended by half the distance of its samples only, and a counter not to before it was zero; one that `began` inside the
 /// window was zero then.
 fn factor(kind: Kind, w: &Window<'_>, began: Option<i64>, first: f64, gain: f64) -> f64 {
-    let times = w.times();
-    let (first_time, last_time) = (times[0], times[times.len() - 1]);
-    let mut to_start = (first_time - w.start) as f64 / 1000.0;
-    let mut to_end = (w.end - last_time) as f64 / 1000.0;
-    let mut sampled = (last_time - first_time) as f64 / 1000.0;
-    let between = if times.len() > 1 { sampled / (times.len() - 1) as f64 } else { 0.0 };
+    let Shape { mut to_start, mut to_end, mut sampled, between, width, .. } = w.shape();
     let far = between * 1.1;
     if let Some(began) = began {
         to_start = 0.0;
-        sampled = (last_time - began) as f64 / 1000.0;
+        sampled = (w.times()[w.len() - 1] - began) as f64 / 1000.0;
     } else {
         if to_start >= far {
             to_start = between / 2.0;
         }
-        if kind.counter {
-            let to_zero = if gain > 0.0 && first >= 0.0 { sampled * (first / gain) } else { to_start };
-            to_start = to_start.min(to_zero);
+        // A counter that is twice its gain was zero further away than a sample and a tenth, which is the furthest that counts.
+        if kind.counter && gain > 0.0 && first >= 0.0 && first < 2.0 * gain {
+            to_start = to_start.min(sampled * (first / gain));
         }
     }
     if to_end >= far {
         to_end = between / 2.0;
     }
     let factor = (sampled + to_start + to_end) / sampled;
-    if kind.per_second { factor / ((w.end - w.start) as f64 / 1000.0) } else { factor }
+    if kind.per_second { factor / width } else { factor }
 }
 
 /// The gain of histograms; `anew` says of each whether it begins anew by its start.

@@ -1,65 +1,107 @@
 //! Instant selectors: at each step the latest sample that is younger than the lookback and not a staleness marker.
 
+use std::sync::Arc;
+
 use base::{Labels, Result};
 
 use crate::eval::Evaluator;
-use crate::eval::fetch::{Held, Stretch, Taker};
-use crate::eval::value::{Column, Grid, Sample, Series};
+use crate::eval::fetch::{Stretch, Taker};
+use crate::eval::value::{Column, Grid, Sample, Series, is_present};
+use crate::histogram::Histogram;
 use crate::promql::ast::Edge;
 use crate::promql::plan::{RangePlan, RangeSource, Select};
 
-/// Keeps of each series only what can be seen from a step: the last sample between two steps.
-struct Thin<'e, 'a> {
-    ev: &'e Evaluator<'a>,
-    /// Steps in the time of the samples.
-    grid: Grid,
-    held: Vec<Held>,
-    /// For each series the first step that sees its last sample.
-    seen_from: Vec<i64>,
-    starts: bool,
+/// The latest row of a series: its time, its sample, and when its counting began (milliseconds).
+struct Latest {
+    t: i64,
+    v: f64,
+    h: Option<Arc<Histogram>>,
+    start: i64,
 }
 
-impl Taker for Thin<'_, '_> {
+impl Latest {
+    /// The sample; `None` for a staleness marker.
+    fn sample(&self) -> Option<Sample> {
+        match &self.h {
+            Some(h) => Some(Sample::Histogram(h.clone())),
+            None => is_present(self.v).then_some(Sample::Float(self.v)),
+        }
+    }
+}
+
+/// A series and what the steps see of it.
+#[derive(Default)]
+struct Seen {
+    labels: Labels,
+    latest: Option<Latest>,
+    /// The first step that a later row may be seen from.
+    step: usize,
+    /// Made with its first value.
+    column: Column,
+}
+
+/// Steps that see samples: each one the last before it.
+struct Steps<'e, 'a, F> {
+    ev: &'e Evaluator<'a>,
+    /// In the time of the samples.
+    grid: Grid,
+    seen: Vec<Seen>,
+    starts: bool,
+    /// What is wanted of a sample.
+    take: F,
+}
+
+impl<F: Fn(&Latest) -> Option<Sample>> Steps<'_, '_, F> {
+    /// The steps before `t` see the latest row.
+    fn decide(&mut self, series: usize, t: i64) -> Result<()> {
+        let seen = &mut self.seen[series];
+        let lookback = self.ev.options.lookback_ms;
+        while seen.step < self.grid.n && self.grid.at(seen.step) < t {
+            let step = seen.step;
+            seen.step += 1;
+            let Some(latest) = seen.latest.as_ref().filter(|l| l.t > self.grid.at(step) - lookback) else { continue };
+            let Some(sample) = (self.take)(latest) else { continue };
+            if seen.column.floats.is_empty() {
+                self.ev.budget.column(self.grid.n)?;
+                seen.column = Column::absent(self.grid.n);
+            }
+            match sample {
+                Sample::Float(v) => seen.column.floats[step] = v,
+                h => seen.column.set(step, h),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<F: Fn(&Latest) -> Option<Sample>> Taker for Steps<'_, '_, F> {
     fn series(&mut self, series: &[Labels]) {
-        let starts = self.starts.then(Vec::new);
-        self.held = series.iter().map(|l| Held { labels: l.clone(), starts: starts.clone(), ..Held::default() }).collect();
-        self.seen_from = vec![i64::MIN; series.len()];
+        self.seen = series.iter().map(|l| Seen { labels: l.clone(), ..Seen::default() }).collect();
     }
     fn wants_starts(&self) -> bool {
         self.starts
     }
     fn rows(&mut self, series: usize, rows: &Stretch<'_>) -> Result<()> {
-        let held = &mut self.held[series];
-        let seen_from = &mut self.seen_from[series];
-        let before = held.times.len();
+        let grid = self.grid;
+        let next_step = |seen: &Seen| if seen.step < grid.n { grid.at(seen.step) } else { i64::MAX };
+        let mut step = next_step(&self.seen[series]);
         for (i, &t) in rows.times.iter().enumerate() {
-            // The next row hides this one unless a step lies between them. Histograms are decoded only if kept.
-            let hidden = rows.times.get(i + 1).is_some_and(|&next| next <= first_step_from(&self.grid, t));
-            if hidden {
+            if t > step {
+                self.decide(series, t)?;
+                step = next_step(&self.seen[series]);
+            }
+            // The next row hides this one from every step. Histograms are decoded only if they are seen.
+            if rows.times.get(i + 1).is_some_and(|next| *next <= step) {
                 continue;
             }
             let (v, h) = rows.at(i)?;
-            if t <= *seen_from {
-                held.replace_last(t, v, h, rows.start(i));
-            } else {
-                held.push(t, v, h, rows.start(i));
-                *seen_from = first_step_from(&self.grid, t);
-            }
+            self.seen[series].latest = Some(Latest { t, v, h, start: rows.start(i) });
         }
-        self.ev.budget.take(held.times.len() - before)
-    }
-    fn reached(&mut self, _: i64) -> Result<()> {
         Ok(())
     }
-}
-
-/// Time of the first step at or after `t`.
-#[inline]
-fn first_step_from(grid: &Grid, t: i64) -> i64 {
-    if t <= grid.start {
-        return grid.start;
+    fn reached(&mut self, _: i64) -> Result<()> {
+        self.ev.check()
     }
-    grid.start + (t - grid.start + grid.step - 1) / grid.step * grid.step
 }
 
 impl Evaluator<'_> {
@@ -68,21 +110,20 @@ impl Evaluator<'_> {
         if s.edge == Edge::Smoothed {
             return self.select_smoothed(s, grid);
         }
-        self.select_with(s, grid, false, |held, i| held.sample(i))
+        self.select_with(s, grid, false, &Latest::sample)
     }
 
     /// The times of the samples an instant selector finds, in seconds.
     pub(super) fn select_times(&self, s: &Select, grid: &Grid) -> Result<Vec<Series>> {
-        self.select_with(s, grid, false, |held, i| held.sample(i).map(|_| Sample::Float(held.times[i] as f64 / 1000.0)))
+        self.select_with(s, grid, false, &|l: &Latest| l.sample().map(|_| Sample::Float(l.t as f64 / 1000.0)))
     }
 
     /// When the counting of the samples that an instant selector finds began, in seconds; 0 where nobody says.
     pub(super) fn select_starts(&self, s: &Select, grid: &Grid) -> Result<Vec<Series>> {
-        let start = |held: &Held, i: usize| held.starts.as_ref().map_or(0, |s| s[i]) as f64 / 1000.0;
-        self.select_with(s, grid, true, |held, i| held.sample(i).map(|_| Sample::Float(start(held, i))))
+        self.select_with(s, grid, true, &|l: &Latest| l.sample().map(|_| Sample::Float(l.start as f64 / 1000.0)))
     }
 
-    fn select_with(&self, s: &Select, grid: &Grid, starts: bool, take: impl Fn(&Held, usize) -> Option<Sample>) -> Result<Vec<Series>> {
+    fn select_with(&self, s: &Select, grid: &Grid, starts: bool, take: &dyn Fn(&Latest) -> Option<Sample>) -> Result<Vec<Series>> {
         if let (Some(at), true) = (s.at, grid.n > 1) {
             let once = self.select_with(s, &Grid { start: at, ..grid.first_only() }, starts, take)?;
             let spread = |x: Series| {
@@ -92,37 +133,15 @@ impl Evaluator<'_> {
             return once.into_iter().map(spread).collect();
         }
         let there = Grid { start: s.at.unwrap_or(grid.start) - s.offset, ..*grid };
-        let lookback = self.options.lookback_ms;
-        let mut thin = Thin { ev: self, grid: there, held: vec![], seen_from: vec![], starts };
-        self.fetch(&s.matchers, there.start - lookback + 1, there.last(), &mut thin)?;
-        let mut out = Vec::with_capacity(thin.held.len());
-        for held in thin.held {
-            self.check()?;
-            self.budget.column(there.n)?;
-            let mut column = Column::absent(there.n);
-            let mut next = 0;
-            for i in 0..there.n {
-                let now = there.at(i);
-                while next < held.times.len() && held.times[next] <= now {
-                    next += 1;
-                }
-                if next == 0 || held.times[next - 1] <= now - lookback {
-                    continue;
-                }
-                match take(&held, next - 1) {
-                    Some(Sample::Float(v)) => column.floats[i] = v,
-                    Some(h) => column.set(i, h),
-                    None => {}
-                }
-            }
-            self.budget.give(held.times.len());
-            if column.is_empty() {
-                self.budget.give_column(there.n);
-            } else {
-                self.budget.take(column.histogram_weight())?;
-                out.push(Series::new(held.labels, column));
-            }
+        let mut steps = Steps { ev: self, grid: there, seen: vec![], starts, take };
+        self.fetch(&s.matchers, there.start - self.options.lookback_ms + 1, there.last(), &mut steps)?;
+        for i in 0..steps.seen.len() {
+            steps.decide(i, i64::MAX)?;
         }
+        self.check()?;
+        let found = steps.seen.into_iter().filter(|s| !s.column.floats.is_empty());
+        let out: Vec<Series> = found.map(|s| Series::new(s.labels, s.column)).collect();
+        self.budget.take(out.iter().map(|s| s.column.histogram_weight()).sum())?;
         Ok(out)
     }
 

@@ -18,6 +18,12 @@ pub fn is_present(v: f64) -> bool {
     v.to_bits() != STALE_NAN_BITS
 }
 
+/// Whether all floats are there.
+pub fn all_present(values: &[f64]) -> bool {
+    // To the end in any case: so it is done for several at a time.
+    !values.iter().fold(false, |absent, v| absent | !is_present(*v))
+}
+
 /// Steps `start, start + step, ...`, `n` of them, milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {

@@ -1,13 +1,14 @@
 //! Range vectors: a window moves along the samples of each series.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use base::{Labels, Result};
 
 use crate::eval::Evaluator;
 use crate::eval::budget::Budget;
 use crate::eval::fetch::{Held, Stretch, Taker};
-use crate::eval::value::{Column, Grid, Sample, Series, is_present};
+use crate::eval::value::{Column, Grid, Sample, Series, all_present, is_present};
 use crate::promql::ast::Edge;
 use crate::promql::plan::{RangePlan, RangeSource, Select};
 
@@ -17,6 +18,7 @@ pub type Floats<'a> = (Cow<'a, [i64]>, Cow<'a, [f64]>);
 /// The samples of a series in `(start, end]`, and what lies around them as far as it was fetched.
 pub struct Window<'a> {
     held: &'a Held,
+    known: &'a Known,
     lo: usize,
     hi: usize,
     /// The window begins after this time.
@@ -48,6 +50,37 @@ impl<'a> Window<'a> {
             Some(h) => Sample::Histogram(h.clone()),
             None => Sample::Float(self.held.values[self.lo + i]),
         }
+    }
+    /// Whether no float is less than the one before it. Asked of one window after the other it looks at each sample once.
+    pub fn rises(&self) -> bool {
+        let v = &self.held.values;
+        let (mut from, mut to) = self.known.rising.get();
+        if to <= self.lo {
+            (from, to) = (self.lo, self.lo + 1);
+        }
+        for i in to..self.hi {
+            if v[i] < v[i - 1] {
+                from = i;
+            }
+        }
+        self.known.rising.set((from, to.max(self.hi)));
+        from <= self.lo
+    }
+    /// How the samples lie in the window. Most windows of a series have the shape of the one before.
+    pub fn shape(&self) -> Shape {
+        let (first, last) = (self.held.times[self.lo], self.held.times[self.hi - 1]);
+        let (before, inside, after) = (first - self.start, last - first, self.end - last);
+        let mut s = self.known.shape.get();
+        if (s.before, s.inside, s.after, s.samples) != (before, inside, after, self.len()) {
+            let seconds = |ms: i64| ms as f64 / 1000.0;
+            let sampled = seconds(inside);
+            let between = if self.len() > 1 { sampled / (self.len() - 1) as f64 } else { 0.0 };
+            let (to_start, to_end) = (seconds(before), seconds(after));
+            let width = seconds(self.end - self.start);
+            s = Shape { before, inside, after, samples: self.len(), to_start, sampled, to_end, between, width };
+            self.known.shape.set(s);
+        }
+        s
     }
     /// Whether any sample is a histogram.
     pub fn has_histograms(&self) -> bool {
@@ -81,6 +114,42 @@ impl<'a> Window<'a> {
     }
 }
 
+/// Where a window's samples lie: milliseconds before the first of them, between first and last, and after the last, and how many they are;
+/// the same in seconds, the mean distance of two samples, and the window's width.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shape {
+    before: i64,
+    inside: i64,
+    after: i64,
+    samples: usize,
+    /// Seconds from the window's start to the first sample.
+    pub to_start: f64,
+    /// Seconds from the first sample to the last.
+    pub sampled: f64,
+    /// Seconds from the last sample to the window's end.
+    pub to_end: f64,
+    /// Seconds from one sample to the next, on average; 0 if there is only one.
+    pub between: f64,
+    /// Seconds.
+    pub width: f64,
+}
+
+/// What windows of a series found out that holds for later ones.
+#[derive(Default)]
+struct Known {
+    /// From the first of these positions up to the second no float falls.
+    rising: Cell<(usize, usize)>,
+    shape: Cell<Shape>,
+}
+
+impl Known {
+    /// The first `n` samples are forgotten.
+    fn forget(&self, n: usize) {
+        let (from, to) = self.rising.get();
+        self.rising.set((from.saturating_sub(n), to.saturating_sub(n)));
+    }
+}
+
 /// What is calculated from a window of a series with these labels (and whether its name no longer holds).
 pub type Calculate<'f> = dyn FnMut(&Labels, bool, &Window<'_>) -> Option<Sample> + 'f;
 
@@ -109,13 +178,14 @@ struct Moving {
     lo: usize,
     hi: usize,
     step: usize,
+    known: Known,
     column: Column,
 }
 
 impl Moving {
     /// The column is made with its first value: many series of a long range have none.
     fn new(held: Held) -> Self {
-        Moving { held, lo: 0, hi: 0, step: 0, column: Column::default() }
+        Moving { held, lo: 0, hi: 0, step: 0, known: Known::default(), column: Column::default() }
     }
 
     /// Evaluates all steps for which everything before `known_before` is enough.
@@ -136,7 +206,8 @@ impl Moving {
             }
             let around = frame.margin_before > 0 || frame.margin_after > 0;
             if self.lo < self.hi || around {
-                let w = Window { held: &self.held, lo: self.lo, hi: self.hi, start, end, time: frame.grid.at(self.step), step: self.step };
+                let (held, known, step) = (&self.held, &self.known, self.step);
+                let w = Window { held, known, lo: self.lo, hi: self.hi, start, end, time: frame.grid.at(step), step };
                 if let Some(v) = f(&self.held.labels, self.held.drop_name, &w) {
                     self.put(v, frame.grid.n, budget)?;
                 }
@@ -147,7 +218,7 @@ impl Moving {
     }
 
     fn put(&mut self, v: Sample, n: usize, budget: &Budget) -> Result<()> {
-        if self.column.is_empty() {
+        if self.column.floats.is_empty() {
             budget.column(n)?;
             self.column = Column::absent(n);
         }
@@ -170,18 +241,21 @@ impl Moving {
             self.held.times.partition_point(|t| *t <= oldest)
         };
         self.held.forget(n);
+        self.known.forget(n);
         self.lo = self.lo.saturating_sub(n);
         self.hi = self.hi.saturating_sub(n);
         n
     }
 }
 
-/// Windows over what a scan brings: whenever a time slice is complete, the steps it completes are evaluated and
-/// forgotten, so that a month's query holds a slice and a window, not a month.
+/// Windows over what a scan brings: whenever rows of a series come, the steps they complete are evaluated and what no later step sees is
+/// forgotten, so that a month's query holds a window of each series, not a month.
 struct Windows<'e, 'a, 'f> {
     ev: &'e Evaluator<'a>,
     frame: Frame,
     moving: Vec<Moving>,
+    /// Where the times and values of the series at hand lie.
+    room: (Vec<i64>, Vec<f64>),
     calculate: &'e mut Calculate<'f>,
 }
 
@@ -194,15 +268,34 @@ impl Taker for Windows<'_, '_, '_> {
         self.ev.options.start_timestamps
     }
     fn rows(&mut self, series: usize, rows: &Stretch<'_>) -> Result<()> {
-        let held = &mut self.moving[series].held;
-        let before = held.times.len();
-        for (i, &t) in rows.times.iter().enumerate() {
-            let (v, h) = rows.at(i)?;
-            if h.is_some() || is_present(v) {
-                held.push(t, v, h, rows.start(i));
+        let Some(last) = rows.times.last() else { return Ok(()) };
+        let m = &mut self.moving[series];
+        // What is held of a series is a window's rest; with what comes to it, it lies where the one before lay, which is still near.
+        let room = &mut self.room;
+        room.0.clear();
+        room.1.clear();
+        room.0.append(&mut m.held.times);
+        room.1.append(&mut m.held.values);
+        std::mem::swap(&mut m.held.times, &mut room.0);
+        std::mem::swap(&mut m.held.values, &mut room.1);
+        let before = m.held.times.len();
+        if !(rows.floats().is_some_and(all_present) && m.held.extend(rows)) {
+            for (i, &t) in rows.times.iter().enumerate() {
+                let (v, h) = rows.at(i)?;
+                if h.is_some() || is_present(v) {
+                    m.held.push(t, v, h, rows.start(i));
+                }
             }
         }
-        self.ev.budget.take(held.times.len() - before)
+        self.ev.budget.take(m.held.times.len() - before)?;
+        // Up to the last of these rows, all of this series are known.
+        m.advance(&self.frame, last + 1, &self.ev.budget, self.calculate)?;
+        self.ev.budget.give(m.forget(&self.frame));
+        std::mem::swap(&mut m.held.times, &mut room.0);
+        std::mem::swap(&mut m.held.values, &mut room.1);
+        m.held.times.append(&mut room.0);
+        m.held.values.append(&mut room.1);
+        Ok(())
     }
     fn reached(&mut self, time: i64) -> Result<()> {
         for m in &mut self.moving {
@@ -242,7 +335,7 @@ impl Evaluator<'_> {
         let margin_after = if s.edge == Edge::Smoothed { lookback } else { 0 };
         let frame = Frame { grid: *grid, at: s.at, offset: s.offset, width, margin_before, margin_after };
         let first = frame.end(0) - width - margin_before + 1;
-        let mut all = Windows { ev: self, frame, moving: vec![], calculate: f };
+        let mut all = Windows { ev: self, frame, moving: vec![], room: Default::default(), calculate: f };
         self.fetch(&s.matchers, first, frame.end(grid.n - 1) + margin_after, &mut all)?;
         let Windows { moving, calculate, .. } = all;
         let mut out = Vec::with_capacity(moving.len());
@@ -257,5 +350,5 @@ impl Evaluator<'_> {
 }
 
 fn finished(m: Moving) -> Option<Series> {
-    if m.column.is_empty() { None } else { Some(Series { labels: m.held.labels, drop_name: m.held.drop_name, column: m.column }) }
+    if m.column.floats.is_empty() { None } else { Some(Series { labels: m.held.labels, drop_name: m.held.drop_name, column: m.column }) }
 }

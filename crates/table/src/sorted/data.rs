@@ -19,12 +19,14 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::Cursor;
 
 use super::checked::Store;
 use super::index::{Directory, Segment, Stretch, decode_stretches};
 use super::layout::{Layout, Stretches, internal};
+use super::numbers::{Numbers, Steady};
+use super::piece::Wanted;
 use super::writer::{FOOTER_KEY, FooterNote};
 use super::{Damage, FORMAT_VERSION, LostRows, limits};
 use crate::missing::Missing;
@@ -202,36 +204,58 @@ impl DataFile {
     }
 
     /// Opens rows of a segment: `stretches` are rows of the row group, ascending, of which those outside of `only` are not
-    /// read (where columns cannot be decoded in part, there must be no `only`). Also returns what damage left of them.
+    /// read (where columns cannot be decoded in part, there must be no `only`). Where all of them are `steady`, their times are not read
+    /// either. Also returns what damage left of them.
     pub fn rows(
         self: &Arc<Self>,
         s: &Segment,
         stretches: &[Range<u32>],
         only: Option<&[Range<u32>]>,
-        wanted: &[usize],
-        batch_rows: usize,
+        steady: Option<Vec<Steady>>,
+        wanted: &Wanted,
         missing: &Missing,
     ) -> Result<(RowReader, Vec<Range<u32>>)> {
+        let (wanted, batch_rows) = (&wanted.columns[..], wanted.batch_rows);
         let leaves = self.layout.leaves(wanted);
+        let mut numbers = vec![];
+        if let (Some(steady), Some(time)) = (steady, self.layout.leaf(1).filter(|t| leaves.contains(t))) {
+            numbers.push((time, Numbers::Steady(steady.into())));
+        }
+        let read: Vec<usize> = leaves.iter().copied().filter(|l| numbers.iter().all(|n| n.0 != *l)).collect();
         let mut left = joined(stretches);
         if let Some(only) = only {
             left = common(&left, only);
         }
-        let kept = self.check(s, &leaves, &mut left, missing)?;
+        let kept = self.check(s, &read, &mut left, missing)?;
         if self.layout.needs_whole_stretches(wanted) && left != joined(stretches) {
             left = self.without_beginning(s, stretches, &left, missing);
         }
-        let levels = self.levels(&leaves)?;
         let rows: usize = left.iter().map(|r| r.len()).sum();
         let pages = Arc::new(Pages { store: self.store.clone(), kept, failed: Mutex::default() });
-        let group = OneGroup { data: self.clone(), group: s.row_group as usize, pages: pages.clone() };
-        let spans = left.iter().map(|r| r.start as usize..r.end as usize);
-        let selection = RowSelection::from_consecutive_ranges(spans, group.num_rows());
-        let inner = ParquetRecordBatchReader::try_new_with_row_groups(&levels, &group, batch_rows.min(rows.max(1)), Some(selection))
-            .map_err(|e| pages.failed.lock().take().unwrap_or_else(|| self.unreadable(s, e)))?;
+        let wrong = |e| pages.failed.lock().take().unwrap_or_else(|| self.unreadable(s, e));
+        let mut others = vec![];
+        for leaf in read {
+            match self.numbers(s, leaf, &left, &pages).map_err(wrong)? {
+                Some(n) => numbers.push((leaf, n)),
+                None => others.push(leaf),
+            }
+        }
+        numbers.sort_by_key(|n| n.0);
+        let mut inner = None;
+        if !others.is_empty() {
+            let levels = self.levels(&others)?;
+            let group = OneGroup { data: self.clone(), group: s.row_group as usize, pages: pages.clone() };
+            let spans = left.iter().map(|r| r.start as usize..r.end as usize);
+            let selection = RowSelection::from_consecutive_ranges(spans, group.num_rows());
+            let reader = ParquetRecordBatchReader::try_new_with_row_groups(&levels, &group, batch_rows.min(rows.max(1)), Some(selection));
+            inner = Some(reader.map_err(wrong)?);
+        }
         let fields: Vec<_> = wanted.iter().map(|w| self.layout.rows.field(*w).clone()).collect();
         let reader = RowReader {
             inner,
+            numbers,
+            left: left.clone().into(),
+            batch_rows,
             pages,
             data: self.clone(),
             leaves,
@@ -257,6 +281,19 @@ impl DataFile {
             self.report(s, None, u64::from(lost), &why, missing);
         }
         out
+    }
+
+    /// The decoder of a column, if it is one of numbers.
+    fn numbers(
+        &self,
+        s: &Segment,
+        leaf: usize,
+        rows: &[Range<u32>],
+        pages: &Arc<Pages>,
+    ) -> parquet::errors::Result<Option<Numbers<Pages>>> {
+        let group = self.group(s.row_group as usize);
+        let ty = self.layout.schema.field(leaf).data_type();
+        Numbers::open(pages, group.column(leaf), self.pages(s.row_group as usize, leaf), group.num_rows() as u32, ty, rows)
     }
 
     fn levels(&self, leaves: &[usize]) -> Result<FieldLevels> {
@@ -405,7 +442,13 @@ impl PageIterator for OneColumn {}
 
 /// Batches of rows with the wanted columns of the table.
 pub struct RowReader {
-    inner: ParquetRecordBatchReader,
+    /// Reads what is not in `numbers`.
+    inner: Option<ParquetRecordBatchReader>,
+    /// Columns of the file, ascending.
+    numbers: Vec<(usize, Numbers<Pages>)>,
+    /// Rows that are still to be read.
+    left: VecDeque<Range<u32>>,
+    batch_rows: usize,
     pages: Arc<Pages>,
     data: Arc<DataFile>,
     leaves: Vec<usize>,
@@ -422,11 +465,46 @@ impl RowReader {
 
     pub fn next(&mut self) -> Result<Option<RecordBatch>> {
         let place = |e: &dyn std::fmt::Display| Error::corrupt(format!("{}: row group {}: {e}", self.data.path.display(), self.row_group));
-        let Some(batch) = self.inner.next() else { return Ok(None) };
-        let batch = batch.map_err(|e| self.pages.failed.lock().take().unwrap_or_else(|| place(&e)))?;
-        let columns = self.data.layout.decode(&batch, &self.leaves, &self.wanted, &mut self.stretches)?;
+        let wrong = |e: &dyn std::fmt::Display| self.pages.failed.lock().take().unwrap_or_else(|| place(e));
+        let others = match self.inner.as_mut().map(Iterator::next) {
+            None => None,
+            Some(None) => return Ok(None),
+            Some(Some(batch)) => Some(batch.map_err(|e| wrong(&e))?),
+        };
+        let rows = others.as_ref().map_or(self.batch_rows, RecordBatch::num_rows);
+        let ranges = take_rows(&mut self.left, rows as u32);
+        let rows = total(&ranges) as usize;
+        if rows == 0 {
+            return Ok(None);
+        }
+        let mut others = others.iter().flat_map(RecordBatch::columns);
+        let mut numbers = self.numbers.iter_mut().peekable();
+        let mut columns = Vec::with_capacity(self.leaves.len());
+        for leaf in &self.leaves {
+            columns.push(match numbers.next_if(|n| n.0 == *leaf) {
+                Some((_, n)) => n.take(&ranges).map_err(|e| wrong(&e))?,
+                None => others.next().cloned().ok_or_else(|| internal("a column was not read"))?,
+            });
+        }
+        let columns = self.data.layout.decode(&columns, rows, &self.leaves, &self.wanted, &mut self.stretches)?;
         RecordBatch::try_new(self.schema.clone(), columns).map(Some).map_err(|e| place(&e))
     }
+}
+
+/// Takes the first `n` rows.
+fn take_rows(from: &mut VecDeque<Range<u32>>, mut n: u32) -> Vec<Range<u32>> {
+    let mut out = vec![];
+    while let Some(first) = from.front_mut().filter(|_| n > 0) {
+        let cut = first.end.min(first.start.saturating_add(n));
+        out.push(first.start..cut);
+        n -= cut - first.start;
+        if cut == first.end {
+            from.pop_front();
+        } else {
+            first.start = cut;
+        }
+    }
+    out
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ pub struct Stretch {
     pub first: i64,
     /// Latest time.
     pub last: i64,
+    /// From the time of one row to that of the next, where it is the same for all; else 0.
+    pub step: i64,
 }
 
 /// A piece of the file before the tail.
@@ -141,7 +143,7 @@ impl Directory {
     }
 }
 
-/// Encodes the stretches of a segment: four columns of varints, then zstd; a regular slice is a few bytes a series.
+/// Encodes the stretches of a segment: five columns of varints, then zstd; a regular slice is a few bytes a series.
 pub fn encode_stretches(slice: i64, stretches: &[Stretch]) -> Result<Vec<u8>> {
     let mut raw = Vec::with_capacity(stretches.len() * 6 + 8);
     write_varint(&mut raw, stretches.len() as u64);
@@ -153,6 +155,7 @@ pub fn encode_stretches(slice: i64, stretches: &[Stretch]) -> Result<Vec<u8>> {
     stretches.iter().for_each(|s| write_varint(&mut raw, u64::from(s.rows)));
     stretches.iter().for_each(|s| write_varint(&mut raw, zigzag(s.first.wrapping_sub(slice))));
     stretches.iter().for_each(|s| write_varint(&mut raw, zigzag(s.last.wrapping_sub(s.first))));
+    stretches.iter().for_each(|s| write_varint(&mut raw, u64::try_from(s.step).unwrap_or(0)));
     zstd::bulk::compress(&raw, 1).map(|z| [&(raw.len() as u64).to_le_bytes()[..], &z].concat()).map_err(super::layout::internal)
 }
 
@@ -169,7 +172,7 @@ pub fn decode_stretches(slice: i64, rows: u32, bytes: &[u8]) -> Result<Vec<Stret
     for _ in 0..n {
         before = before.wrapping_add(r.i64()?);
         let series = u32::try_from(before).map_err(|_| damaged())?;
-        out.push(Stretch { series, rows: 0, first: 0, last: 0 });
+        out.push(Stretch { series, rows: 0, first: 0, last: 0, step: 0 });
     }
     let mut sum = 0u64;
     for s in &mut out {
@@ -182,6 +185,16 @@ pub fn decode_stretches(slice: i64, rows: u32, bytes: &[u8]) -> Result<Vec<Stret
     for s in &mut out {
         s.last = r.i64()?.wrapping_add(s.first);
     }
+    // Files from before there were steps end here.
+    if !r.0.is_empty() {
+        for s in &mut out {
+            s.step = i64::try_from(r.u64()?).map_err(|_| damaged())?;
+            let whole = s.step.checked_mul(i64::from(s.rows) - 1).and_then(|d| s.first.checked_add(d));
+            if s.step != 0 && whole != Some(s.last) {
+                return Err(damaged());
+            }
+        }
+    }
     if sum == u64::from(rows) { Ok(out) } else { Err(damaged()) }
 }
 
@@ -191,10 +204,13 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_and_damage_is_an_error() {
-        let stretches = [Stretch { series: 7, rows: 3, first: -5, last: 900 }, Stretch { series: 2, rows: 1, first: 10, last: 10 }];
+        let stretches =
+            [Stretch { series: 7, rows: 3, first: -5, last: 895, step: 450 }, Stretch { series: 2, rows: 1, first: 10, last: 10, step: 0 }];
         let b = encode_stretches(-100, &stretches).unwrap();
         assert_eq!(decode_stretches(-100, 4, &b).unwrap(), stretches);
         assert!(decode_stretches(-100, 5, &b).is_err());
+        let wrong = [Stretch { last: 900, ..stretches[0] }];
+        assert!(decode_stretches(-100, 3, &encode_stretches(-100, &wrong).unwrap()).is_err());
         let d = Directory {
             tenants: vec![Tenant::default()],
             segments: vec![Segment {

@@ -205,12 +205,19 @@ impl Layout {
         out
     }
 
-    /// The table's columns `wanted` from a batch of the file's columns `leaves`. `stretches` knows where in its stretch the
-    /// batch begins.
-    pub fn decode(&self, batch: &RecordBatch, leaves: &[usize], wanted: &[usize], stretches: &mut Stretches) -> Result<Vec<ArrayRef>> {
-        let lens = stretches.next(batch.num_rows());
+    /// The table's columns `wanted` from `rows` rows of the file's columns `leaves`. `stretches` knows where in its stretch the first of them
+    /// is.
+    pub fn decode(
+        &self,
+        columns: &[ArrayRef],
+        rows: usize,
+        leaves: &[usize],
+        wanted: &[usize],
+        stretches: &mut Stretches,
+    ) -> Result<Vec<ArrayRef>> {
+        let lens = stretches.next(rows);
         let at = |leaf: usize| -> Result<&ArrayRef> {
-            leaves.binary_search(&leaf).ok().and_then(|i| batch.columns().get(i)).ok_or_else(|| internal("a column was not read"))
+            leaves.binary_search(&leaf).ok().and_then(|i| columns.get(i)).ok_or_else(|| internal("a column was not read"))
         };
         wanted
             .iter()
@@ -344,14 +351,20 @@ fn join_decimals(mantissas: &ArrayRef, scales: &ArrayRef, delta: Option<(&[(usiz
     let nulls = m.nulls();
     let mut out: Vec<f64> = Vec::with_capacity(m.len());
     for (len, ends) in runs {
+        let mut step = |d: i64| {
+            *sum = sum.wrapping_add(((d as u64) >> 1) as i64 ^ -(d & 1));
+            *sum
+        };
         let rows = out.len()..(out.len() + len).min(m.len());
-        for i in rows {
-            if nulls.is_none_or(|n| n.is_valid(i)) {
-                let d = m.values()[i];
-                *sum = sum.wrapping_add(((d as u64) >> 1) as i64 ^ -(d & 1));
-                out.push(decimal::decode(*sum, s[i]));
-            } else {
-                out.push(0.0);
+        let deltas = &m.values()[rows.clone()];
+        match nulls {
+            // Most stretches have one scale, and most of these none.
+            None if s[rows.clone()].iter().fold(0, |any, s| any | s) == 0 => out.extend(deltas.iter().map(|d| step(*d) as f64)),
+            None => out.extend(deltas.iter().zip(&s[rows]).map(|(d, s)| decimal::decode(step(*d), *s))),
+            Some(nulls) => {
+                let value =
+                    |(i, d): (usize, &i64)| if nulls.is_valid(rows.start + i) { decimal::decode(step(*d), s[rows.start + i]) } else { 0.0 };
+                out.extend(deltas.iter().enumerate().map(value));
             }
         }
         if *ends {

@@ -40,6 +40,7 @@ mod layout;
 mod limits;
 mod merge;
 mod names;
+mod numbers;
 mod order;
 mod part;
 mod piece;

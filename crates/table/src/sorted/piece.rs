@@ -14,6 +14,7 @@ use super::Budget;
 use super::arrivals::Slice;
 use super::data::{DataFile, RowReader, joined, overlap, total};
 use super::index::{Segment, Stretch};
+use super::numbers::Steady;
 use super::order::{key_values, time_key};
 use crate::missing::Missing;
 
@@ -92,6 +93,14 @@ pub struct Piece {
     pub generation: u64,
 }
 
+/// The stretches that lie at `ranges`, if all of them have a step.
+fn steady(stretches: &VecDeque<Stretch>, ranges: &[Range<u32>]) -> Option<Vec<Steady>> {
+    let one = |(s, rows): (&Stretch, &Range<u32>)| {
+        (s.step > 0 || rows.len() == 1).then(|| Steady { rows: rows.clone(), first: s.first, step: s.step })
+    };
+    stretches.iter().zip(ranges).map(one).collect()
+}
+
 enum Keys {
     None,
     Times(ArrayRef),
@@ -115,7 +124,8 @@ impl Piece {
         self.reading = match rows {
             Rows::Segment { data, segment, ranges, only } => {
                 let before = self.stretches.iter().map(|s| s.rows).sum();
-                let (reader, left) = match data.rows(segment, ranges, only.as_deref(), &wanted.columns, wanted.batch_rows, &self.missing) {
+                let steady = wanted.key.is_none().then(|| steady(&self.stretches, ranges)).flatten();
+                let (reader, left) = match data.rows(segment, ranges, only.as_deref(), steady, wanted, &self.missing) {
                     Err(e) if e.kind() == Kind::Corrupt => {
                         data.report(segment, None, u64::from(before), &e, &self.missing);
                         (None, vec![])

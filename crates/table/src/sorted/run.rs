@@ -20,6 +20,7 @@ use super::index::{Directory, Segment, encode_stretches};
 use super::layout::{Layout, internal};
 use super::names;
 use super::part::Part;
+use super::piece::Wanted;
 use super::writer::{Waiting, close_file, open_file, partitions};
 use super::{FORMAT_VERSION, SeriesKey, SeriesNames, SortedMeta, limits};
 use crate::missing::Missing;
@@ -108,7 +109,8 @@ impl RunWriter<'_> {
             self.waiting.push(Waiting { segments: at..at + 1, filter: None, bytes: encode_stretches(s.slice, &stretches)? });
         } else {
             let all = s.first_row..s.first_row + s.rows;
-            let (mut reader, _) = data.rows(s, std::slice::from_ref(&all), None, &[0], limits::BATCH_ROWS, &Missing::default())?;
+            let wanted = Wanted { columns: vec![0], key: None, batch_rows: limits::BATCH_ROWS };
+            let (mut reader, _) = data.rows(s, std::slice::from_ref(&all), None, None, &wanted, &Missing::default())?;
             while let Some(b) = reader.next()? {
                 for n in b.column(0).as_primitive::<UInt32Type>().values() {
                     series.push(self.rank(*n)?);

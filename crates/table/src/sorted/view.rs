@@ -272,7 +272,7 @@ impl Views {
             Order::Key(_) => {
                 let ranges = self.prune.ranges(data, s);
                 let rows = ranges.iter().map(|r| r.end - r.start).sum();
-                let all = Stretch { series: 0, rows, first: s.first, last: s.last };
+                let all = Stretch { series: 0, rows, first: s.first, last: s.last, step: 0 };
                 (ranges, if rows == 0 { vec![] } else { vec![all] })
             }
         };
@@ -482,13 +482,14 @@ pub fn stretches_of(batch: &RecordBatch, by_series: bool) -> Vec<Stretch> {
             rows: batch.num_rows() as u32,
             first: first.copied().unwrap_or(0),
             last: last.copied().unwrap_or(0),
+            step: 0,
         }];
     }
     let mut at = 0;
     let mut out = vec![];
     for run in series.chunk_by(|a, b| a == b) {
         let times = &times[at..at + run.len()];
-        out.push(Stretch { series: run[0], rows: run.len() as u32, first: times[0], last: times[times.len() - 1] });
+        out.push(Stretch { series: run[0], rows: run.len() as u32, first: times[0], last: times[times.len() - 1], step: 0 });
         at += run.len();
     }
     out

@@ -318,10 +318,13 @@ impl OpenSegment {
             for (i, (&s, &t)) in series.iter().zip(times).enumerate() {
                 match self.stretches.last_mut() {
                     Some(last) if last.series == s => {
+                        let step = t - last.last;
+                        // Once two steps differ, it stays so.
+                        last.step = if last.rows == 1 || last.step == step { step } else { 0 };
                         last.rows += 1;
                         last.last = t;
                     }
-                    _ => self.stretches.push(Stretch { series: s, rows: 1, first: times[i], last: t }),
+                    _ => self.stretches.push(Stretch { series: s, rows: 1, first: times[i], last: t, step: 0 }),
                 }
             }
         }
