@@ -9,7 +9,7 @@ use lang::Span;
 
 use crate::eval::notes::Notes;
 use crate::eval::value::Sample;
-use crate::eval::window::{Shape, Window};
+use crate::eval::window::Window;
 use crate::histogram::{Histogram, Remarks, ResetHint};
 
 /// Which of the functions.
@@ -81,6 +81,7 @@ fn check_overlap(kind: Kind, w: &Window<'_>, place: &Place<'_>) {
 }
 
 /// `rate`, `increase`, `delta`.
+#[inline]
 pub fn extrapolated(kind: Kind, w: &Window<'_>, place: &Place<'_>) -> Option<Sample> {
     let began = if w.len() > 0 { began_inside(kind, w) } else { None };
     let times = w.times();
@@ -142,29 +143,23 @@ fn gain(w: &Window<'_>, counter: bool) -> f64 {
     gain
 }
 
-/// By how much the gain between the first and the last sample is extended. A series that begins or ends inside the
-/// window is extended by half the distance of its samples only, and a counter not to before it was zero; one that `began` inside the
-/// window was zero then.
+/// By how much the gain between the first and the last sample is extended (see [`Shape`](crate::eval::window::Shape)). A counter is not
+/// extended to before it was zero; one that `began` inside the window was zero then.
+#[inline]
 fn factor(kind: Kind, w: &Window<'_>, began: Option<i64>, first: f64, gain: f64) -> f64 {
-    let Shape { mut to_start, mut to_end, mut sampled, between, width, .. } = w.shape();
-    let far = between * 1.1;
+    let shape = w.shape();
+    let (mut sampled, mut to_start) = (shape.sampled, shape.to_start);
     if let Some(began) = began {
         to_start = 0.0;
         sampled = (w.times()[w.len() - 1] - began) as f64 / 1000.0;
+    } else if kind.counter && gain > 0.0 && first >= 0.0 && first < 2.0 * gain {
+        to_start = to_start.min(sampled * (first / gain));
     } else {
-        if to_start >= far {
-            to_start = between / 2.0;
-        }
-        // A counter that is twice its gain was zero further away than a sample and a tenth, which is the furthest that counts.
-        if kind.counter && gain > 0.0 && first >= 0.0 && first < 2.0 * gain {
-            to_start = to_start.min(sampled * (first / gain));
-        }
+        // One that is twice its gain was zero further away than a sample and a tenth, which is the furthest that counts.
+        return if kind.per_second { shape.factor_per_second } else { shape.factor };
     }
-    if to_end >= far {
-        to_end = between / 2.0;
-    }
-    let factor = (sampled + to_start + to_end) / sampled;
-    if kind.per_second { factor / width } else { factor }
+    let factor = (sampled + to_start + shape.to_end) / sampled;
+    if kind.per_second { factor / shape.width } else { factor }
 }
 
 /// The gain of histograms; `anew` says of each whether it begins anew by its start.

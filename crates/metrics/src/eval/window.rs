@@ -1,7 +1,7 @@
 //! Range vectors: a window moves along the samples of each series.
 
 use std::borrow::Cow;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell, RefMut};
 
 use base::{Labels, Result};
 
@@ -52,6 +52,7 @@ impl<'a> Window<'a> {
         }
     }
     /// Whether no float is less than the one before it. Asked of one window after the other it looks at each sample once.
+    #[inline]
     pub fn rises(&self) -> bool {
         let v = &self.held.values;
         let (mut from, mut to) = self.known.rising.get();
@@ -66,21 +67,16 @@ impl<'a> Window<'a> {
         self.known.rising.set((from, to.max(self.hi)));
         from <= self.lo
     }
-    /// How the samples lie in the window. Most windows of a series have the shape of the one before.
-    pub fn shape(&self) -> Shape {
+    /// How the samples lie in the window, of which there is at least one. Most windows of a series have the shape of the one before.
+    #[inline]
+    pub fn shape(&self) -> RefMut<'_, Shape> {
         let (first, last) = (self.held.times[self.lo], self.held.times[self.hi - 1]);
-        let (before, inside, after) = (first - self.start, last - first, self.end - last);
-        let mut s = self.known.shape.get();
-        if (s.before, s.inside, s.after, s.samples) != (before, inside, after, self.len()) {
-            let seconds = |ms: i64| ms as f64 / 1000.0;
-            let sampled = seconds(inside);
-            let between = if self.len() > 1 { sampled / (self.len() - 1) as f64 } else { 0.0 };
-            let (to_start, to_end) = (seconds(before), seconds(after));
-            let width = seconds(self.end - self.start);
-            s = Shape { before, inside, after, samples: self.len(), to_start, sampled, to_end, between, width };
-            self.known.shape.set(s);
+        let place = (first - self.start, last - first, self.end - last, self.len());
+        let mut shape = self.known.shape.borrow_mut();
+        if shape.place != place {
+            *shape = Shape::new(place);
         }
-        s
+        shape
     }
     /// Whether any sample is a histogram.
     pub fn has_histograms(&self) -> bool {
@@ -114,24 +110,37 @@ impl<'a> Window<'a> {
     }
 }
 
-/// Where a window's samples lie: milliseconds before the first of them, between first and last, and after the last, and how many they are;
-/// the same in seconds, the mean distance of two samples, and the window's width.
-#[derive(Clone, Copy, Debug, Default)]
+/// How a window's samples lie, and by how much what they gained is extended to its borders: a series that begins or ends inside the
+/// window is extended by half the distance of its samples only.
+#[derive(Debug, Default)]
 pub struct Shape {
-    before: i64,
-    inside: i64,
-    after: i64,
-    samples: usize,
-    /// Seconds from the window's start to the first sample.
-    pub to_start: f64,
+    /// Milliseconds before the first sample, between first and last, and after the last; samples.
+    place: (i64, i64, i64, usize),
     /// Seconds from the first sample to the last.
     pub sampled: f64,
-    /// Seconds from the last sample to the window's end.
+    /// Seconds before the first sample that count.
+    pub to_start: f64,
+    /// Seconds after the last sample that count.
     pub to_end: f64,
-    /// Seconds from one sample to the next, on average; 0 if there is only one.
-    pub between: f64,
-    /// Seconds.
+    /// The window's width in seconds.
     pub width: f64,
+    /// All that counts by what was sampled.
+    pub factor: f64,
+    /// The same for each second of the window.
+    pub factor_per_second: f64,
+}
+
+impl Shape {
+    fn new(place: (i64, i64, i64, usize)) -> Shape {
+        let seconds = |ms: i64| ms as f64 / 1000.0;
+        let (before, inside, after, samples) = place;
+        let sampled = seconds(inside);
+        let between = if samples > 1 { sampled / (samples - 1) as f64 } else { 0.0 };
+        let counting = |ms: i64| if seconds(ms) >= between * 1.1 { between / 2.0 } else { seconds(ms) };
+        let (to_start, to_end, width) = (counting(before), counting(after), seconds(before + inside + after));
+        let factor = (sampled + to_start + to_end) / sampled;
+        Shape { place, sampled, to_start, to_end, width, factor, factor_per_second: factor / width }
+    }
 }
 
 /// What windows of a series found out that holds for later ones.
@@ -139,7 +148,7 @@ pub struct Shape {
 struct Known {
     /// From the first of these positions up to the second no float falls.
     rising: Cell<(usize, usize)>,
-    shape: Cell<Shape>,
+    shape: RefCell<Shape>,
 }
 
 impl Known {
