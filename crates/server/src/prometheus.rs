@@ -8,11 +8,13 @@
 //! | exemplars, and what is said of metrics | [`about`] |
 //! | remote read, federation | [`read`] |
 //! | state of the server | [`state`] |
+//! | what it scrapes | [`targets`] |
 
 mod about;
 mod language;
 mod read;
 mod state;
+mod targets;
 mod write;
 
 use std::future::Future;
@@ -60,7 +62,9 @@ fn api() -> Router<Arc<App>> {
         .route("/api/v1/metadata", h(GET, about::metadata))
         .route("/api/v1/format_query", h(READ, language::format_query))
         .route("/api/v1/parse_query", h(READ, language::parse_query))
-        .route("/api/v1/targets/metadata", h(GET, about::targets_metadata))
+        .route("/api/v1/targets", h(GET, targets::targets))
+        .route("/api/v1/targets/metadata", h(GET, targets::metadata))
+        .route("/api/v1/scrape_pools", h(GET, targets::scrape_pools))
         .route("/api/v1/rules", h(GET, state::rules))
         .route("/api/v1/alerts", h(GET, state::alerts))
         .route("/api/v1/alertmanagers", h(GET, state::alertmanagers))
@@ -149,7 +153,12 @@ pub(crate) async fn series(mut call: Call) -> Answer {
 
 /// `GET /api/v1/status/buildinfo`. It names no features: that is how clients tell Mimir from Prometheus.
 pub(crate) async fn buildinfo(_: Call) -> Answer {
-    Ok(json(serde_json::json!({"status": "success", "data": crate::admin::build()}).to_string()))
+    success(&crate::admin::build())
+}
+
+/// An answer that is ready.
+fn success(data: &serde_json::Value) -> Answer {
+    Ok(json(serde_json::json!({"status": "success", "data": data}).to_string()))
 }
 
 /// Runs a query of the language and answers with its body.
