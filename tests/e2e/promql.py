@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prometheus and this server scrape the same targets, by the same file, and Prometheus writes what it has here, under another tenant.
 
-The targets are real ones (itself, this server, node_exporter if it is there) and one whose page is a function of the time (`made.py`).
+The targets are real ones (itself, this server, node_exporter) and one whose page is a function of the time (`made.py`).
 Then both are asked: of what was written here, and of the target that is a function of the time also of what was scraped here, the
 answers are equal to 12 digits. Of real targets that two scrape at different instants, the series are the same, what does not change is
 equal, and a counter lies between what it was shortly before and shortly after. The lists of targets are equal, and promtool asks too.
@@ -11,7 +11,6 @@ equal, and a counter lies between what it was shortly before and shortly after. 
 import argparse
 import contextlib
 import json
-import shutil
 import subprocess
 import time
 import urllib.error
@@ -139,13 +138,8 @@ def run():
 
 @contextlib.contextmanager
 def node_exporter(d):
-    """node_exporter, and a file that names it; an empty one where it is not installed, which is said."""
-    program = shutil.which("prometheus-node-exporter")
-    if program is None:
-        say("without node_exporter: it is not installed")
-        (d / "node.json").write_text("[]")
-        yield
-        return
+    """node_exporter, and a file that names it."""
+    program = need("prometheus-node-exporter")
     port = free_port()
     (d / "node.json").write_text(json.dumps([{"targets": [f"127.0.0.1:{port}"], "labels": {"zone": "c"}}]))
     with Process([program, f"--web.listen-address=127.0.0.1:{port}"], d / "node_exporter.out"):
