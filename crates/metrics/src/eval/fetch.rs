@@ -32,6 +32,14 @@ pub struct Held {
 }
 
 impl Held {
+    /// Adds samples that are floats and no staleness markers.
+    pub fn extend(&mut self, times: &[i64], values: &[f64]) {
+        self.times.extend_from_slice(times);
+        self.values.extend_from_slice(values);
+        if let Some(all) = &mut self.histograms {
+            all.resize(self.times.len(), None);
+        }
+    }
     /// Adds a sample.
     #[inline]
     pub fn push(&mut self, t: i64, v: f64, h: Option<Arc<Histogram>>, start: i64) {
@@ -96,6 +104,12 @@ pub struct Stretch<'a> {
 }
 
 impl Stretch<'_> {
+    /// Whether all samples are floats, none of them a staleness marker.
+    pub fn is_plain(&self) -> bool {
+        let range = self.first..self.first + self.times.len();
+        let histograms = self.histograms.is_some_and(|h| range.clone().any(|i| h.is_valid(i)));
+        self.added.is_none() && !histograms && self.values.iter().all(|v| is_present(*v))
+    }
     /// When the counting began that the sample at position `i` goes on with, milliseconds; 0 where nobody says.
     pub fn start(&self, i: usize) -> i64 {
         self.starts.filter(|s| s.is_valid(self.first + i)).map_or(0, |s| s.value(self.first + i))

@@ -130,7 +130,7 @@ pub fn extrapolated(kind: Kind, w: &Window<'_>, place: &Place<'_>) -> Option<Sam
 fn gain(w: &Window<'_>, counter: bool) -> f64 {
     let v = w.values();
     let mut gain = v[v.len() - 1] - v[0];
-    if counter {
+    if counter && !(w.never_falls() && w.starts().is_empty()) {
         let mut previous = v[0];
         for (i, &x) in v.iter().enumerate().skip(1) {
             if x < previous || begins(w, i) {

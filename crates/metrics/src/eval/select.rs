@@ -32,19 +32,22 @@ impl Taker for Thin<'_, '_> {
         let held = &mut self.held[series];
         let seen_from = &mut self.seen_from[series];
         let before = held.times.len();
-        for (i, &t) in rows.times.iter().enumerate() {
-            // The next row hides this one unless a step lies between them. Histograms are decoded only if kept.
-            let hidden = rows.times.get(i + 1).is_some_and(|&next| next <= first_step_from(&self.grid, t));
-            if hidden {
-                continue;
+        let mut i = 0;
+        while let Some(&first) = rows.times.get(i) {
+            // Of the rows up to a step the last alone is seen from it. Histograms are decoded only if kept.
+            let step = first_step_from(&self.grid, first);
+            while rows.times.get(i + 1).is_some_and(|&next| next <= step) {
+                i += 1;
             }
+            let t = rows.times[i];
             let (v, h) = rows.at(i)?;
             if t <= *seen_from {
                 held.replace_last(t, v, h, rows.start(i));
             } else {
                 held.push(t, v, h, rows.start(i));
-                *seen_from = first_step_from(&self.grid, t);
+                *seen_from = step;
             }
+            i += 1;
         }
         self.ev.budget.take(held.times.len() - before)
     }

@@ -17,6 +17,7 @@ pub type Floats<'a> = (Cow<'a, [i64]>, Cow<'a, [f64]>);
 /// The samples of a series in `(start, end]`, and what lies around them as far as it was fetched.
 pub struct Window<'a> {
     held: &'a Held,
+    fell: i64,
     lo: usize,
     hi: usize,
     /// The window begins after this time.
@@ -48,6 +49,10 @@ impl<'a> Window<'a> {
             Some(h) => Sample::Histogram(h.clone()),
             None => Sample::Float(self.held.values[self.lo + i]),
         }
+    }
+    /// Whether the floats surely never fall from one sample to the next.
+    pub fn never_falls(&self) -> bool {
+        self.lo < self.hi && self.fell <= self.held.times[self.lo]
     }
     /// Whether any sample is a histogram.
     pub fn has_histograms(&self) -> bool {
@@ -106,6 +111,8 @@ impl Frame {
 /// A series with its window's place.
 struct Moving {
     held: Held,
+    /// Time of the last sample that is less than the one before it; none was yet if it is the least of all times.
+    fell: i64,
     lo: usize,
     hi: usize,
     step: usize,
@@ -115,7 +122,19 @@ struct Moving {
 impl Moving {
     /// The column is made with its first value: many series of a long range have none.
     fn new(held: Held) -> Self {
-        Moving { held, lo: 0, hi: 0, step: 0, column: Column::default() }
+        let mut m = Moving { held, fell: i64::MIN, lo: 0, hi: 0, step: 0, column: Column::default() };
+        m.look_for_falls(0);
+        m
+    }
+
+    /// Notes whether any sample from position `from` on is less than the one before it.
+    fn look_for_falls(&mut self, from: usize) {
+        let v = &self.held.values[from.saturating_sub(1)..];
+        // Two passes: the first is without a branch, and nearly always says no.
+        if v.windows(2).fold(false, |any, w| any | (w[1] < w[0])) {
+            let last = v.windows(2).rposition(|w| w[1] < w[0]).unwrap_or(0);
+            self.fell = self.held.times[from.saturating_sub(1) + last + 1];
+        }
     }
 
     /// Evaluates all steps for which everything before `known_before` is enough.
@@ -136,7 +155,8 @@ impl Moving {
             }
             let around = frame.margin_before > 0 || frame.margin_after > 0;
             if self.lo < self.hi || around {
-                let w = Window { held: &self.held, lo: self.lo, hi: self.hi, start, end, time: frame.grid.at(self.step), step: self.step };
+                let time = frame.grid.at(self.step);
+                let w = Window { held: &self.held, fell: self.fell, lo: self.lo, hi: self.hi, start, end, time, step: self.step };
                 if let Some(v) = f(&self.held.labels, self.held.drop_name, &w) {
                     self.put(v, frame.grid.n, budget)?;
                 }
@@ -194,15 +214,22 @@ impl Taker for Windows<'_, '_, '_> {
         self.ev.options.start_timestamps
     }
     fn rows(&mut self, series: usize, rows: &Stretch<'_>) -> Result<()> {
-        let held = &mut self.moving[series].held;
+        let moving = &mut self.moving[series];
+        let held = &mut moving.held;
         let before = held.times.len();
-        for (i, &t) in rows.times.iter().enumerate() {
-            let (v, h) = rows.at(i)?;
-            if h.is_some() || is_present(v) {
-                held.push(t, v, h, rows.start(i));
+        if held.starts.is_none() && rows.is_plain() {
+            held.extend(rows.times, rows.values);
+        } else {
+            for (i, &t) in rows.times.iter().enumerate() {
+                let (v, h) = rows.at(i)?;
+                if h.is_some() || is_present(v) {
+                    held.push(t, v, h, rows.start(i));
+                }
             }
         }
-        self.ev.budget.take(held.times.len() - before)
+        let new = held.times.len() - before;
+        moving.look_for_falls(before);
+        self.ev.budget.take(new)
     }
     fn reached(&mut self, time: i64) -> Result<()> {
         for m in &mut self.moving {

@@ -136,3 +136,33 @@ fn promtool_pushes() {
     assert_eq!(found["data"]["result"][0]["value"][1], "5");
     assert_eq!(server.get("/api/v1/metadata?metric=batch_size").ok().json()["data"]["batch_size"][0]["type"], "gauge");
 }
+
+#[test]
+fn deleted_series_are_in_no_answer() {
+    let server = Server::plain();
+    let now = NOW_NS / 1_000_000_000;
+    for job in ["a", "b"] {
+        crate::prometheus::write(&server, &[], &[("__name__", "up"), ("job", job)], &[(-60_000, 1.0), (-1000, 2.0)]).ok();
+    }
+    let sum = |of: &str| {
+        let query = format!("/api/v1/query?query=sum(sum_over_time(up{of}%5B5m%5D))&time={now}");
+        server.get(&query).ok().json()["data"]["result"][0]["value"][1].as_str().map(str::to_owned)
+    };
+    assert_eq!(sum("").as_deref(), Some("6"));
+    let delete = |rest: &str| server.post(&format!("/api/v1/admin/tsdb/delete_series?{rest}"), &[], b"").status;
+    assert_eq!((delete(""), delete("match%5B%5D=%7B"), delete(&format!("match%5B%5D=up&start={now}&end=1"))), (400, 400, 400));
+    assert_eq!(sum("").as_deref(), Some("6"), "what is refused deletes nothing");
+    // A part of one series, then the other one as a whole; the same again is one request.
+    let part = format!("match%5B%5D=up%7Bjob%3D%22a%22%7D&end={}", now - 30);
+    assert_eq!((delete(&part), sum("").as_deref()), (204, Some("5")));
+    assert_eq!((delete("match%5B%5D=up%7Bjob%3D%22b%22%7D"), delete("match%5B%5D=up%7Bjob%3D%22b%22%7D")), (204, 204));
+    assert_eq!((sum("").as_deref(), sum("%7Bjob%3D%22b%22%7D")), (Some("2"), None));
+    let names = format!("start={}&end={now}", now - 60);
+    assert_eq!(server.get(&format!("/api/v1/label/job/values?{names}")).ok().json()["data"], json!(["a"]));
+    assert_eq!(server.get(&format!("/api/v1/series?match%5B%5D=up&{names}")).ok().json()["data"].as_array().unwrap().len(), 1);
+    assert!(!server.get(&format!("/federate?match%5B%5D=up&time={now}")).ok().text().contains("job=\"b\""));
+    // What is written afterwards is there, and other tenants have lost nothing.
+    crate::prometheus::write(&server, &[], &[("__name__", "up"), ("job", "b")], &[(1000, 7.0)]).ok();
+    let later = server.get(&format!("/api/v1/query?query=up%7Bjob%3D%22b%22%7D&time={}", now + 1)).ok().json();
+    assert_eq!(later["data"]["result"][0]["value"][1], "7");
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int64Type, UInt8Type, UInt32Type};
-use arrow_array::{Array, ArrayRef, FixedSizeBinaryArray, PrimitiveArray, RecordBatch, UInt32Array};
+use arrow_array::{Array, ArrayRef, FixedSizeBinaryArray, PrimitiveArray, RecordBatch, UInt32Array, new_null_array};
 use arrow_buffer::Buffer;
 use arrow_schema::{DataType, Field, Schema};
 use arrow_select::interleave::interleave;
@@ -113,6 +113,10 @@ impl Gather {
         if whole {
             let s = &self.spans[0];
             return Ok(batches[s.batch as usize].column(c).slice(s.start as usize, self.rows));
+        }
+        // Columns that few rows have: nothing to look at row by row.
+        if batches.iter().all(|b| b.column(c).null_count() == b.num_rows()) {
+            return Ok(new_null_array(batches[0].column(c).data_type(), self.rows));
         }
         let no_nulls = batches.iter().all(|b| b.column(c).null_count() == 0);
         match batches[0].column(c).data_type() {
