@@ -5,4 +5,5 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     wire::exposition::parse(text).count();
+    wire::exposition::parse_open_metrics(text).count();
 });

@@ -1,9 +1,15 @@
 #!/usr/bin/env python3
-"""Prometheus scrapes itself and this server and writes what it has here; then both are asked fifty questions, and promtool asks too.
+"""Prometheus and this server scrape the same targets, by the same file, and Prometheus writes what it has here, under another tenant.
+
+The targets are real ones (itself, this server, node_exporter) and one whose page is a function of the time (`made.py`).
+Then both are asked: of what was written here, and of the target that is a function of the time also of what was scraped here, the
+answers are equal to 12 digits. Of real targets that two scrape at different instants, the series are the same, what does not change is
+equal, and a counter lies between what it was shortly before and shortly after. The lists of targets are equal, and promtool asks too.
 
     promql.py [--minutes N]      one minute of data unless told otherwise
 """
 import argparse
+import contextlib
 import json
 import subprocess
 import time
@@ -11,8 +17,13 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
+import made
 from harness import Process, Server, check, folder, free_port, main, need, say, wait_for
 
+# Whose rows those are that Prometheus wrote.
+WRITTEN = {"X-Scope-OrgID": "written"}
+# Whose rows those are that were scraped here.
+SCRAPED = {}
 CONFIG = """
 global: {{scrape_interval: 1s}}
 scrape_configs:
@@ -20,8 +31,14 @@ scrape_configs:
     static_configs: [{{targets: ['127.0.0.1:{port}'], labels: {{zone: a}}}}]
   - job_name: watchfire
     static_configs: [{{targets: ['127.0.0.1:{ours}'], labels: {{zone: b}}}}]
+  - job_name: node
+    file_sd_configs: [{{files: ['node.json']}}]
+  - job_name: made
+    static_configs: [{{targets: ['127.0.0.1:{made}', 'dropped:1']}}]
+    relabel_configs: [{{source_labels: [__address__], regex: 'dropped:.*', action: drop}}]
 remote_write:
   - url: {url}/api/v1/write
+    headers: {{X-Scope-OrgID: written}}
     send_exemplars: true
     queue_config: {{batch_send_deadline: 300ms, min_backoff: 50ms, max_backoff: 500ms}}
 """
@@ -96,68 +113,133 @@ def run():
     options.add_argument("--minutes", type=float, default=1.0)
     minutes = options.parse_args().minutes
     program = need("prometheus")
-    with folder() as d, Server(d) as server:
-        port = free_port()
-        (d / "prometheus.yml").write_text(CONFIG.format(port=port, ours=server.port, url=server.url))
+    with folder() as d:
+        server = Server(d, collect=f"  scrape: [{d}/prometheus.yml]\n")
+        port, made_port = free_port(), free_port()
+        (d / "prometheus.yml").write_text(CONFIG.format(port=port, ours=server.port, url=server.url, made=made_port))
         command = [program, f"--config.file={d}/prometheus.yml", f"--storage.tsdb.path={d}/tsdb", f"--web.listen-address=127.0.0.1:{port}",
-                   "--enable-feature=exemplar-storage", "--log.level=warn"]
-        with Process(command, d / "prometheus.out") as original:
-            wait_for("samples arrive", lambda: original.alive() and ask(server.port, "up", time.time()), 60)
+                   "--enable-feature=exemplar-storage", "--log.level=error"]
+        with made.serving(made_port), node_exporter(d), server, Process(command, d / "prometheus.out") as original:
+            wait_for("samples arrive", lambda: original.alive() and ask(server.port, "up", time.time(), WRITTEN), 60)
             wait_for(f"samples of {minutes} minutes", lambda: count(server.port, 'up{job="prometheus"}[1h]') >= minutes * 60 - 5, 90 * minutes + 60)
             # What is asked about has arrived, and is old enough to be behind the seams of both stores.
             at = time.time() - 3
             wait_for("the newest samples arrive", lambda: newest(server.port) > at, 30)
-            compare(server.port, port, at)
-            ranges(server.port, port, at)
+            scraped(server.port, port, at)
+            compare(QUERIES, server.port, port, at, WRITTEN)
+            for whose in (WRITTEN, SCRAPED):
+                compare(made.QUERIES, server.port, port, at, whose)
+            targets(server.port, port)
             promtool(server, at)
             metadata(server)
-    say(f"{len(QUERIES)} queries answer as the original does, at one time and over a range; promtool is content")
+    say(f"{len(QUERIES)} queries about real targets and {len(made.QUERIES)} about the made one answer as the original does, at one time and over "
+        "a range, the latter also of what was scraped here; targets are the same; promtool is content")
 
 
-def get(port, path, **query):
+@contextlib.contextmanager
+def node_exporter(d):
+    """node_exporter, and a file that names it."""
+    program = need("prometheus-node-exporter")
+    port = free_port()
+    (d / "node.json").write_text(json.dumps([{"targets": [f"127.0.0.1:{port}"], "labels": {"zone": "c"}}]))
+    # Devices may come and go on a busy host, and with them series, which is not what is looked at here.
+    steady = [f"--collector.{c}" for c in ("cpu", "meminfo", "loadavg", "stat", "vmstat", "uname", "time", "pressure", "filefd", "netstat")]
+    command = [program, f"--web.listen-address=127.0.0.1:{port}", "--collector.disable-defaults", *steady]
+    with Process(command, d / "node_exporter.out"):
+        yield
+
+
+def get(port, path, headers=None, **query):
     url = f"http://127.0.0.1:{port}{path}?" + urllib.parse.urlencode(query)
     try:
-        with urllib.request.urlopen(url, timeout=60) as response:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=60) as response:
             return json.loads(response.read())
     except urllib.error.HTTPError as e:
         return json.loads(e.read())
 
 
-def ask(port, query, at):
-    answer = get(port, "/api/v1/query", query=query, time=f"{at:.3f}")
+def ask(port, query, at, whose=None):
+    answer = get(port, "/api/v1/query", whose, query=query, time=f"{at:.3f}")
     check(answer["status"] == "success", f"{query}: {answer}")
     return answer["data"]["result"]
 
 
 def count(port, query):
-    return max((len(series["values"]) for series in ask(port, query, time.time())), default=0)
+    return max((len(series["values"]) for series in ask(port, query, time.time(), WRITTEN)), default=0)
 
 
 def newest(port):
-    return min((float(series["values"][-1][0]) for series in ask(port, "up[1m]", time.time())), default=0.0)
+    """How far all has arrived, what Prometheus wrote and what was scraped here."""
+    both = ask(port, "up[1m]", time.time(), WRITTEN) + ask(port, "up[1m]", time.time(), SCRAPED)
+    return min((float(series["values"][-1][0]) for series in both), default=0.0)
 
 
-def compare(ours, theirs, at):
+def compare(queries, ours, theirs, at, whose):
+    """At one time, and over a range."""
     compared = 0
-    for query in QUERIES:
+    for query in queries:
         query = query.replace("{at}", f"{at - 10:.3f}")
+        as_of_now = query.replace("holt_winters", "double_exponential_smoothing")
         expected = get(theirs, "/api/v1/query", query=query, time=f"{at:.3f}")
-        ask_ours = query.replace("holt_winters", "double_exponential_smoothing")
-        got = get(ours, "/api/v1/query", query=ask_ours, time=f"{at:.3f}")
+        got = get(ours, "/api/v1/query", whose, query=as_of_now, time=f"{at:.3f}")
         check(expected["status"] == "success", f"the original refuses {query}: {expected}")
         check(got["status"] == "success", f"{query}: {got}")
         compared += same(query, expected["data"], got["data"])
-    check(compared >= 60, f"only {compared} series were compared")
-
-
-def ranges(ours, theirs, at):
-    for query in QUERIES:
-        query = query.replace("{at}", f"{at - 10:.3f}").replace("sort_desc", "")
         times = {"start": f"{at - 25:.3f}", "end": f"{at:.3f}", "step": "5"}
+        query, as_of_now = query.replace("sort_desc", ""), as_of_now.replace("sort_desc", "")
         expected = get(theirs, "/api/v1/query_range", query=query, **times)
-        got = get(ours, "/api/v1/query_range", query=query.replace("holt_winters", "double_exponential_smoothing"), **times)
+        got = get(ours, "/api/v1/query_range", whose, query=as_of_now, **times)
         check(expected["status"] == got["status"] == "success", f"{query}: {expected['status']}, {str(got)[:300]}")
         same(query, expected["data"], got["data"])
+    check(compared >= len(queries), f"only {compared} series were compared")
+
+
+def scraped(ours, theirs, at):
+    """Real targets, which the two scraped at different instants within a second."""
+    compared = {"constant": 0, "between": 0}
+    # `scrape_duration_seconds` and its kin are about the scrape, not the target, and some series appear while we look.
+    everything = '{job=~"prometheus|watchfire|node",__name__!~"scrape_.*"}'
+    middle = at - 10
+    expected = canonical(ask(theirs, f"{everything}[6s]", middle + 3))
+    got = {key: float(points[0][1]) for key, points in canonical(ask(ours, everything, middle, SCRAPED)).items()}
+    then = set(canonical(ask(theirs, everything, middle)))
+    check(len(then) > 300, f"only {len(then)} series are there")
+    odd = then ^ set(got)
+    check(not odd, f"{len(odd)} series are scraped by one alone: {sorted(odd)[:4]}")
+    for key, value in got.items():
+        seen = [float(v) for _, v in expected[key]]
+        low, high = min(seen), max(seen)
+        if low == high:
+            # Something that moves may still be caught in between.
+            compared["constant"] += value == low or (value != value and low != low)
+        elif json.loads(key)["__name__"].endswith(("_total", "_count", "_sum", "_bucket")):
+            check(low <= value <= high, f"{key}: {value} here, {low} to {high} there")
+            compared["between"] += 1
+    check(compared["constant"] >= 0.5 * len(got) and compared["between"] > 20, f"{compared} of {len(got)}")
+    say(f"{len(got)} series of real targets are scraped alike: {compared['constant']} constant, {compared['between']} between two values")
+
+
+def targets(ours, theirs):
+    """The same targets with the same labels, found and made, dropped, and in the same pools."""
+
+    def known(port, state):
+        data = get(port, "/api/v1/targets", state=state)["data"]
+        names = ("discoveredLabels", "labels", "scrapePool", "scrapeUrl", "health", "scrapeInterval", "scrapeTimeout", "globalUrl")
+        return sorted((json.dumps({k: t.get(k) for k in names if k in t}, sort_keys=True) for t in data["activeTargets"])), data
+
+    (expected, original), (got, data) = known(theirs, "any"), known(ours, "any")
+    check(got == expected, f"targets: {got}, not {expected}")
+    own = [t["discoveredLabels"] for t in data["droppedTargets"]]
+    check(own == [t["discoveredLabels"] for t in original["droppedTargets"]] and len(own) == 1, f"dropped targets: {own}")
+    check(known(ours, "dropped")[0] == [] and known(ours, "active")[1]["droppedTargets"] == [], "a state that was not asked for")
+    for t in data["activeTargets"]:
+        check(t["lastError"] == "" and t["lastScrapeDuration"] > 0 and t["lastScrape"] > "2024", f"{t}")
+    pools = get(theirs, "/api/v1/scrape_pools")
+    check(get(ours, "/api/v1/scrape_pools")["data"]["scrapePools"] == ["made", "node", "prometheus", "watchfire"], "pools")
+    check(pools["status"] != "success" or sorted(pools["data"]["scrapePools"]) == ["made", "node", "prometheus", "watchfire"], f"{pools}")
+    for query in ({"metric": "go_goroutines"}, {"match_target": '{job="made"}'}):
+        expected, got = (sorted((json.dumps(e, sort_keys=True) for e in get(p, "/api/v1/targets/metadata", **query)["data"])) for p in (theirs, ours))
+        check(expected and [e for e in got if '"target": {}' not in e] == expected, f"metadata of targets: {got}, not {expected}")
 
 
 def same(query, expected, got):

@@ -39,6 +39,12 @@ pub const SAMPLES_STATED_EVERY_NS: i64 = 60 * 1_000_000_000;
 pub const SCRAPE_THREADS: usize = 64;
 /// Threads that wait for what is due next; a page takes milliseconds, so few have much to do.
 pub const SCRAPE_WAITING: usize = 3;
+/// Of what rules leave out of a job, so much is kept to be shown.
+pub const SCRAPE_DROPPED: usize = 1_000;
+/// How often it is said anew what a page says of its metrics: answers go back a day or two.
+pub const SCRAPE_SAID_EVERY_NS: i64 = 3_600 * 1_000_000_000;
+/// A scrape that begins so little away from its time has its time, nanoseconds: equal steps are small on disk. As in Prometheus.
+pub const SCRAPE_ALIGN_NS: i64 = 2_000_000;
 /// How often targets are looked for.
 pub const DISCOVER_EVERY: std::time::Duration = std::time::Duration::from_secs(15);
 /// How long a server of targets may take to name them.

@@ -17,6 +17,7 @@
 //! answer is a value or an error.
 
 pub mod about;
+pub mod erase;
 pub mod eval;
 pub mod exemplar;
 pub mod histogram;

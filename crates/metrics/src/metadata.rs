@@ -49,18 +49,23 @@ impl<T> Listing<T> {
     }
 }
 
-/// Calls `see` with the series of each selector. A series that several match comes several times.
-fn each(rows: &dyn Rows, tenant: &Tenant, scope: &Scope<'_>, see: &mut dyn FnMut(Labels)) -> Result<()> {
+/// What is asked of the store, one request for each selector.
+fn requests(tenant: &Tenant, scope: &Scope<'_>) -> Vec<ScanRequest> {
     let all = [vec![]];
     let selectors = if scope.selectors.is_empty() { &all[..] } else { scope.selectors };
-    for matchers in selectors {
-        let range = TimeRange { start: scope.start_ms, end: scope.end_ms.saturating_add(1) };
-        let mut q = ScanRequest::new(&SPEC, tenant.clone(), matchers.clone(), range);
-        q.columns = vec![];
-        q.cancel = scope.cancel.clone();
-        for labels in rows.series(&q)? {
-            see(labels);
-        }
+    let range = TimeRange { start: scope.start_ms, end: scope.end_ms.saturating_add(1) };
+    let request = |matchers: &Vec<Matcher>| ScanRequest {
+        columns: vec![],
+        cancel: scope.cancel.clone(),
+        ..ScanRequest::new(&SPEC, tenant.clone(), matchers.clone(), range)
+    };
+    selectors.iter().map(request).collect()
+}
+
+/// Calls `see` with the series of each selector. A series that several match comes several times.
+fn each(rows: &dyn Rows, tenant: &Tenant, scope: &Scope<'_>, see: &mut dyn FnMut(Labels)) -> Result<()> {
+    for q in requests(tenant, scope) {
+        rows.series(&q)?.into_iter().for_each(&mut *see);
         scope.cancel.check()?;
     }
     Ok(())
@@ -91,12 +96,9 @@ pub fn label_names(rows: &dyn Rows, tenant: &Tenant, scope: &Scope<'_>) -> Resul
 /// The values of one label.
 pub fn label_values(rows: &dyn Rows, tenant: &Tenant, label: &str, scope: &Scope<'_>) -> Result<Listing<String>> {
     let mut found: BTreeSet<String> = BTreeSet::new();
-    each(rows, tenant, scope, &mut |l| {
-        if let Some(v) = l.get(label)
-            && !found.contains(v)
-        {
-            found.insert(v.to_string());
-        }
-    })?;
+    for q in requests(tenant, scope) {
+        found.append(&mut rows.label_values(&q, label)?);
+        scope.cancel.check()?;
+    }
     Ok(Listing::of(found, scope.limit))
 }

@@ -1,5 +1,6 @@
 //! What every adapter shares: the store, the pools, and the few steps each request takes.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +32,7 @@ pub struct App {
     pub(crate) queries: Pool,
     pub(crate) agents: crate::agents::Agents,
     pub(crate) deletions: crate::loki::delete::Deletions,
+    pub(crate) series_deletions: crate::prometheus::Deletions,
     pub(crate) tails: Arc<tokio::sync::Semaphore>,
     /// When it was made.
     pub(crate) started_ns: i64,
@@ -65,6 +67,7 @@ impl App {
             queries: Pool::new("queries", settings.query_concurrency, limits::QUERY_WAIT),
             agents: crate::agents::Agents::default(),
             deletions: crate::loki::delete::Deletions::default(),
+            series_deletions: crate::prometheus::Deletions::default(),
             tails: Arc::new(tokio::sync::Semaphore::new(limits::TAILS)),
             bodies: Budget::new(settings.body_memory_bytes.max(settings.body_bytes)),
             no_pushes: AtomicBool::new(false),
@@ -237,6 +240,9 @@ impl Rows for Noting<'_> {
     }
     fn series(&self, request: &ScanRequest) -> Result<Vec<Labels>> {
         self.rows.series(&self.with_notes(request))
+    }
+    fn label_values(&self, request: &ScanRequest, name: &str) -> Result<BTreeSet<String>> {
+        self.rows.label_values(&self.with_notes(request), name)
     }
 }
 

@@ -30,6 +30,10 @@ pub trait Backend: Send + Sync + 'static {
     fn kept(&self, _name: &str) -> Result<Option<Vec<u8>>> {
         Ok(None)
     }
+    /// What is scraped by this process itself.
+    fn scraped(&self) -> agent::scrape::Watch {
+        agent::scrape::Watch::default()
+    }
     /// Whether other nodes hold rows, too.
     fn is_clustered(&self) -> bool {
         false

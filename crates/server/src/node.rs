@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use agent::scrape::Watch;
 use base::stats::Exposition;
 use base::{Clock, Error, Result};
 use bytes::Bytes;
@@ -28,6 +29,7 @@ pub struct Node {
     cluster: OnceLock<Arc<Membership>>,
     leave: Notify,
     give_store: OnceLock<GiveStore>,
+    scraped: Watch,
 }
 
 impl Node {
@@ -41,6 +43,7 @@ impl Node {
             cluster: OnceLock::new(),
             leave: Notify::new(),
             give_store: OnceLock::new(),
+            scraped: Watch::default(),
         })
     }
     /// The store is whole: from now on it takes rows and answers.
@@ -120,6 +123,9 @@ impl Backend for Node {
     }
     fn kept(&self, name: &str) -> Result<Option<Vec<u8>>> {
         self.store()?.engine().kept(name)
+    }
+    fn scraped(&self) -> Watch {
+        self.scraped.clone()
     }
     fn is_clustered(&self) -> bool {
         self.cluster.get().is_some()

@@ -8,11 +8,15 @@
 //! | exemplars, and what is said of metrics | [`about`] |
 //! | remote read, federation | [`read`] |
 //! | state of the server | [`state`] |
+//! | what it scrapes | [`targets`] |
+//! | deletion of series | [`admin`] |
 
 mod about;
+mod admin;
 mod language;
 mod read;
 mod state;
+mod targets;
 mod write;
 
 use std::future::Future;
@@ -22,6 +26,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::routing::MethodFilter;
 use base::{Error, Matcher, Result, Tenant};
+use metrics::erase::Left;
 use metrics::metadata::{self, Scope};
 use metrics::{Options as QueryOptions, response};
 use table::{Cancel, Missing, Rows};
@@ -30,6 +35,8 @@ use crate::app::{App, Call, json, warnings};
 use crate::params::Params;
 use crate::routes::{Answer, h};
 use crate::time;
+
+pub(crate) use admin::Deletions;
 
 const READ: MethodFilter = MethodFilter::GET.or(MethodFilter::POST);
 const GET: MethodFilter = MethodFilter::GET;
@@ -60,7 +67,10 @@ fn api() -> Router<Arc<App>> {
         .route("/api/v1/metadata", h(GET, about::metadata))
         .route("/api/v1/format_query", h(READ, language::format_query))
         .route("/api/v1/parse_query", h(READ, language::parse_query))
-        .route("/api/v1/targets/metadata", h(GET, about::targets_metadata))
+        .route("/api/v1/targets", h(GET, targets::targets))
+        .route("/api/v1/targets/metadata", h(GET, targets::metadata))
+        .route("/api/v1/scrape_pools", h(GET, targets::scrape_pools))
+        .route("/api/v1/admin/tsdb/delete_series", h(POST.or(MethodFilter::PUT), admin::delete_series))
         .route("/api/v1/rules", h(GET, state::rules))
         .route("/api/v1/alerts", h(GET, state::alerts))
         .route("/api/v1/alertmanagers", h(GET, state::alertmanagers))
@@ -149,7 +159,12 @@ pub(crate) async fn series(mut call: Call) -> Answer {
 
 /// `GET /api/v1/status/buildinfo`. It names no features: that is how clients tell Mimir from Prometheus.
 pub(crate) async fn buildinfo(_: Call) -> Answer {
-    Ok(json(serde_json::json!({"status": "success", "data": crate::admin::build()}).to_string()))
+    success(&crate::admin::build())
+}
+
+/// An answer that is ready.
+fn success(data: &serde_json::Value) -> Answer {
+    Ok(json(serde_json::json!({"status": "success", "data": data}).to_string()))
 }
 
 /// Runs a query of the language and answers with its body.
@@ -157,9 +172,22 @@ fn ask<F>(call: &Call, f: F) -> impl Future<Output = Answer> + Send + use<F>
 where
     F: FnOnce(&dyn Rows, &Tenant, &Cancel, &Missing) -> Result<Vec<u8>> + Send + 'static,
 {
-    let (tenant, missing) = (call.tenant.clone(), call.missing.clone());
-    let body = call.query(move |rows: &dyn Rows, cancel: &Cancel| f(rows, &tenant, cancel, &missing));
+    let missing = call.missing.clone();
+    let body = left(call, move |rows, tenant, cancel| f(rows, tenant, cancel, &missing));
     async { Ok(json(body.await?)) }
+}
+
+/// Runs a query over what is left of the rows after deletions of series.
+fn left<T, F>(call: &Call, f: F) -> impl Future<Output = Result<T>> + Send + use<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce(&dyn Rows, &Tenant, &Cancel) -> Result<T> + Send + 'static,
+{
+    let (tenant, app) = (call.tenant.clone(), call.app.clone());
+    call.query(move |rows: &dyn Rows, cancel: &Cancel| {
+        let erasures = app.series_deletions.of(&*app.backend, &tenant)?;
+        f(&Left::of(rows, &erasures), &tenant, cancel)
+    })
 }
 
 /// What is asked about in listings.

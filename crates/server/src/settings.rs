@@ -23,6 +23,8 @@ pub struct Settings {
     pub query_timeout: Duration,
     /// See [`metrics::Options::start_timestamps`].
     pub start_timestamps: bool,
+    /// How long samples are kept, as clients are told; empty for good.
+    pub retention: String,
     /// How metrics of OTLP are translated.
     pub otlp: metrics::ingest::otlp::Translation,
 }
@@ -38,6 +40,7 @@ impl Default for Settings {
             query_concurrency: std::thread::available_parallelism().map_or(2, usize::from).max(2),
             query_timeout: Duration::from_secs(120),
             start_timestamps: false,
+            retention: String::new(),
             otlp: metrics::ingest::otlp::Translation::default(),
         }
     }

@@ -1,5 +1,6 @@
 //! The read half of the waist: what is asked, what comes back.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -112,4 +113,8 @@ pub trait Rows: Send + Sync {
     fn scan(&self, request: &ScanRequest) -> Result<RowStream>;
     /// Label sets of the series that match and may have a row in the range, in label order, each once.
     fn series(&self, request: &ScanRequest) -> Result<Vec<Labels>>;
+    /// The values of a label among those series.
+    fn label_values(&self, request: &ScanRequest, name: &str) -> Result<BTreeSet<String>> {
+        Ok(self.series(request)?.iter().filter_map(|l| l.get(name).map(str::to_owned)).collect())
+    }
 }

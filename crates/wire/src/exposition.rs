@@ -1,6 +1,6 @@
-//! Prometheus' text exposition format (0.0.4, and what OpenMetrics shares with it): what a scrape answers.
+//! What a scrape answers: Prometheus' text exposition format (0.0.4) and OpenMetrics 1.0.
 //!
-//! Quoted names (`{"my.metric", zone="a"} 1`) are understood; exemplars and created timestamps are passed over.
+//! Quoted names (`{"my.metric", zone="a"} 1`) are understood; exemplars are passed over.
 
 use std::borrow::Cow;
 
@@ -25,6 +25,13 @@ pub enum Line<'a> {
         /// For people, unescaped.
         text: Cow<'a, str>,
     },
+    /// `# UNIT name seconds`, of OpenMetrics.
+    Unit {
+        /// The family.
+        name: Cow<'a, str>,
+        /// The unit.
+        unit: &'a str,
+    },
     /// `name{labels} value timestamp`
     Sample(Sample<'a>),
 }
@@ -44,8 +51,19 @@ pub struct Sample<'a> {
 
 /// The lines that say something. A line that cannot be read is an error, and the next is read all the same.
 pub fn parse(text: &str) -> impl Iterator<Item = Result<Line<'_>>> {
-    text.lines().filter_map(|line| {
-        let mut c = Cursor { line, pos: 0 };
+    lines(text, false)
+}
+
+/// The same of a page in OpenMetrics: times are in seconds, and a page without its last line is half a page, which is an error.
+pub fn parse_open_metrics(text: &str) -> impl Iterator<Item = Result<Line<'_>>> {
+    let before = text.strip_suffix('\n').unwrap_or(text).strip_suffix("# EOF").filter(|t| t.is_empty() || t.ends_with('\n'));
+    let wrong = before.is_none().then(|| Err(Error::invalid("the page does not end with \"# EOF\"")));
+    lines(before.unwrap_or(text), true).chain(wrong)
+}
+
+fn lines(text: &str, is_open: bool) -> impl Iterator<Item = Result<Line<'_>>> {
+    text.lines().filter_map(move |line| {
+        let mut c = Cursor { line, pos: 0, is_open };
         c.line().transpose()
     })
 }
@@ -53,6 +71,8 @@ pub fn parse(text: &str) -> impl Iterator<Item = Result<Line<'_>>> {
 struct Cursor<'a> {
     line: &'a str,
     pos: usize,
+    /// OpenMetrics.
+    is_open: bool,
 }
 
 impl<'a> Cursor<'a> {
@@ -91,7 +111,7 @@ impl<'a> Cursor<'a> {
 
     fn comment(&mut self) -> Result<Option<Line<'a>>> {
         let what = self.word();
-        if what != "TYPE" && what != "HELP" {
+        if what != "TYPE" && what != "HELP" && !(what == "UNIT" && self.is_open) {
             return Ok(None);
         }
         self.skip_space();
@@ -100,6 +120,9 @@ impl<'a> Cursor<'a> {
         if what == "TYPE" {
             let kind = self.word();
             return if kind.is_empty() { Err(self.error("a type")) } else { Ok(Some(Line::Type { name, kind })) };
+        }
+        if what == "UNIT" {
+            return Ok(Some(Line::Unit { name, unit: self.word() }));
         }
         Ok(Some(Line::Help { name, text: unescape(self.rest().trim_end_matches('\r')) }))
     }
@@ -121,7 +144,7 @@ impl<'a> Cursor<'a> {
         let time_ms = match time {
             "" => None,
             t if t.starts_with('#') => None,
-            t => Some(time_ms(t).ok_or_else(|| self.error("a timestamp before this place"))?),
+            t => Some(time_ms(t, self.is_open).ok_or_else(|| self.error("a timestamp before this place"))?),
         };
         Ok(Sample { name, labels, value, time_ms })
     }
@@ -213,13 +236,9 @@ fn number(s: &str) -> Option<f64> {
     }
 }
 
-/// Milliseconds; a fraction means OpenMetrics, which counts in seconds.
-fn time_ms(s: &str) -> Option<i64> {
-    if let Ok(ms) = s.parse() {
-        return Some(ms);
-    }
-    let seconds: f64 = s.parse().ok()?;
-    seconds.is_finite().then_some((seconds * 1000.0).round() as i64)
+/// Milliseconds, written so or as seconds; what is less than one is cut off, as in Prometheus.
+fn time_ms(s: &str, is_seconds: bool) -> Option<i64> {
+    if is_seconds { s.parse().ok().filter(|t: &f64| t.is_finite()).map(|t| (t * 1000.0) as i64) } else { s.parse().ok() }
 }
 
 #[cfg(test)]
@@ -256,10 +275,36 @@ mod tests {
     }
 
     #[test]
-    fn one_bad_line_does_not_hide_the_next() {
-        for bad in
-            ["x", "x y", "1x 1", "x{a=1} 1", "x{a=\"b} 1", "x{a=\"b\" c=\"d\"} 1", "{a=\"b\"} 1", "x{\"y\"} 1", "x 1 z", "# TYPE x", "x +"]
+    fn a_page_in_open_metrics() {
+        let text = "# TYPE a_seconds counter\n# UNIT a_seconds seconds\na_seconds_total{x=\"y\"} 1.0 1520879607.789 # {id=\"z\"} 0.5 1520879607\n\
+            b 2 3\n# EOF\n";
+        let got: Vec<Line<'_>> = parse_open_metrics(text).collect::<Result<_>>().unwrap();
+        assert_eq!(got[1], Line::Unit { name: "a_seconds".into(), unit: "seconds" });
+        let times: Vec<Option<i64>> = got.iter().filter_map(|l| if let Line::Sample(s) = l { Some(s.time_ms) } else { None }).collect();
+        assert_eq!(times, [Some(1_520_879_607_789), Some(3000)]);
+        for (page, ok) in
+            [("# EOF", true), ("a 1\n# EOF\n", true), ("a 1\n", false), ("", false), ("a 1 # EOF\n", false), ("a 1\n# EOFx\n", false)]
         {
+            assert_eq!(parse_open_metrics(page).all(|l| l.is_ok()), ok, "{page:?}");
+        }
+    }
+
+    #[test]
+    fn one_bad_line_does_not_hide_the_next() {
+        for bad in [
+            "x",
+            "x y",
+            "1x 1",
+            "x{a=1} 1",
+            "x{a=\"b} 1",
+            "x{a=\"b\" c=\"d\"} 1",
+            "{a=\"b\"} 1",
+            "x{\"y\"} 1",
+            "x 1 z",
+            "x 1 1.5",
+            "# TYPE x",
+            "x +",
+        ] {
             let text = format!("{bad}\nup 1\n");
             let got: Vec<_> = parse(&text).collect();
             assert!(got.len() == 2 && got[0].is_err() && got[1].is_ok(), "{bad}: {got:?}");
@@ -269,7 +314,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_answered(text in r#"[#{}a=",\\ 1.:\nTYPE한]{0,60}"#) {
-            let _ = parse(&text).count();
+            let _ = parse(&text).count() + parse_open_metrics(&text).count();
         }
     }
 }

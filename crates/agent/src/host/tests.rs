@@ -16,7 +16,11 @@ pub(crate) struct Kept {
 
 impl Deliver for Kept {
     fn deliver(&self, batch: Batch<'_>) -> Result<()> {
-        let Batch::Samples(s) = batch else { panic!("a collector has no lines") };
+        let s = match batch {
+            Batch::Samples(s) => s,
+            Batch::Metadata(_) => return Ok(()),
+            Batch::Lines(_) | Batch::Body(_) => panic!("a collector has no lines"),
+        };
         if *self.refuse.lock() {
             return Err(base::Error::unavailable("full"));
         }

@@ -4,22 +4,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use base::{Error, Result};
 use serde::Deserialize;
 
+use super::dns;
 use super::fetch::Client;
-use super::job::Job;
-use super::target;
+use super::job::{Job, Lookup, Place};
+use super::target::{self, Found};
 use crate::docker;
 use crate::docker::engine::Listed;
 use crate::docker::entry::Pipe;
 use crate::files::glob::{Glob, Walk};
 use crate::limits;
 use crate::scalar::Scalar;
-
-/// What is known of a target.
-pub(super) type Found = BTreeMap<String, String>;
 
 /// The port of a container that says of none that it listens there, as in Prometheus.
 const PORT: u16 = 80;
@@ -31,6 +30,9 @@ pub(super) struct Discovery {
 
 struct Source {
     from: From,
+    every: Duration,
+    /// When it is asked next; at once if it was not asked yet.
+    due: Option<Instant>,
     last: Vec<Found>,
     /// What was last said to be wrong.
     said: String,
@@ -41,6 +43,7 @@ enum From {
     Files(Glob),
     Http(String),
     Docker(Box<docker::Settings>, docker::client::Client),
+    Dns(dns::Settings),
 }
 
 /// Targets with labels, as files and servers name them.
@@ -57,20 +60,34 @@ impl Discovery {
     /// # Errors
     /// A pattern that is none, an address of an Engine that is none.
     pub fn new(job: &Job) -> Result<Discovery> {
-        let mut from = vec![From::Settings(job.targets.iter().map(|t| target::named(t)).collect())];
-        for pattern in &job.files {
-            let glob = Glob::new(pattern)?;
-            if !glob.is_absolute() {
-                return Err(Error::invalid(format!("path pattern {pattern:?} does not begin with /")));
+        let mut named = vec![];
+        for g in &job.targets {
+            for t in &g.targets {
+                let mut found: Found = g.labels.clone();
+                found.extend(target::named(t));
+                named.push(found);
             }
-            from.push(From::Files(glob));
         }
-        from.extend(job.http.iter().cloned().map(From::Http));
-        if let Some(d) = &job.docker {
-            let address = docker::client::Address::parse(&d.endpoint)?;
-            from.push(From::Docker(Box::new(d.clone()), docker::client::Client::new(address, d.timeout)));
+        let mut sources = vec![Source::new(From::Settings(named), limits::DISCOVER_EVERY)];
+        for Lookup { place, every } in &job.lookups {
+            let from = match place {
+                Place::Files(pattern) => {
+                    let glob = Glob::new(pattern)?;
+                    if !glob.is_absolute() {
+                        return Err(Error::invalid(format!("path pattern {pattern:?} does not begin with /")));
+                    }
+                    From::Files(glob)
+                }
+                Place::Http(url) => From::Http(url.clone()),
+                Place::Docker(d) => {
+                    let address = docker::client::Address::parse(&d.endpoint)?;
+                    From::Docker(Box::new(d.clone()), docker::client::Client::new(address, d.timeout))
+                }
+                Place::Dns(d) => From::Dns(d.clone()),
+            };
+            sources.push(Source::new(from, *every));
         }
-        Ok(Discovery { sources: from.into_iter().map(|from| Source { from, last: vec![], said: String::new() }).collect() })
+        Ok(Discovery { sources })
     }
 
     /// Whether targets may come and go.
@@ -78,26 +95,38 @@ impl Discovery {
         self.sources.iter().any(|s| !matches!(s.from, From::Settings(_)))
     }
 
-    /// Asks all of them.
-    pub fn found(&mut self, client: &Client) -> Vec<Found> {
-        let mut all = vec![];
-        for s in &mut self.sources {
-            match s.from.ask(client) {
-                Ok(found) => {
-                    s.last = found;
-                    s.said.clear();
-                }
-                Err(e) => {
-                    let text = e.to_string();
-                    if s.said != text {
-                        tracing::warn!(error = %e, "targets cannot be looked for; those that are known stay");
-                        s.said = text;
-                    }
+    /// How often to look, at the most often.
+    pub fn every(&self) -> Duration {
+        self.sources.iter().map(|s| s.every).min().unwrap_or(limits::DISCOVER_EVERY)
+    }
+
+    /// Asks those whose time it is, and gives what all of them know.
+    pub fn found(&mut self, client: &Client, now: Instant) -> Vec<Found> {
+        self.sources.iter_mut().filter(|s| s.due.is_none_or(|at| at <= now)).for_each(|s| s.ask(client, now));
+        self.sources.iter().flat_map(|s| s.last.iter().cloned()).collect()
+    }
+}
+
+impl Source {
+    fn new(from: From, every: Duration) -> Source {
+        Source { from, every, due: None, last: vec![], said: String::new() }
+    }
+
+    fn ask(&mut self, client: &Client, now: Instant) {
+        self.due = Some(now + self.every);
+        match self.from.ask(client) {
+            Ok(found) => {
+                self.last = found;
+                self.said.clear();
+            }
+            Err(e) => {
+                let text = e.to_string();
+                if self.said != text {
+                    tracing::warn!(error = %e, "targets cannot be looked for; those that are known stay");
+                    self.said = text;
                 }
             }
-            all.extend(s.last.iter().cloned());
         }
-        all
     }
 }
 
@@ -112,14 +141,15 @@ impl From {
                 files.map(|f| f.concat())
             }
             From::Http(url) => {
-                let text = client.get(url, "application/json", limits::DISCOVER_TIMEOUT, limits::DISCOVER_BYTES)?;
-                groups(&text, true, ("__meta_url", url)).map_err(|e| e.context(url))
+                let answer = client.get(url, "application/json", limits::DISCOVER_TIMEOUT, limits::DISCOVER_BYTES)?;
+                groups(&answer.text, true, ("__meta_url", url)).map_err(|e| e.context(url))
             }
             From::Docker(settings, engine) => {
                 let all = engine.containers()?;
                 let wanted = all.iter().filter(|c| c.is_running() && docker::labels::is_wanted(c, settings));
                 Ok(wanted.flat_map(of_container).collect())
             }
+            From::Dns(d) => dns::found(d, &dns::Resolver::of_system()?),
         }
     }
 }
@@ -203,30 +233,37 @@ mod tests {
     #[test]
     fn files_name_targets_and_a_broken_one_changes_nothing() {
         let dir = tempfile::tempdir().unwrap();
-        let job = Job { files: vec![format!("{}/*.{{json,yml}}", dir.path().display())], targets: vec!["s:1".into()], ..Job::default() };
+        let files = Place::Files(format!("{}/*.{{json,yml}}", dir.path().display()));
+        let job = Job { lookups: vec![files.into()], targets: vec![vec!["s:1".to_owned()].into()], ..Job::default() };
+        let mut now = Instant::now();
         let client = Client::new(&job).unwrap();
         let mut d = Discovery::new(&job).unwrap();
         assert!(d.is_live());
         let names = ["__address__", "__scheme__", "team", "port"];
-        assert_eq!(shown(&d.found(&client), &names), ["__address__=s:1"]);
+        let mut look = |d: &mut Discovery| {
+            now += limits::DISCOVER_EVERY;
+            d.found(&client, now)
+        };
+        assert_eq!(shown(&look(&mut d), &names), ["__address__=s:1"]);
         std::fs::write(dir.path().join("a.json"), r#"[{"targets": ["j:1", "https://j:2"], "labels": {"team": "x"}}]"#).unwrap();
         std::fs::write(dir.path().join("b.yml"), "- targets: [y:1]\n  labels: { port: 1 }\n- targets: []\n").unwrap();
         let both = ["__address__=s:1", "__address__=j:1 team=x", "__address__=j:2 __scheme__=https team=x", "__address__=y:1 port=1"];
-        let found = d.found(&client);
+        let found = look(&mut d);
         assert_eq!(shown(&found, &names), both);
         assert!(found[1]["__meta_filepath"].ends_with("a.json"));
         std::fs::write(dir.path().join("b.yml"), "- targets: {").unwrap();
-        assert_eq!(shown(&d.found(&client), &names), both);
+        assert_eq!(shown(&look(&mut d), &names), both);
         std::fs::write(dir.path().join("b.yml"), "[]").unwrap();
-        assert_eq!(shown(&d.found(&client), &names), both[..3]);
+        assert_eq!(shown(&look(&mut d), &names), both[..3]);
     }
 
     #[test]
     fn what_is_no_source_is_refused() {
         for job in [
-            Job { files: vec!["relative/*.json".into()], ..Job::default() },
-            Job { docker: Some(docker::Settings { endpoint: "x".into(), ..docker::Settings::default() }), ..Job::default() },
+            Place::Files("relative/*.json".into()),
+            Place::Docker(docker::Settings { endpoint: "x".into(), ..docker::Settings::default() }),
         ] {
+            let job = Job { lookups: vec![job.into()], ..Job::default() };
             assert!(Discovery::new(&job).is_err(), "{job:?}");
         }
         assert!(!Discovery::new(&Job::default()).unwrap().is_live());

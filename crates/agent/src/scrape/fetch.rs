@@ -7,12 +7,21 @@ use base::{Error, Kind, Result};
 
 use super::job::Job;
 use crate::limits;
-use crate::ship::tls;
+use crate::ship::{Credentials, tls};
 
 /// Fetches with the credentials of a job, over connections that stay.
 pub(super) struct Client {
     agent: ureq::Agent,
-    authorization: Option<String>,
+    credentials: Credentials,
+}
+
+/// What was fetched.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fetched {
+    /// The text.
+    pub text: String,
+    /// Whether its type says OpenMetrics.
+    pub is_open_metrics: bool,
 }
 
 impl Client {
@@ -21,15 +30,22 @@ impl Client {
     /// # Errors
     /// A file of certificates that cannot be read.
     pub fn new(job: &Job) -> Result<Client> {
-        let config = ureq::Agent::config_builder()
+        let wrong = |e: ureq::Error| Error::invalid(format!("a proxy: {e}"));
+        let proxy = job.proxy.as_deref().map(|url| ureq::Proxy::new(url).map_err(wrong)).transpose()?;
+        let mut config = ureq::Agent::config_builder()
             .timeout_connect(Some(limits::CONNECT_TIMEOUT))
             .user_agent(concat!("watchfire-agent/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls(job.ca.as_deref())?);
-        Ok(Client { agent: config.build().into(), authorization: job.credentials.header() })
+            // As Prometheus, which heeds no proxy of the environment unless it is told to.
+            .proxy(proxy)
+            .tls_config(tls(&job.tls)?);
+        if !job.follow_redirects {
+            config = config.max_redirects(0);
+        }
+        Ok(Client { agent: config.build().into(), credentials: job.credentials.clone() })
     }
 
     /// The text at `url`; of at most `max_bytes`, also when it comes compressed.
-    pub fn get(&self, url: &str, accept: &str, timeout: Duration, max_bytes: u64) -> Result<String> {
+    pub fn get(&self, url: &str, accept: &str, timeout: Duration, max_bytes: u64) -> Result<Fetched> {
         let failed = |e: ureq::Error| Error::unavailable(format!("{url}: {e}"));
         let mut request = self
             .agent
@@ -37,10 +53,18 @@ impl Client {
             .header("Accept", accept)
             .header("Accept-Encoding", "gzip")
             .header("X-Prometheus-Scrape-Timeout-Seconds", timeout.as_secs_f64().to_string());
-        if let Some(a) = &self.authorization {
+        if let Some(a) = self.credentials.header()? {
             request = request.header("Authorization", a);
         }
         let mut response = request.config().timeout_global(Some(timeout)).build().call().map_err(failed)?;
+        if !response.status().is_success() {
+            return Err(Error::unavailable(format!("{url}: the answer is {}", response.status())));
+        }
+        let is_open_metrics = response
+            .headers()
+            .get("content-type")
+            .and_then(|v| v.to_str().ok())
+            .is_some_and(|v| v.starts_with("application/openmetrics-text"));
         let is_gzip = response.headers().get("content-encoding").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"gzip"));
         // The bound is on what it is after decompression, so it is kept here.
         let body = response.body_mut().with_config().limit(u64::MAX).reader();
@@ -56,6 +80,7 @@ impl Client {
         if bytes.len() as u64 > max_bytes {
             return Err(Error::new(Kind::TooLarge, format!("{url}: the page has more than {max_bytes} bytes")));
         }
-        String::from_utf8(bytes).map_err(|_| Error::invalid(format!("{url}: the page is not UTF-8")))
+        let text = String::from_utf8(bytes).map_err(|_| Error::invalid(format!("{url}: the page is not UTF-8")))?;
+        Ok(Fetched { text, is_open_metrics })
     }
 }

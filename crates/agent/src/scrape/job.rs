@@ -1,20 +1,66 @@
 //! What a job is, as the settings say.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
+use super::dns;
 use crate::docker;
+use crate::limits;
 use crate::relabel::Rule;
-use crate::ship::Credentials;
+use crate::ship::{Credentials, Tls};
+
+/// Targets that are named, and labels that they have.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// `host:port`, or a whole URL.
+    pub targets: Vec<String>,
+    /// Their labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+impl From<Vec<String>> for Group {
+    fn from(targets: Vec<String>) -> Group {
+        Group { targets, labels: BTreeMap::new() }
+    }
+}
+
+/// A place that names targets, and how often it is asked.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    /// The place.
+    pub place: Place,
+    /// How often.
+    pub every: Duration,
+}
+
+/// What names targets.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// Files, as a pattern.
+    Files(String),
+    /// An address that answers with them.
+    Http(String),
+    /// Containers whose ports are targets.
+    Docker(docker::Settings),
+    /// Records of a name.
+    Dns(dns::Settings),
+}
+
+impl From<Place> for Lookup {
+    fn from(place: Place) -> Lookup {
+        Lookup { place, every: limits::DISCOVER_EVERY }
+    }
+}
 
 /// Targets that are scraped alike.
 #[derive(Clone, Debug)]
 pub struct Job {
     /// The `job` label.
     pub job: String,
-    /// Targets that are named: `host:port`, or a whole URL.
-    pub targets: Vec<String>,
+    /// Targets that are named.
+    pub targets: Vec<Group>,
+    /// What names further ones.
+    pub lookups: Vec<Lookup>,
     /// Labels of all targets.
     pub labels: BTreeMap<String, String>,
     /// How often a page is fetched.
@@ -35,18 +81,16 @@ pub struct Job {
     pub relabel: Vec<Rule>,
     /// Work on each series.
     pub metric_relabel: Vec<Rule>,
-    /// Files that name targets, as patterns.
-    pub files: Vec<String>,
-    /// Addresses that answer with targets.
-    pub http: Vec<String>,
-    /// Containers whose ports are targets.
-    pub docker: Option<docker::Settings>,
     /// What a page may be.
     pub limits: Limits,
     /// Who asks.
     pub credentials: Credentials,
-    /// A file with certificates (PEM) of authorities that are believed, instead of the system's.
-    pub ca: Option<PathBuf>,
+    /// Certificates.
+    pub tls: Tls,
+    /// Through whom it asks: a URL.
+    pub proxy: Option<String>,
+    /// Whether an answer may point elsewhere.
+    pub follow_redirects: bool,
 }
 
 impl Default for Job {
@@ -54,6 +98,7 @@ impl Default for Job {
         Job {
             job: String::new(),
             targets: vec![],
+            lookups: vec![],
             labels: BTreeMap::new(),
             interval: Duration::from_secs(15),
             timeout: Duration::from_secs(10),
@@ -64,12 +109,11 @@ impl Default for Job {
             honor_timestamps: true,
             relabel: vec![],
             metric_relabel: vec![],
-            files: vec![],
-            http: vec![],
-            docker: None,
             limits: Limits::default(),
             credentials: Credentials::None,
-            ca: None,
+            tls: Tls::default(),
+            proxy: None,
+            follow_redirects: true,
         }
     }
 }
@@ -81,6 +125,8 @@ pub struct Limits {
     pub body_bytes: u64,
     /// Samples after relabelling.
     pub samples: usize,
+    /// Targets of the job; 0 for any number that the agent takes at all. With more, none of them is scraped.
+    pub targets: usize,
     /// Labels of a series; 0 for any number.
     pub labels: usize,
     /// Bytes of a label's name; 0 for any number.
@@ -91,7 +137,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        let (body_bytes, samples) = (crate::limits::SCRAPE_BODY_BYTES, crate::limits::SCRAPE_SAMPLES);
-        Limits { body_bytes, samples, labels: 0, name_bytes: 0, value_bytes: 0 }
+        let (body_bytes, samples) = (limits::SCRAPE_BODY_BYTES, limits::SCRAPE_SAMPLES);
+        Limits { body_bytes, samples, targets: 0, labels: 0, name_bytes: 0, value_bytes: 0 }
     }
 }

@@ -7,8 +7,9 @@ use base::labels::METRIC_NAME;
 use base::{Error, Kind, Labels, LabelsBuilder, Result};
 use wire::exposition::{self, Line};
 
+use super::fetch::Fetched;
 use super::job::{Job, Limits};
-use crate::deliver::Sample;
+use crate::deliver::{Metadata, Sample};
 use crate::relabel;
 
 /// Before a label of the page that is named like one of its target.
@@ -25,18 +26,39 @@ pub(super) struct Read {
     pub scraped: usize,
     /// Samples after relabelling.
     pub kept: usize,
+    /// What it says of its metrics.
+    pub said: Vec<Metadata>,
     /// Why it cannot be taken.
     pub error: Option<Error>,
 }
 
 /// Reads a page of a target with these labels, fetched at `time_ms`. One line that cannot be read, or one limit that is
 /// passed, and nothing of it is taken: half a page would look like series that have ended.
-pub(super) fn read(text: &str, job: &Job, target: &Labels, time_ms: i64) -> Read {
+pub(super) fn read(page: &Fetched, job: &Job, target: &Labels, time_ms: i64) -> Read {
+    if page.is_open_metrics {
+        read_lines(exposition::parse_open_metrics(&page.text), job, target, time_ms)
+    } else {
+        read_lines(exposition::parse(&page.text), job, target, time_ms)
+    }
+}
+
+fn read_lines<'a>(lines: impl Iterator<Item = Result<Line<'a>>>, job: &Job, target: &Labels, time_ms: i64) -> Read {
     let mut read = Read::default();
-    for line in exposition::parse(text) {
+    for line in lines {
         let taken = match line {
             Ok(Line::Sample(s)) => read.take(s, job, target, time_ms),
-            Ok(_) => Ok(()),
+            Ok(Line::Type { name, kind }) => {
+                read.of(&name).kind = kind_of(kind);
+                Ok(())
+            }
+            Ok(Line::Help { name, text }) => {
+                read.of(&name).help = text.into_owned();
+                Ok(())
+            }
+            Ok(Line::Unit { name, unit }) => {
+                read.of(&name).unit = unit.to_owned();
+                Ok(())
+            }
             Err(e) => Err(e),
         };
         if let Err(e) = taken {
@@ -47,7 +69,29 @@ pub(super) fn read(text: &str, job: &Job, target: &Labels, time_ms: i64) -> Read
     read
 }
 
+/// A type as remote write numbers it.
+fn kind_of(name: &str) -> u8 {
+    match name {
+        "counter" => 1,
+        "gauge" => 2,
+        "histogram" => 3,
+        "gaugehistogram" => 4,
+        "summary" => 5,
+        "info" => 6,
+        "stateset" => 7,
+        _ => 0,
+    }
+}
+
 impl Read {
+    /// What is said of a family; what belongs together stands together.
+    fn of(&mut self, name: &str) -> &mut Metadata {
+        if self.said.last().is_none_or(|m| m.name != name) {
+            self.said.push(Metadata { name: name.to_owned(), kind: 0, help: String::new(), unit: String::new() });
+        }
+        self.said.last_mut().expect("one was just added")
+    }
+
     fn take(&mut self, s: exposition::Sample<'_>, job: &Job, target: &Labels, time_ms: i64) -> Result<()> {
         self.scraped += 1;
         let labels = together(&s, job.honor_labels, target)?;
@@ -121,6 +165,10 @@ mod tests {
         job
     }
 
+    fn page(text: &str) -> Fetched {
+        Fetched { text: text.to_owned(), is_open_metrics: false }
+    }
+
     fn rules(yaml: &str) -> Vec<crate::relabel::Rule> {
         serde_yaml_ng::from_str(yaml).unwrap()
     }
@@ -148,18 +196,18 @@ mod tests {
 
     #[test]
     fn pages_become_samples() {
-        for (change, page, wanted) in CASES {
-            let read = read(page, &job(*change), &target(), 7);
+        for (change, text, wanted) in CASES {
+            let read = read(&page(text), &job(*change), &target(), 7);
             let got: Vec<String> = read.samples.iter().map(|s| format!("{} {} @{}", s.labels, s.value, s.time_ms)).collect();
-            assert!(read.error.is_none(), "{page}: {:?}", read.error);
-            assert_eq!(got, *wanted, "{page}");
+            assert!(read.error.is_none(), "{text}: {:?}", read.error);
+            assert_eq!(got, *wanted, "{text}");
         }
     }
 
     #[test]
     fn figures_of_a_page() {
         let drop_b = job(|j| j.metric_relabel = rules("[{source_labels: [__name__], regex: b, action: drop}]"));
-        let read = read("a 1\nb 1\nc 1 5\n", &drop_b, &target(), 7);
+        let read = read(&page("a 1\nb 1\nc 1 5\n"), &drop_b, &target(), 7);
         assert_eq!((read.scraped, read.kept, read.series.len()), (3, 2, 1), "a time of its own is not watched");
     }
 
@@ -174,11 +222,11 @@ mod tests {
             (|j| j.metric_relabel = rules("[{regex: __name__, action: labeldrop}]"), "no name"),
         ];
         for (change, said) in cases {
-            let read = read("a{l=\"value\"} 1\nb 2\n", &job(change), &target(), 7);
+            let read = read(&page("a{l=\"value\"} 1\nb 2\n"), &job(change), &target(), 7);
             assert!(read.samples.is_empty() && read.series.is_empty());
             assert!(read.error.as_ref().is_some_and(|e| e.message().contains(said)), "{said}: {read:?}");
         }
-        let read = read("a 1\nb {\n", &Job::default(), &target(), 7);
+        let read = read(&page("a 1\nb {\n"), &Job::default(), &target(), 7);
         assert!(read.samples.is_empty() && read.scraped == 1 && read.error.is_some());
     }
 }

@@ -2,26 +2,27 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base::labels::METRIC_NAME;
-use base::{Clock, Error, Labels, LabelsBuilder, Result};
+use base::{Clock, Error, Kind, Labels, LabelsBuilder, Result};
 use parking_lot::Mutex;
 
 use super::discover::Discovery;
-use super::fetch::Client;
+use super::fetch::{Client, Fetched};
 use super::job::Job;
 use super::page;
 use super::pool::{Pool, first_wait, next_due};
-use super::target::{self, Target};
-use crate::deliver::{Deliver, Sample};
+use super::target::{self, Found, Target};
+use super::watch::{Scraped, Watch};
+use crate::deliver::{Batch, Deliver, Metadata, Sample};
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::stale::MARKER;
 use crate::stats::Stats;
 
-/// What is asked for: as Prometheus has it before OpenMetrics, whose times are in another unit.
-const ACCEPT: &str = "text/plain;version=0.0.4;q=1,*/*;q=0.1";
+/// What is asked for, in the order in which it is liked.
+const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
 /// What is said about each scrape, in the order in which it is written.
 const ABOUT: [&str; 5] =
@@ -36,6 +37,8 @@ pub struct Context {
     pub clock: Clock,
     /// Where figures are counted.
     pub stats: Arc<Stats>,
+    /// Where it is seen what is scraped.
+    pub watch: Watch,
 }
 
 /// A job, and what its targets share.
@@ -44,6 +47,8 @@ struct Running {
     client: Client,
     clock: Clock,
     outbox: Outbox,
+    deliver: Arc<dyn Deliver>,
+    watch: Watch,
 }
 
 /// What is scraped now; none when the target is gone.
@@ -56,20 +61,20 @@ type Current = Arc<Mutex<Option<Target>>>;
 pub fn start(job: Job, context: Context, pool: &Pool) -> Result<()> {
     let client = Client::new(&job)?;
     let mut discovery = Discovery::new(&job)?;
-    if !discovery.is_live() && job.targets.is_empty() {
+    if !discovery.is_live() && job.targets.iter().all(|g| g.targets.is_empty()) {
         return Err(Error::invalid(format!("job {:?} has no targets, and nothing that names some", job.job)));
     }
-    let Context { deliver, clock, stats } = context;
-    let outbox = Outbox::new(format!("scrape/{}", job.job), deliver, clock.clone(), stats);
-    let running = Arc::new(Running { job, client, clock, outbox });
+    let Context { deliver, clock, stats, watch } = context;
+    let outbox = Outbox::new(format!("scrape/{}", job.job), deliver.clone(), clock.clone(), stats);
+    let running = Arc::new(Running { job, client, clock, outbox, deliver, watch });
     let mut known = Known::default();
     let own = pool.clone();
     let look = move || {
-        let found = discovery.found(&running.client);
-        for new in known.update(&running.job, &found) {
+        let found = discovery.found(&running.client, Instant::now());
+        for new in known.update(&running.job, &found, &running.watch) {
             begin(&running, new, &own);
         }
-        discovery.is_live().then(|| Instant::now() + limits::DISCOVER_EVERY)
+        discovery.is_live().then(|| Instant::now() + discovery.every())
     };
     pool.add(Instant::now(), Box::new(look));
     Ok(())
@@ -86,16 +91,21 @@ struct Known {
 impl Known {
     /// Notes what there is now, and gives the targets that are new. One whose labels are known is the same target, wherever its
     /// page has moved to: its series go on.
-    fn update(&mut self, job: &Job, found: &[BTreeMap<String, String>]) -> Vec<Current> {
-        let mut now = BTreeMap::new();
+    fn update(&mut self, job: &Job, found: &[Found], watch: &Watch) -> Vec<Current> {
+        let (mut now, mut dropped) = (BTreeMap::new(), vec![]);
         for f in found {
-            match target::of(job, f) {
+            let made = target::of(job, f);
+            match made.target {
                 Ok(Some(t)) if now.len() < limits::SCRAPE_TARGETS => _ = now.entry(t.labels.clone()).or_insert(t),
                 Ok(Some(_)) => self.say(job, format!("there are more than {} targets; not all are scraped", limits::SCRAPE_TARGETS)),
-                Ok(None) => {}
+                Ok(None) => dropped.push(made.found),
                 Err(e) => self.say(job, e.to_string()),
             }
         }
+        watch.found(&job.job, &now, dropped);
+        let most = job.limits.targets;
+        let is_over = most > 0 && now.len() > most;
+        now.values_mut().for_each(|t| t.refused = is_over.then_some(most));
         self.targets.retain(|labels, current| {
             // Its step has ended it: found again, it begins anew. Until then it may still come back.
             let is_scraped = Arc::strong_count(current) > 1;
@@ -121,26 +131,58 @@ impl Known {
 fn begin(running: &Arc<Running>, current: Current, pool: &Pool) {
     let Some(target) = current.lock().clone() else { return };
     let hash = target.labels.hash() as u64;
-    let mut due = Instant::now() + first_wait(hash, target.interval, running.clock.now_ns());
+    let mut due = Due::first(hash, target.interval, &running.clock);
+    let at = due.at;
     let running = running.clone();
     let mut last = Last { labels: target.labels, ..Last::default() };
     let step = move || {
         let now = current.lock().clone();
-        match now {
-            Some(target) => {
-                last.scrape(&running.job, &running.clock, &running.outbox, &|| {
-                    running.client.get(&target.url, ACCEPT, target.timeout, running.job.limits.body_bytes)
-                });
-                due = next_due(due, target.interval, Instant::now());
-                Some(due)
-            }
-            None => {
-                last.end(&running.clock, &running.outbox);
-                None
-            }
-        }
+        let Some(target) = now else {
+            last.end(&running.clock, &running.outbox);
+            return None;
+        };
+        last.scrape(&running, due.time_ns(&running.clock, target.interval), &|| match target.refused {
+            Some(most) => Err(Error::new(Kind::LimitExceeded, format!("the job has more than {most} targets, its limit"))),
+            None => running.client.get(&target.url, ACCEPT, target.timeout, running.job.limits.body_bytes),
+        });
+        due.step(target.interval);
+        Some(due.at)
     };
-    pool.add(due, Box::new(step));
+    pool.add(at, Box::new(step));
+}
+
+/// When a target is scraped, by the clock of the threads and by that of the samples.
+struct Due {
+    at: Instant,
+    wall_ns: i64,
+}
+
+impl Due {
+    fn first(hash: u64, interval: Duration, clock: &Clock) -> Due {
+        let now_ns = clock.now_ns();
+        let wait = first_wait(hash, interval, now_ns);
+        Due { at: Instant::now() + wait, wall_ns: now_ns + wait.as_nanos() as i64 }
+    }
+
+    /// The time of a scrape that begins now: that at which it should, if it is hardly later.
+    fn time_ns(&mut self, clock: &Clock, interval: Duration) -> i64 {
+        let now_ns = clock.now_ns();
+        let near = limits::SCRAPE_ALIGN_NS.min(interval.as_nanos() as i64 / 100);
+        if (now_ns - self.wall_ns).abs() <= near {
+            return self.wall_ns;
+        }
+        // A clock that was set: its steps count from here on.
+        if (now_ns - self.wall_ns).unsigned_abs() > interval.as_nanos() as u64 {
+            self.wall_ns = now_ns;
+        }
+        now_ns
+    }
+
+    fn step(&mut self, interval: Duration) {
+        let next = next_due(self.at, interval, Instant::now());
+        self.wall_ns += (next - self.at).as_nanos() as i64;
+        self.at = next;
+    }
 }
 
 /// What the last scrape of a target left.
@@ -154,18 +196,23 @@ struct Last {
     said: String,
     /// Whether there was any.
     has_begun: bool,
+    /// What its page said of its metrics, and when that was delivered, by the time that passes.
+    told: (Vec<Metadata>, i64),
 }
 
 impl Last {
     /// One scrape: a page that cannot be had or taken is `up` 0, and ends all its series.
-    fn scrape(&mut self, job: &Job, clock: &Clock, outbox: &Outbox, fetch: &dyn Fn() -> Result<String>) {
-        let (begin_ns, began_ns) = (clock.now_ns(), clock.elapsed_ns());
-        let time_ms = begin_ns.div_euclid(1_000_000);
+    fn scrape(&mut self, running: &Running, time_ns: i64, fetch: &dyn Fn() -> Result<Fetched>) {
+        let Running { job, clock, outbox, watch, .. } = running;
+        let began_ns = clock.elapsed_ns();
+        let time_ms = time_ns.div_euclid(1_000_000);
         let mut read = match fetch() {
-            Ok(text) => page::read(&text, job, &self.labels, time_ms),
+            Ok(page) => page::read(&page, job, &self.labels, time_ms),
             Err(e) => page::Read { error: Some(e), ..page::Read::default() },
         };
         let took_s = (clock.elapsed_ns() - began_ns) as f64 / 1e9;
+        let error = read.error.as_ref().map(|e| e.message().to_owned());
+        watch.scraped(&job.job, &self.labels, Scraped { time_ns, seconds: took_s, error });
         self.say(job, read.error.as_ref());
         let added = read.series.difference(&self.series).count();
         let mut samples = std::mem::take(&mut read.samples);
@@ -176,7 +223,24 @@ impl Last {
         self.about(&mut samples, time_ms, [up, took_s, read.scraped as f64, read.kept as f64, added as f64]);
         self.series = read.series;
         self.has_begun = true;
+        if read.error.is_none() {
+            self.tell(running, read.said);
+        }
         outbox.give(samples);
+    }
+
+    /// Passes on what the page says of its metrics, if it is new or was not said for long. What is refused now is said again.
+    fn tell(&mut self, running: &Running, said: Vec<Metadata>) {
+        let now_ns = running.clock.elapsed_ns();
+        let (told, at_ns) = &self.told;
+        if said.is_empty() || (*told == said && now_ns - at_ns < limits::SCRAPE_SAID_EVERY_NS) {
+            return;
+        }
+        running.watch.said(&running.job.job, &self.labels, &said);
+        match running.deliver.deliver(Batch::Metadata(&said)) {
+            Ok(()) => self.told = (said, now_ns),
+            Err(e) => tracing::debug!(job = running.job.job, error = %e, "what a page says of its metrics is not taken now"),
+        }
     }
 
     /// The target is gone: so are all its series.

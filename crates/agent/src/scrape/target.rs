@@ -17,9 +17,14 @@ const INTERVAL: &str = "__scrape_interval__";
 const TIMEOUT: &str = "__scrape_timeout__";
 const PARAM: &str = "__param_";
 
+/// What is known of a target before the rules.
+pub(super) type Found = BTreeMap<String, String>;
+
 /// A target, ready to be scraped.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Target {
+    /// What was found, with the defaults of its job.
+    pub found: Found,
     /// Where its page is.
     pub url: String,
     /// The labels of all its series.
@@ -28,10 +33,12 @@ pub(super) struct Target {
     pub interval: Duration,
     /// A page that takes longer does not come.
     pub timeout: Duration,
+    /// It is not scraped, since its job has more targets than this.
+    pub refused: Option<usize>,
 }
 
 /// What settings say of a target that is named: `host:port`, or a whole URL.
-pub(super) fn named(text: &str) -> BTreeMap<String, String> {
+pub(super) fn named(text: &str) -> Found {
     let Some((scheme, rest)) = text.split_once("://") else { return BTreeMap::from([(ADDRESS.into(), text.into())]) };
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
     let mut labels = BTreeMap::from([(SCHEME.into(), scheme.into()), (ADDRESS.into(), rest[..at].into())]);
@@ -41,11 +48,16 @@ pub(super) fn named(text: &str) -> BTreeMap<String, String> {
     labels
 }
 
-/// Makes a target of the labels that were found; none if rules leave it out.
-///
-/// # Errors
-/// The rules leave no address, or what they leave is no target.
-pub(super) fn of(job: &Job, found: &BTreeMap<String, String>) -> Result<Option<Target>> {
+/// What becomes of labels that were found.
+pub(super) struct Made {
+    /// They, with the defaults of the job.
+    pub found: Found,
+    /// The target; none if rules leave it out. An error if the rules leave no address, or what they leave is no target.
+    pub target: Result<Option<Target>>,
+}
+
+/// Makes a target of the labels that were found.
+pub(super) fn of(job: &Job, found: &Found) -> Made {
     let mut set = LabelSet::default();
     found.iter().for_each(|(n, v)| set.set(n, v));
     let defaults = [
@@ -62,6 +74,12 @@ pub(super) fn of(job: &Job, found: &BTreeMap<String, String>) -> Result<Option<T
             set.set(&name, &value);
         }
     }
+    let found: Found = set.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+    let target = after_rules(job, &found, set);
+    Made { found, target }
+}
+
+fn after_rules(job: &Job, found: &Found, mut set: LabelSet) -> Result<Option<Target>> {
     if !apply_to(&job.relabel, &mut set) {
         return Ok(None);
     }
@@ -78,7 +96,7 @@ pub(super) fn of(job: &Job, found: &BTreeMap<String, String>) -> Result<Option<T
         set.set("instance", &address);
     }
     set.retain(|n| !n.starts_with("__"));
-    Ok(Some(Target { url, labels: set.to_labels()?, interval, timeout }))
+    Ok(Some(Target { found: found.clone(), url, labels: set.to_labels()?, interval, timeout, refused: None }))
 }
 
 fn text(d: Duration) -> String {
@@ -166,7 +184,7 @@ mod tests {
     #[test]
     fn rules_make_targets() {
         for (relabel, target, wanted) in CASES {
-            let got = match of(&job(relabel), &named(target)) {
+            let got = match of(&job(relabel), &named(target)).target {
                 Ok(Some(t)) => format!("{} {}", t.url, t.labels),
                 Ok(None) => "-".into(),
                 Err(e) => format!("!{e}"),

@@ -1,11 +1,11 @@
 //! One request and what its answer means.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Error, Result};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
+use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, TlsProvider, parse_pem};
 use wire::Encoding;
 use wire::proto::{Fields, Value};
 
@@ -23,6 +23,12 @@ pub enum Credentials {
     Bearer(String),
     /// `Authorization: Basic`: user and password.
     Basic(String, String),
+    /// The same with a password that a file holds, which is read each time.
+    BasicFile(String, PathBuf),
+    /// A scheme, and what a file holds, which is read each time.
+    SchemeFile(String, PathBuf),
+    /// A scheme and what goes with it.
+    Scheme(String, String),
 }
 
 impl std::fmt::Debug for Credentials {
@@ -30,19 +36,31 @@ impl std::fmt::Debug for Credentials {
         f.write_str(match self {
             Credentials::None => "None",
             Credentials::Bearer(_) => "Bearer(hidden)",
-            Credentials::Basic(..) => "Basic(hidden)",
+            Credentials::Basic(..) | Credentials::BasicFile(..) => "Basic(hidden)",
+            Credentials::Scheme(..) | Credentials::SchemeFile(..) => "Scheme(hidden)",
         })
     }
 }
 
 impl Credentials {
     /// The value of the header `Authorization`.
-    pub(crate) fn header(&self) -> Option<String> {
-        match self {
-            Credentials::None => None,
-            Credentials::Bearer(token) => Some(format!("Bearer {token}")),
-            Credentials::Basic(user, password) => Some(format!("Basic {}", base64(format!("{user}:{password}").as_bytes()))),
-        }
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub(crate) fn header(&self) -> Result<Option<String>> {
+        let held = |path: &Path| match std::fs::read_to_string(path) {
+            Ok(text) => Ok(text.trim().to_owned()),
+            Err(e) => Err(Error::unavailable(format!("{}: {e}", path.display()))),
+        };
+        let basic = |user: &str, password: &str| format!("Basic {}", base64(format!("{user}:{password}").as_bytes()));
+        Ok(Some(match self {
+            Credentials::None => return Ok(None),
+            Credentials::Bearer(token) => format!("Bearer {token}"),
+            Credentials::Basic(user, password) => basic(user, password),
+            Credentials::BasicFile(user, file) => basic(user, &held(file)?),
+            Credentials::Scheme(scheme, value) => format!("{scheme} {value}"),
+            Credentials::SchemeFile(scheme, file) => format!("{scheme} {}", held(file)?),
+        }))
     }
 }
 
@@ -110,13 +128,13 @@ impl Client {
             .timeout_connect(Some(endpoint.timeout.min(limits::CONNECT_TIMEOUT)))
             .max_idle_connections(1)
             .user_agent(concat!("watchfire-agent/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls(endpoint.ca.as_deref())?);
+            .tls_config(tls(&Tls { ca: endpoint.ca.clone(), ..Tls::default() })?);
         Ok(Client {
             agent: config.build().into(),
             kind: endpoint.kind,
             url: endpoint.url.trim_end_matches('/').to_owned(),
             tenant: endpoint.tenant.as_ref().map_or_else(String::new, |t| t.as_str().to_owned()),
-            authorization: endpoint.credentials.header(),
+            authorization: endpoint.credentials.header()?,
             identity,
         })
     }
@@ -240,27 +258,50 @@ fn form(format: Format, encoding: Encoding) -> (&'static str, Option<&'static st
     (content_type, encoding)
 }
 
-/// How TLS is spoken: with the authorities of a file, or those of the system.
-pub(crate) fn tls(ca: Option<&Path>) -> Result<TlsConfig> {
-    let roots = match ca {
+/// How TLS is spoken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// A file with certificates (PEM) of authorities that are believed, instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Files with the certificate and the key (PEM) that are shown to the other side.
+    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Any certificate is believed.
+    pub insecure: bool,
+}
+
+/// The settings of TLS as the client takes them.
+///
+/// # Errors
+/// A file that cannot be read, or is not what it should be.
+pub(crate) fn tls(t: &Tls) -> Result<TlsConfig> {
+    let roots = match &t.ca {
         None => RootCerts::PlatformVerifier,
-        Some(path) => {
-            let wrong = |e: &dyn std::fmt::Display| Error::invalid(format!("certificates of {}: {e}", path.display()));
-            let pem = std::fs::read(path).map_err(|e| wrong(&e))?;
-            let mut certificates: Vec<Certificate<'static>> = vec![];
-            for item in parse_pem(&pem) {
-                if let PemItem::Certificate(c) = item.map_err(|e| wrong(&e))? {
-                    certificates.push(c);
-                }
-            }
-            if certificates.is_empty() {
-                return Err(wrong(&"there is none in the file"));
-            }
-            RootCerts::Specific(Arc::new(certificates))
+        Some(path) => RootCerts::Specific(Arc::new(certificates(path)?)),
+    };
+    let identity = match &t.identity {
+        None => None,
+        Some((cert, key)) => {
+            let wrong = |e: &dyn std::fmt::Display| Error::invalid(format!("key of {}: {e}", key.display()));
+            let pem = std::fs::read(key).map_err(|e| wrong(&e))?;
+            let key = PrivateKey::from_pem(&pem).map_err(|e| wrong(&e))?;
+            Some(ClientCert::new_with_certs(&certificates(cert)?, key))
         }
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    Ok(TlsConfig::builder().provider(TlsProvider::Rustls).unversioned_rustls_crypto_provider(provider).root_certs(roots).build())
+    let config = TlsConfig::builder().provider(TlsProvider::Rustls).unversioned_rustls_crypto_provider(provider);
+    Ok(config.root_certs(roots).client_cert(identity).disable_verification(t.insecure).build())
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>> {
+    let wrong = |e: &dyn std::fmt::Display| Error::invalid(format!("certificates of {}: {e}", path.display()));
+    let pem = std::fs::read(path).map_err(|e| wrong(&e))?;
+    let mut out = vec![];
+    for item in parse_pem(&pem) {
+        if let PemItem::Certificate(c) = item.map_err(|e| wrong(&e))? {
+            out.push(c);
+        }
+    }
+    if out.is_empty() { Err(wrong(&"there is none in the file")) } else { Ok(out) }
 }
 
 /// RFC 4648, with padding.

@@ -9,7 +9,7 @@ use crate::app::{Call, warnings};
 use crate::routes::Answer;
 
 /// How long what was said of a metric is answered.
-const RECENT_MS: i64 = 2 * DAY_MS;
+pub(super) const RECENT_MS: i64 = 2 * DAY_MS;
 
 /// `GET|POST /api/v1/query_exemplars`
 pub(super) async fn exemplars(mut call: Call) -> Answer {
@@ -39,24 +39,6 @@ pub(super) async fn metadata(mut call: Call) -> Answer {
         let data: Map<String, Value> =
             found.iter().take(limit).map(|(name, all)| (name.clone(), all.iter().take(per_metric).map(entry).collect())).collect();
         Ok(response::envelope(&warnings(missing), &[], |out| out.extend(Value::Object(data).to_string().bytes())))
-    })
-    .await
-}
-
-/// `GET /api/v1/targets/metadata`: by target. What is said of metrics is kept without the target that said it, so each entry has an
-/// empty one.
-pub(super) async fn targets_metadata(mut call: Call) -> Answer {
-    let params = call.params().await?;
-    let metric = params.get("metric").map(str::to_owned);
-    let limit = params.number("limit")?.map_or(usize::MAX, |n| n as usize);
-    let since_ms = call.app.backend.clock().now_ns() / 1_000_000 - RECENT_MS;
-    ask(&call, move |rows, tenant, cancel, missing| {
-        let found = about::find(rows, tenant, metric.as_deref(), since_ms, cancel)?;
-        let entries = found.iter().flat_map(|(name, all)| all.iter().map(move |a| (name, a)));
-        let entry =
-            |(name, a): (&String, &about::About)| json!({"target": {}, "metric": name, "type": a.kind, "help": a.help, "unit": a.unit});
-        let data: Vec<Value> = entries.take(limit).map(entry).collect();
-        Ok(response::envelope(&warnings(missing), &[], |out| out.extend(Value::from(data).to_string().bytes())))
     })
     .await
 }

@@ -7,7 +7,7 @@ use metrics::raw;
 use wire::Encoding;
 use wire::remote_read::{Match, Query, Response as ReadResponse, queries};
 
-use super::{Wanted, ask, time_of};
+use super::{Wanted, ask, left, time_of};
 use crate::app::{Call, reply};
 use crate::routes::Answer;
 
@@ -16,12 +16,12 @@ pub(super) async fn read(mut call: Call) -> Answer {
     let received = call.read_body(crate::limits::FORM_BYTES).await?;
     let body = wire::encoding::decode(Encoding::SnappyBlock, &received.bytes, base::limits::BODY_DECOMPRESSED_BYTES)?;
     let wanted = queries(&body)?.iter().map(Selection::of).collect::<Result<Vec<_>>>()?;
-    let (tenant, query) = (call.tenant.clone(), call.missing.clone());
-    let made = call.query(move |rows, cancel| {
+    let query = call.missing.clone();
+    let made = left(&call, move |rows, tenant, cancel| {
         let mut out = ReadResponse::default();
         let mut left = metrics::limits::READ_SAMPLES;
         for s in &wanted {
-            let found = raw::samples(rows, &tenant, &s.matchers, s.start_ms, s.end_ms, &mut left, cancel)?;
+            let found = raw::samples(rows, tenant, &s.matchers, s.start_ms, s.end_ms, &mut left, cancel)?;
             out.result(found.iter().map(|s| (s.labels.iter(), &s.floats[..], &s.histograms[..])));
         }
         // This protocol has no warnings, and a hole would be taken for the truth.

@@ -11,18 +11,14 @@ use metrics::response;
 use serde_json::{Value, json};
 use table::{Cancel, Rows};
 
-use super::{Wanted, ask};
-use crate::app::{Call, json as answer_json, reply, warnings};
+use super::{Wanted, ask, success};
+use crate::app::{Call, reply, warnings};
 use crate::routes::Answer;
 
 /// How far back the figures of the store look, as long as Prometheus' head does at most.
 const RECENT_MS: i64 = 3 * 3_600_000;
 /// Entries of each list of the figures, unless asked otherwise.
 const LISTED: usize = 10;
-
-fn success(data: &Value) -> Answer {
-    Ok(answer_json(json!({"status": "success", "data": data}).to_string()))
-}
 
 /// `GET /-/healthy`
 pub(super) async fn healthy(_: Call) -> Answer {
@@ -44,23 +40,19 @@ pub(super) async fn alertmanagers(_: Call) -> Answer {
     success(&json!({"activeAlertmanagers": [], "droppedAlertmanagers": []}))
 }
 
-/// `GET /api/v1/status/runtimeinfo`
+/// `GET /api/v1/status/runtimeinfo`: what there is of it here; nothing is said of Go's runtime.
 pub(super) async fn runtimeinfo(call: Call) -> Answer {
     let clock = call.app.backend.clock();
+    let started = base::units::format_rfc3339(call.app.started_ns);
     success(&json!({
-        "startTime": base::units::format_rfc3339(call.app.started_ns),
-        "CWD": "",
-        "hostname": "",
+        "startTime": started,
+        "CWD": std::env::current_dir().map_or_else(|_| String::new(), |d| d.to_string_lossy().into_owned()),
+        "hostname": agent::host::hostname(),
         "serverTime": base::units::format_rfc3339(clock.now_ns()),
         "reloadConfigSuccess": true,
-        "lastConfigTime": base::units::format_rfc3339(call.app.started_ns),
-        "corruptionCount": 0,
-        "goroutineCount": 0,
+        "lastConfigTime": started,
         "GOMAXPROCS": std::thread::available_parallelism().map_or(1, usize::from),
-        "GOMEMLIMIT": 0,
-        "GOGC": "",
-        "GODEBUG": "",
-        "storageRetention": "",
+        "storageRetention": call.app.settings.retention,
     }))
 }
 

@@ -12,4 +12,5 @@ mod loki_grafana;
 mod loki_tail;
 mod otlp;
 mod prometheus;
+mod prometheus_clients;
 mod tempo;

@@ -3,6 +3,7 @@
 //! A block of a shared store may vanish under a scan that knew only its predecessors for too long. Then the partition is
 //! looked up and the scan begun again, once, and only as long as it has given nothing out.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -49,6 +50,11 @@ impl Engine {
     fn series_once(&self, request: &ScanRequest) -> Result<Vec<Labels>> {
         let (sources, request) = self.sources(request, Which::All)?;
         sorted::series(request.table, &sources, &request)
+    }
+
+    fn label_values_once(&self, request: &ScanRequest, name: &str) -> Result<BTreeSet<String>> {
+        let (sources, request) = self.sources(request, Which::All)?;
+        sorted::label_values(request.table, &sources, &request, name)
     }
 
     /// Looks up the blocks that a scan reads.
@@ -150,6 +156,10 @@ impl Rows for Engine {
 
     fn series(&self, request: &ScanRequest) -> Result<Vec<Labels>> {
         self.twice(request, |q| self.series_once(q))
+    }
+
+    fn label_values(&self, request: &ScanRequest, name: &str) -> Result<BTreeSet<String>> {
+        self.twice(request, |q| self.label_values_once(q, name))
     }
 }
 

@@ -142,9 +142,13 @@ impl Layout {
                     let p = dictionary(p, format!("{name}.{SHAPE}"));
                     keys.iter().fold(p, |p, k| dictionary(p, k.name(name)))
                 }
-                Place::Decimal(at) => p
-                    .set_column_encoding(ColumnPath::new(vec![self.schema.field(*at).name().clone()]), Encoding::BYTE_STREAM_SPLIT)
-                    .set_column_dictionary_enabled(ColumnPath::new(vec![format!("{name}_scale")]), true),
+                Place::Decimal(at) => {
+                    let mantissas = ColumnPath::new(vec![self.schema.field(*at).name().clone()]);
+                    let rows = if is_delta(self.spec) { limits::DIFFERENCE_PAGE_ROWS } else { limits::PAGE_ROWS };
+                    p.set_column_encoding(mantissas.clone(), Encoding::BYTE_STREAM_SPLIT)
+                        .set_column_data_page_row_count_limit(mantissas, rows)
+                        .set_column_dictionary_enabled(ColumnPath::new(vec![format!("{name}_scale")]), true)
+                }
                 Place::Plain(_) if name == SERIES => match self.spec.order {
                     Order::Series(_) => p.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),
                     Order::Key(_) => p.set_column_dictionary_enabled(path, true),

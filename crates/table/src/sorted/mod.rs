@@ -63,7 +63,7 @@ pub use inspect::inspect;
 pub use merge::merge;
 pub use part::{Part, freeze};
 pub use run::write_run;
-pub use scan::{scan, scan_for_merge, scan_with, series, wanted_whole};
+pub use scan::{label_values, scan, scan_for_merge, scan_with, series, wanted_whole};
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -21,7 +21,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, Parq
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::layout::internal;
 use super::{SeriesKey, limits};
@@ -234,6 +234,19 @@ impl SeriesTable {
         ranks.zip(keep).filter_map(|(r, k)| k.then_some(r)).collect()
     }
 
+    /// Adds the values of a label among some ranks.
+    pub fn values(&self, ranks: &[u32], name: &str, out: &mut BTreeSet<String>) {
+        match self.columns.iter().find(|c| c.name == name) {
+            Some(c) => {
+                let mut seen = vec![false; c.values.len() + 1];
+                ranks.iter().for_each(|r| seen[c.codes[*r as usize] as usize] = true);
+                let values = (0..c.values.len()).filter(|i| seen[i + 1]).map(|i| c.values.value(i));
+                out.extend(values.map(str::to_owned));
+            }
+            None => out.extend(ranks.iter().filter_map(|r| self.other(*r, name).map(str::to_owned))),
+        }
+    }
+
     fn other_pairs(&self, rank: u32) -> impl Iterator<Item = (&str, &str)> {
         let bytes = if self.others.is_valid(rank as usize) { self.others.value(rank as usize) } else { &[] };
         let mut fields = bytes.split(|b| *b == SEP).map(|f| std::str::from_utf8(f).unwrap_or(""));
@@ -298,6 +311,13 @@ mod tests {
             assert_eq!(t.labels(i as u32).unwrap(), k.labels);
         }
         assert!(t.labels(101).is_err());
+        let mut values = BTreeSet::new();
+        t.values(&[0, 1, 7, 100], "job", &mut values);
+        t.values(&[7, 8], &format!("r{:03}", 7), &mut values);
+        t.values(&[0], "absent", &mut values);
+        let wanted = [keys[0].labels.get("job"), keys[1].labels.get("job"), keys[7].labels.get("job"), Some("1")];
+        let rare = keys[7..9].iter().any(|k| k.labels.get("r007").is_some());
+        assert_eq!(values, wanted.into_iter().flatten().filter(|v| *v != "1" || rare).map(str::to_owned).collect());
         for m in [
             Matcher::eq("job", "x"),
             Matcher::eq("r007", "1"),

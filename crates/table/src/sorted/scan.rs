@@ -1,6 +1,6 @@
 //! Scans: rows of any sources that match, slice by slice, in the table's order, each once.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -15,7 +15,7 @@ use super::combine::{Combine, overlaps};
 use super::layout::internal;
 use super::piece::Piece;
 use super::prune::Prune;
-use super::view::{Asked, Views};
+use super::view::{self, Asked, Views};
 use super::{Budget, Source};
 use crate::predicate::Predicate;
 use crate::scan::{Direction, RowStream, ScanRequest, TimeRange};
@@ -111,7 +111,18 @@ fn begin(
 
 /// Label sets of the series that match and may have a row in the range, in label order.
 pub fn series(spec: &'static TableSpec, sources: &[Source], request: &ScanRequest) -> Result<Vec<Labels>> {
-    let asked = Asked {
+    let views = Views::new(sources.to_vec(), &[], listed(spec, request), &(Arc::new(Unbounded) as Arc<dyn Budget>))?;
+    Ok(views.labels.to_vec())
+}
+
+/// The values of a label among those series.
+pub fn label_values(spec: &'static TableSpec, sources: &[Source], request: &ScanRequest, name: &str) -> Result<BTreeSet<String>> {
+    view::label_values(sources, &listed(spec, request), name)
+}
+
+/// Series that may have a row in the range.
+fn listed<'a>(spec: &'static TableSpec, request: &'a ScanRequest) -> Asked<'a> {
+    Asked {
         spec,
         tenant: &request.tenant,
         matchers: &request.matchers,
@@ -119,9 +130,7 @@ pub fn series(spec: &'static TableSpec, sources: &[Source], request: &ScanReques
         prune: Prune::default(),
         only_used: true,
         missing: request.missing.clone(),
-    };
-    let views = Views::new(sources.to_vec(), &[], asked, &(Arc::new(Unbounded) as Arc<dyn Budget>))?;
-    Ok(views.labels.to_vec())
+    }
 }
 
 /// A budget without a bound, for work whose memory is bounded by its shape (merges).

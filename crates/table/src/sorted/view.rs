@@ -4,8 +4,8 @@
 //! label order over all sources; from then on nothing compares labels.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -125,6 +125,65 @@ impl Drop for Reserved {
     }
 }
 
+/// A source, and its numbers of the series asked for, in label order.
+struct Found {
+    view: View,
+    numbers: Vec<u32>,
+    /// What its rows take in memory.
+    bytes: usize,
+}
+
+impl Found {
+    /// `None` if the source has nothing of what is asked.
+    fn of(source: Source, asked: &Asked<'_>) -> Result<Option<Found>> {
+        let (rest, numbers, bytes) = match source {
+            Source::File { file, hidden_days } => {
+                if !wanted_at_all(asked, &hidden_days, &file.meta().partitions) {
+                    return Ok(None);
+                }
+                let Some((data, series)) = file.both(asked.tenant, &hidden_days, &asked.missing)? else { return Ok(None) };
+                let matching = series.matching(asked.tenant, asked.matchers);
+                (Rest::File { data, series, hidden_days }, matching, 0)
+            }
+            Source::Part { part, names } => {
+                if !wanted_at_all(asked, &[], part.partitions()) {
+                    return Ok(None);
+                }
+                let mine = part.series.iter().find(|s| s.0 == *asked.tenant).map_or(&[][..], |s| &s.1);
+                let matching = mine.iter().copied().filter(|n| matches(asked, names.as_ref(), *n)).collect();
+                (Rest::Part { part, names }, matching, 0)
+            }
+            Source::Rows { batches, names } => {
+                let (segments, bytes, numbers) = sort_head(asked, &batches, names.as_ref())?;
+                (Rest::Memory { segments, names }, numbers, bytes)
+            }
+        };
+        let view = View { rest, base: 0, map: vec![] };
+        let numbers = if asked.only_used { used(asked, &view, numbers)? } else { numbers };
+        Ok(Some(Found { view, numbers, bytes }))
+    }
+}
+
+/// The values of a label among the series asked for. No labels are put together where a source has them in columns.
+pub fn label_values(sources: &[Source], asked: &Asked<'_>, name: &str) -> Result<BTreeSet<String>> {
+    let mut out = BTreeSet::new();
+    for source in sources {
+        let Some(found) = Found::of(source.clone(), asked)? else { continue };
+        match &found.view.rest {
+            Rest::File { series, .. } => series.values(&found.numbers, name, &mut out),
+            _ => {
+                for n in found.numbers {
+                    let labels = found.view.labels(n)?;
+                    if let Some(v) = labels.get(name).filter(|v| !out.contains(*v)) {
+                        out.insert(v.to_owned());
+                    }
+                }
+            }
+        }
+    }
+    Ok(out)
+}
+
 /// All sources of one scan or merge.
 pub struct Views {
     spec: &'static TableSpec,
@@ -162,33 +221,10 @@ impl Views {
         // Of each view, the numbers of the series asked for, in label order.
         let mut asked_for: Vec<Vec<u32>> = vec![];
         for source in sources {
-            let (rest, numbers) = match source {
-                Source::File { file, hidden_days } => {
-                    if !wanted_at_all(&asked, &hidden_days, &file.meta().partitions) {
-                        continue;
-                    }
-                    let Some((data, series)) = file.both(asked.tenant, &hidden_days, &asked.missing)? else { continue };
-                    let matching = series.matching(asked.tenant, asked.matchers);
-                    (Rest::File { data, series, hidden_days }, matching)
-                }
-                Source::Part { part, names } => {
-                    if !wanted_at_all(&asked, &[], part.partitions()) {
-                        continue;
-                    }
-                    let mine = part.series.iter().find(|s| s.0 == *asked.tenant).map_or(&[][..], |s| &s.1);
-                    let matching = mine.iter().copied().filter(|n| matches(&asked, names.as_ref(), *n)).collect();
-                    (Rest::Part { part, names }, matching)
-                }
-                Source::Rows { batches, names } => {
-                    let (segments, bytes, numbers) = sort_head(&asked, &batches, names.as_ref())?;
-                    reserved.add(bytes)?;
-                    (Rest::Memory { segments, names }, numbers)
-                }
-            };
-            let new = View { rest, base: 0, map: vec![] };
-            let numbers = if asked.only_used { used(&asked, &new, numbers)? } else { numbers };
-            views.push(new);
-            asked_for.push(numbers);
+            let Some(found) = Found::of(source, &asked)? else { continue };
+            reserved.add(found.bytes)?;
+            views.push(found.view);
+            asked_for.push(found.numbers);
         }
         for series in arriving {
             reserved.add(series.iter().map(|l| l.as_bytes().len() + size_of::<Labels>()).sum())?;
@@ -364,13 +400,19 @@ fn segments_of<'a>(v: &'a View, spec: &'static TableSpec, tenant: &'a Tenant, ra
 /// Which of `numbers` have a stretch in the range. Of tables ordered by key all may have one.
 fn used(asked: &Asked<'_>, v: &View, numbers: Vec<u32>) -> Result<Vec<u32>> {
     let (Order::Series(_), Some((data, _))) = (asked.spec.order, v.encoded()) else { return Ok(numbers) };
-    let mut seen = vec![false; numbers.iter().max().map_or(0, |m| *m as usize + 1)];
+    let mut unseen = vec![false; numbers.iter().max().map_or(0, |m| *m as usize + 1)];
+    numbers.iter().for_each(|n| unseen[*n as usize] = true);
+    let mut left = numbers.len();
     for s in segments_of(v, asked.spec, asked.tenant, asked.range) {
+        // Most series go on from slice to slice: one says it of nearly all.
+        if left == 0 {
+            break;
+        }
         match data.stretches(s) {
             Ok(stretches) => {
                 for x in stretches.iter().filter(|x| asked.range.touches(x.first, x.last)) {
-                    if let Some(seen) = seen.get_mut(x.series as usize) {
-                        *seen = true;
+                    if let Some(unseen) = unseen.get_mut(x.series as usize) {
+                        left -= usize::from(std::mem::take(unseen));
                     }
                 }
             }
@@ -378,7 +420,7 @@ fn used(asked: &Asked<'_>, v: &View, numbers: Vec<u32>) -> Result<Vec<u32>> {
             Err(e) => return Err(e),
         }
     }
-    Ok(numbers.into_iter().filter(|n| seen[*n as usize]).collect())
+    Ok(numbers.into_iter().filter(|n| !unseen[*n as usize]).collect())
 }
 
 /// Ranks the labels of all views and fills their maps. `numbers` are those of each view in label order, so the least of

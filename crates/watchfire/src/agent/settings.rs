@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ::agent::relabel::Rule;
-use ::agent::ship::{Credentials, Endpoint, Kind};
+use ::agent::scrape::Place;
+use ::agent::ship::{Credentials, Endpoint, Kind, Tls};
 use ::agent::spool::{self, Policy};
 use ::agent::stages::Stages;
 use ::agent::{Format, docker, files, host, scrape};
@@ -337,7 +338,8 @@ fn scrape_of(i: usize, s: &layer::Scrape, routes: &Routes<'_>) -> Result<Scrape,
     }
     let job = scrape::Job {
         job: text(&s.job).ok_or_else(|| format!("{at}.job: has no value"))?,
-        targets: texts(&s.targets),
+        targets: vec![texts(&s.targets).into()],
+        lookups: lookups_of(s),
         labels: labels_of(&s.labels, &format!("{at}.labels"))?,
         interval,
         timeout,
@@ -348,14 +350,18 @@ fn scrape_of(i: usize, s: &layer::Scrape, routes: &Routes<'_>) -> Result<Scrape,
         honor_timestamps: s.honor_timestamps.as_ref().map_or(otherwise.honor_timestamps, |g| g.0.0),
         relabel: s.relabel.clone(),
         metric_relabel: s.metric_relabel.clone(),
-        files: texts(&s.files),
-        http: texts(&s.http),
-        docker: s.docker.as_ref().map(containers_of),
         limits: limits_of(&s.limits),
         credentials: credentials_of(&s.token, &s.user, &s.password, &at)?,
-        ca: text(&s.ca).map(PathBuf::from),
+        tls: Tls { ca: text(&s.ca).map(PathBuf::from), ..Tls::default() },
+        ..otherwise
     };
     Ok(Scrape { job, to: routes.of(&s.to, Format::RemoteWrite, &at)? })
+}
+
+fn lookups_of(s: &layer::Scrape) -> Vec<scrape::Lookup> {
+    let places = texts(&s.files).into_iter().map(Place::Files);
+    let places = places.chain(texts(&s.http).into_iter().map(Place::Http));
+    places.chain(s.docker.as_ref().map(containers_of).map(Place::Docker)).map(Into::into).collect()
 }
 
 fn containers_of(d: &layer::ScrapeDocker) -> docker::Settings {
@@ -375,6 +381,7 @@ fn limits_of(l: &layer::ScrapeLimits) -> scrape::Limits {
     scrape::Limits {
         body_bytes: l.body.as_ref().map_or(otherwise.body_bytes, |g| g.0.0),
         samples: l.samples.as_ref().map_or(otherwise.samples, |g| g.0.0 as usize),
+        targets: otherwise.targets,
         labels: l.labels.as_ref().map_or(otherwise.labels, |g| g.0.0 as usize),
         name_bytes: l.label_name.as_ref().map_or(otherwise.name_bytes, |g| g.0.0 as usize),
         value_bytes: l.label_value.as_ref().map_or(otherwise.value_bytes, |g| g.0.0 as usize),
@@ -471,7 +478,7 @@ mod tests {
         assert_eq!(s.files.iter().map(|f| f.settings.job.as_str()).collect::<Vec<_>>(), ["nginx", "nginx"]);
         let measured = &s.host.as_ref().unwrap().settings;
         assert_eq!((measured.job.as_str(), measured.labels["cluster"].as_str()), ("integrations/unix", "prod"));
-        let addresses: Vec<&str> = s.scrape.iter().flat_map(|s| &s.job.targets).map(String::as_str).collect();
+        let addresses: Vec<&str> = s.scrape.iter().flat_map(|s| &s.job.targets).flat_map(|g| &g.targets).map(String::as_str).collect();
         assert_eq!((addresses, s.scrape[1].job.labels["team"].as_str()), (vec!["web:9100", "api:9100"], "a"));
         let kinds: Vec<Kind> = s.endpoints.iter().map(|e| e.kind).collect();
         assert_eq!(kinds, [Kind::Otlp, Kind::Loki, Kind::RemoteWrite]);
@@ -506,10 +513,11 @@ mod tests {
         .unwrap();
         let Scrape { job, to } = &s.scrape[0];
         assert_eq!((to.as_slice(), job.timeout, job.path.as_str()), (&["b".to_owned()][..], Duration::from_secs(5), "/m"));
-        assert_eq!(job.limits, scrape::Limits { body_bytes: 1 << 20, samples: 10, labels: 20, name_bytes: 64, value_bytes: 1024 });
+        assert_eq!(job.limits, scrape::Limits { body_bytes: 1 << 20, samples: 10, labels: 20, name_bytes: 64, value_bytes: 1024, targets: 0 });
         assert!(job.honor_labels && !job.honor_timestamps && job.credentials == Credentials::Basic("u".into(), "p".into()));
         assert_eq!((job.relabel.len(), job.metric_relabel.len(), job.params["module"].len()), (1, 1, 2));
-        assert_eq!(job.docker.as_ref().unwrap().include_labels, ["scrape"]);
+        let [_, _, scrape::Lookup { place: Place::Docker(docker), .. }] = &job.lookups[..] else { panic!("{:?}", job.lookups) };
+        assert_eq!(docker.include_labels, ["scrape"]);
     }
 
     #[test]

@@ -99,7 +99,8 @@ pub fn start(settings: &Settings, spool: &Arc<Spool>, stats: &Arc<Stats>, view: 
         })?;
     }
     for job in &settings.scrape {
-        let context = scrape::Context { deliver: spool.route(&job.to), clock: Clock::System, stats: stats.clone() };
+        let watch = scrape::Watch::default();
+        let context = scrape::Context { deliver: spool.route(&job.to), clock: Clock::System, stats: stats.clone(), watch };
         scrape::start(job.job.clone(), context, &sources.scraping).map_err(|e| anyhow!("agent.sources.scrape {:?}: {e}", job.job.job))?;
         sources.what.push(format!("targets of {}", job.job.job));
     }

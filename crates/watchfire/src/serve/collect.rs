@@ -1,15 +1,15 @@
-//! What the server collects itself: this host's log files, its metrics, and the server's own.
+//! What the server collects itself: this host's log files, its metrics, targets that have any, and the server's own.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use agent::files::{self, Source};
-use agent::{Batch, Body, Deliver, Format, Lines, Loss, Pause, Runner, Sample, host, scrape};
+use agent::{Batch, Body, Deliver, Format, Lines, Loss, Metadata, Pause, Runner, Sample, host, scrape};
 use anyhow::{Result, anyhow};
 use base::{Clock, Labels, Tenant};
 use bytes::Bytes;
-use server::{App, Backend, Node};
+use server::{App, Backend as _, Node};
 use table::{FrameHeader, Origin};
 use wire::lines::LinesWriter;
 use wire::loki::PushWriter;
@@ -21,6 +21,7 @@ use crate::settings::Settings;
 /// Running collectors.
 pub struct Collectors {
     running: Vec<Runner>,
+    scraping: scrape::Pool,
     what: Vec<String>,
 }
 
@@ -36,6 +37,7 @@ impl Collectors {
     }
     /// Ends them; what they hold and could not deliver they read again at the next start.
     pub fn stop(self) {
+        self.scraping.stop();
         for r in self.running {
             if let Err(e) = r.stop() {
                 tracing::error!(error = %e, "a collector ended badly");
@@ -51,7 +53,7 @@ pub fn start(node: &Arc<Node>, app: &Arc<App>, settings: &Settings, address: Soc
     let figures = stats.clone();
     node.add_figures(Box::new(move |out| figures.write(out)));
     let wanted = &settings.collect;
-    let mut c = Collectors { running: vec![], what: vec![] };
+    let mut c = Collectors { running: vec![], scraping: scrape::Pool::default(), what: vec![] };
     if !wanted.files.is_empty() {
         let (deliver, stats) = (deliver.clone(), stats.clone());
         let context = files::Context { deliver, clock: Clock::System, host: host::hostname(), never: never(settings), stats };
@@ -69,6 +71,11 @@ pub fn start(node: &Arc<Node>, app: &Arc<App>, settings: &Settings, address: Soc
             collector.collect();
             collector.pause()
         })?;
+    }
+    for job in &wanted.scrape {
+        let context = scrape::Context { deliver: deliver.clone(), clock: Clock::System, stats: stats.clone(), watch: node.scraped() };
+        scrape::start(job.clone(), context, &c.scraping).map_err(|e| anyhow!("collect.scrape: job {:?}: {e}", job.job))?;
+        c.what.push(format!("targets of {}", job.job));
     }
     if wanted.itself {
         let own = scrape::Settings { interval: wanted.interval, ..scrape::Settings::default() };
@@ -143,6 +150,13 @@ impl IntoStore {
         self.push(Tenant::default(), metrics::ingest::REMOTE_WRITE_1, Encoding::SnappyBlock, body, None)
     }
 
+    fn metadata(&self, known: &[Metadata]) -> base::Result<()> {
+        let mut request = RequestWriter::default();
+        known.iter().for_each(|m| request.metadata(m.kind, &m.name, &m.help, &m.unit));
+        let body = wire::encoding::encode(Encoding::SnappyBlock, &request.finish())?;
+        self.push(Tenant::default(), metrics::ingest::REMOTE_WRITE_1, Encoding::SnappyBlock, body, None)
+    }
+
     fn body(&self, body: &Body<'_>) -> base::Result<()> {
         let codec = match body.format {
             Format::LokiPush => logs::ingest::LOKI_PROTOBUF,
@@ -165,8 +179,7 @@ impl Deliver for IntoStore {
         match batch {
             Batch::Lines(l) => self.lines(l),
             Batch::Samples(s) => self.samples(s),
-            // The store keeps none.
-            Batch::Metadata(_) => Ok(()),
+            Batch::Metadata(m) => self.metadata(m),
             Batch::Body(b) => self.body(&b),
         }
     }

@@ -201,6 +201,12 @@ pub const KEYS: &[Key] = &[
     key!("collect.host", "`true`, `false`", "Collects metrics of this host.", |l| one(&l.collect.host)),
     key!("collect.itself", "`true`, `false`", "Scrapes its own `/metrics`.", |l| one(&l.collect.itself)),
     key!("collect.interval", "duration", "Time between two collections of metrics.", |l| one(&l.collect.interval)),
+    key!(
+        "collect.scrape",
+        "list of paths",
+        "Prometheus' configuration files, as they are: their `scrape_configs` are scraped. A key of them that is not honoured is refused.",
+        |l| list(&l.collect.scrape)
+    ),
     key!("log.level", "`error`, `warn`, `info`, `debug`", "How much its own log tells, on standard error.", |l| one(&l.log.level)),
     key!("log.format", "`text`, `json`", "Form of its own log.", |l| one(&l.log.format)),
 ];

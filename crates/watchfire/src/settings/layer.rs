@@ -233,6 +233,8 @@ stacked!(
         itself: Option<Given<Switch>>,
         /// `collect.interval`
         interval: Option<Given<Span>>,
+        /// `collect.scrape`
+        scrape: Option<Vec<Given<Text>>>,
     }
 );
 stacked!(

@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ::agent::scrape;
+
 use super::cluster::{self, Cluster};
 use super::layer::{Layer, Limits, Log, MetricsOtlp, Over, Retention};
 use super::load;
@@ -36,7 +38,7 @@ pub struct Keep {
 }
 
 /// What the server collects itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Collect {
     /// Patterns of files.
     pub files: Vec<String>,
@@ -46,6 +48,8 @@ pub struct Collect {
     pub itself: bool,
     /// Time between collections.
     pub interval: Duration,
+    /// What it scrapes.
+    pub scrape: Vec<scrape::Job>,
 }
 
 /// Form of the server's own log.
@@ -151,10 +155,29 @@ fn resolve(l: &Layer) -> Result<Settings, String> {
             host: must(&l.collect.host, "collect.host")?.0,
             itself: must(&l.collect.itself, "collect.itself")?.0,
             interval: duration(must(&l.collect.interval, "collect.interval")?.0),
+            scrape: jobs(l)?,
         },
         log_level: word_of(must(&l.log.level, "log.level")?),
         log_format: form_of(must(&l.log.format, "log.format")?),
     })
+}
+
+/// The jobs of Prometheus' configuration files.
+fn jobs(l: &Layer) -> Result<Vec<scrape::Job>, String> {
+    let mut all: Vec<scrape::Job> = vec![];
+    for Given(Text(file)) in l.collect.scrape.iter().flatten() {
+        let wrong = |e: &dyn std::fmt::Display| format!("collect.scrape: {file}: {e}");
+        let path = std::path::absolute(file).map_err(|e| wrong(&e))?;
+        let text = std::fs::read_to_string(&path).map_err(|e| wrong(&e))?;
+        let found = scrape::prometheus::parse(&text, path.parent().unwrap_or(Path::new("/"))).map_err(|e| wrong(&e))?;
+        for job in found.jobs {
+            if all.iter().any(|j| j.job == job.job) {
+                return Err(wrong(&format!("job {:?}: another file has one of that name", job.job)));
+            }
+            all.push(job);
+        }
+    }
+    Ok(all)
 }
 
 fn word_of(level: &Level) -> &'static str {
@@ -191,6 +214,7 @@ fn server_settings(l: &Layer, token: Option<server::Token>, memory_bytes: u64) -
         query_concurrency: must(&s.queries, "server.queries")?.0 as usize,
         query_timeout: duration(must(&s.query_timeout, "server.query_timeout")?.0),
         start_timestamps: is_on(&l.metrics.start_timestamps),
+        retention: keep(&l.retention).metrics.map_or_else(String::new, base::units::format_duration_ns),
         otlp: translation(&l.metrics.otlp),
     })
 }

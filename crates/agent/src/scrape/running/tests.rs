@@ -9,7 +9,19 @@ use crate::host::tests::Kept;
 use crate::ship::Credentials;
 
 fn context(deliver: Arc<dyn Deliver>) -> Context {
-    Context { deliver, clock: Clock::manual(7_000_000_000), stats: Arc::default() }
+    Context { deliver, clock: Clock::manual(7_000_000_000), stats: Arc::default(), watch: Watch::default() }
+}
+
+/// A job at work whose rows go to `deliver`.
+fn running(deliver: Arc<dyn Deliver>) -> Running {
+    let Context { deliver, clock, stats, watch } = context(deliver);
+    let job = Job { job: "app".into(), ..Job::default() };
+    let outbox = Outbox::new("scrape/app".into(), deliver.clone(), clock.clone(), stats);
+    Running { client: Client::new(&job).unwrap(), job, clock, outbox, deliver, watch }
+}
+
+fn page(text: &str) -> Fetched {
+    Fetched { text: text.to_owned(), is_open_metrics: text.ends_with("# EOF\n") }
 }
 
 /// Pages one after the other, an error where there is none, and of what each delivers name and value; `end` for a marker.
@@ -37,13 +49,20 @@ fn a_target_through_good_and_bad_days() {
             Some("a 5\nnot a line {\n"),
             &["up 0", "scrape_samples_scraped 1", "scrape_samples_post_metric_relabeling 1", "scrape_series_added 0"],
         ),
+        // OpenMetrics; half of a page is none.
+        (
+            Some("# TYPE a counter\na_total 5\n# EOF\n"),
+            &["a_total 5", "up 1", "scrape_samples_scraped 1", "scrape_samples_post_metric_relabeling 1", "scrape_series_added 1"],
+        ),
         // A series with times of its own is not ended.
-        (Some("a 6 5\n"), &["a 6", "up 1", "scrape_samples_scraped 1", "scrape_samples_post_metric_relabeling 1", "scrape_series_added 0"]),
+        (
+            Some("a 6 5\n"),
+            &["a 6", "a_total end", "up 1", "scrape_samples_scraped 1", "scrape_samples_post_metric_relabeling 1", "scrape_series_added 0"],
+        ),
         (Some(""), &["up 1", "scrape_samples_scraped 0", "scrape_samples_post_metric_relabeling 0", "scrape_series_added 0"]),
     ];
     let kept = Arc::new(Kept::default());
-    let Context { deliver, clock, stats } = context(kept.clone());
-    let outbox = Outbox::new("scrape/app".into(), deliver, clock.clone(), stats);
+    let running = running(kept.clone());
     let labels = Labels::from_pairs([("job", "app"), ("instance", "h:1")]).unwrap();
     let mut last = Last { labels, ..Last::default() };
     let shown = || {
@@ -53,14 +72,14 @@ fn a_target_through_good_and_bad_days() {
         let named = samples.iter().map(|s| format!("{} {}", s.labels.get(METRIC_NAME).unwrap(), value(s)));
         named.filter(|t| !t.starts_with("scrape_duration_seconds 0")).collect::<Vec<String>>()
     };
-    last.end(&clock, &outbox);
+    last.end(&running.clock, &running.outbox);
     assert!(shown().is_empty(), "what never began does not end");
-    for (page, wanted) in DAYS {
-        last.scrape(&Job::default(), &clock, &outbox, &|| page.map(str::to_owned).ok_or_else(|| Error::unavailable("away")));
-        assert_eq!(shown(), *wanted, "{page:?}");
+    for (text, wanted) in DAYS {
+        last.scrape(&running, 7_000_000_000, &|| text.map(page).ok_or_else(|| Error::unavailable("away")));
+        assert_eq!(shown(), *wanted, "{text:?}");
     }
-    last.scrape(&Job::default(), &clock, &outbox, &|| Ok("a 1\n".into()));
-    last.end(&clock, &outbox);
+    last.scrape(&running, 7_000_000_000, &|| Ok(page("a 1\n")));
+    last.end(&running.clock, &running.outbox);
     let ended: Vec<String> = ["a"].into_iter().chain(ABOUT).map(|n| format!("{n} end")).collect();
     assert_eq!(shown(), ended);
 }
@@ -69,17 +88,17 @@ fn a_target_through_good_and_bad_days() {
 fn targets_come_move_and_go() {
     let job = Job { job: "app".into(), ..Job::default() };
     let found = |targets: &[&str]| targets.iter().map(|t| target::named(t)).collect::<Vec<_>>();
-    let mut known = Known::default();
-    let first = known.update(&job, &found(&["a:1", "b:1", "a:1"]));
+    let (mut known, watch) = (Known::default(), Watch::default());
+    let first = known.update(&job, &found(&["a:1", "b:1", "a:1"]), &watch);
     assert_eq!(first.len(), 2, "one that is named twice is one");
     let url = |c: &Current| c.lock().as_ref().map(|t| t.url.clone());
-    let second = known.update(&job, &found(&["https://a:1/x", "c:1", "bad/address"]));
+    let second = known.update(&job, &found(&["https://a:1/x", "c:1", "bad/address"]), &watch);
     assert_eq!((second.len(), url(&second[0]).as_deref()), (1, Some("http://c:1/metrics")));
     assert_eq!(first.iter().map(url).collect::<Vec<_>>(), [Some("https://a:1/x".to_owned()), None], "one has moved, one is gone");
-    assert!(known.update(&job, &found(&["b:1"])).is_empty(), "it comes back before its step has ended it");
+    assert!(known.update(&job, &found(&["b:1"]), &watch).is_empty(), "it comes back before its step has ended it");
     assert!(first[1].lock().is_some());
     drop((first, second));
-    assert_eq!(known.update(&job, &found(&["b:1"])).len(), 1, "after that it begins anew");
+    assert_eq!(known.update(&job, &found(&["b:1"]), &watch).len(), 1, "after that it begins anew");
 }
 
 /// Sends on what it is given.
@@ -87,8 +106,9 @@ struct Sent(Mutex<mpsc::Sender<Vec<Sample>>>);
 
 impl Deliver for Sent {
     fn deliver(&self, batch: Batch<'_>) -> Result<()> {
-        let Batch::Samples(s) = batch else { panic!("a scrape has samples only") };
-        self.0.lock().send(s.to_vec()).ok();
+        if let Batch::Samples(s) = batch {
+            self.0.lock().send(s.to_vec()).ok();
+        }
         Ok(())
     }
     fn positions(&self, _: &str) -> Vec<(String, Vec<u8>)> {
@@ -134,7 +154,7 @@ fn a_job_scrapes_over_the_network() {
     let (sent, samples) = mpsc::channel();
     let job = Job {
         job: "app".into(),
-        targets: vec![address.clone()],
+        targets: vec![vec![address.clone()].into()],
         interval: Duration::from_millis(500),
         timeout: Duration::from_millis(500),
         credentials: Credentials::Basic("u".into(), "p".into()),
@@ -158,7 +178,7 @@ fn a_page_that_is_too_long_is_not_taken() {
     let address = serve("a 1\nb 2\n", asked);
     let client = Client::new(&Job::default()).unwrap();
     let get = |most| client.get(&format!("http://{address}/metrics"), ACCEPT, Duration::from_secs(10), most);
-    assert_eq!(get(8).unwrap(), "a 1\nb 2\n");
+    assert_eq!(get(8).unwrap(), page("a 1\nb 2\n"));
     assert_eq!(get(7).unwrap_err().kind(), base::Kind::TooLarge);
 }
 
@@ -167,6 +187,83 @@ fn a_job_without_targets_is_refused() {
     let context = context(Arc::new(Kept::default()));
     assert!(start(Job::default(), context.clone(), &Pool::default()).is_err());
     let pool = Pool::default();
-    assert!(start(Job { files: vec!["/none/*.json".into()], ..Job::default() }, context, &pool).is_ok());
+    assert!(
+        start(Job { lookups: vec![super::super::Place::Files("/none/*.json".into()).into()], ..Job::default() }, context, &pool).is_ok()
+    );
     pool.stop();
+}
+
+/// A place that keeps what is said of metrics, unless it has no room.
+#[derive(Default)]
+struct Told {
+    said: Mutex<Vec<Vec<Metadata>>>,
+    is_full: Mutex<bool>,
+}
+
+impl Deliver for Told {
+    fn deliver(&self, batch: Batch<'_>) -> Result<()> {
+        if let Batch::Metadata(m) = batch {
+            if *self.is_full.lock() {
+                return Err(Error::unavailable("no room"));
+            }
+            self.said.lock().push(m.to_vec());
+        }
+        Ok(())
+    }
+    fn positions(&self, _: &str) -> Vec<(String, Vec<u8>)> {
+        vec![]
+    }
+    fn lost(&self, _: &Loss) {}
+}
+
+#[test]
+fn what_a_page_says_is_passed_on_when_it_is_new() {
+    let told = Arc::new(Told::default());
+    let running = running(told.clone());
+    let mut last = Last::default();
+    let mut scrape = |text: &str| {
+        last.scrape(&running, 0, &|| Ok(page(text)));
+        told.said.lock().len()
+    };
+    let text = "# HELP a An a.\n# TYPE a counter\na 1\n# TYPE b gauge\nb 2\n";
+    *told.is_full.lock() = true;
+    assert_eq!(scrape(text), 0);
+    *told.is_full.lock() = false;
+    assert_eq!((scrape(text), scrape(text), scrape("a 1\n"), scrape("broken {\n")), (1, 1, 1, 1), "what could not be said is said again");
+    running.clock.advance_ns(limits::SCRAPE_SAID_EVERY_NS);
+    assert_eq!((scrape(text), scrape("# TYPE a gauge\n# UNIT a s\na 1\n# EOF\n")), (2, 3));
+    let said = told.said.lock();
+    let of = |name: &str, kind, help: &str, unit: &str| Metadata { name: name.into(), kind, help: help.into(), unit: unit.into() };
+    assert_eq!(said[0], [of("a", 1, "An a.", ""), of("b", 2, "", "")]);
+    assert_eq!(said[2], [of("a", 2, "", "s")]);
+}
+
+#[test]
+fn a_scrape_that_is_hardly_late_has_its_time() {
+    let clock = Clock::manual(10_000_000_000);
+    let interval = Duration::from_secs(10);
+    let mut due = Due::first(3_000_000_000, interval, &clock);
+    assert_eq!(due.wall_ns, 13_000_000_000);
+    for (late_ns, time_ns) in [(0, 13_000_000_000i64), (1_900_000, 13_000_000_000), (5_000_000, 13_006_900_000)] {
+        clock.advance_ns(late_ns + if late_ns == 0 { 3_000_000_000 } else { 0 });
+        assert_eq!(due.time_ns(&clock, interval), time_ns, "{late_ns}");
+    }
+    let before = due.at;
+    due.step(interval);
+    assert_eq!((due.at - before, due.wall_ns), (interval, 23_000_000_000));
+    // The clock is set ahead: from now on its steps count.
+    clock.advance_ns(3_600_000_000_000);
+    let now_ns = due.time_ns(&clock, interval);
+    assert_eq!((now_ns, due.wall_ns), (clock.now_ns(), now_ns));
+}
+
+#[test]
+fn a_job_with_too_many_targets_is_down() {
+    let job = Job { job: "app".into(), limits: super::super::Limits { targets: 1, ..super::super::Limits::default() }, ..Job::default() };
+    let mut known = Known::default();
+    let found: Vec<Found> = ["a:1", "b:1"].iter().map(|t| target::named(t)).collect();
+    let both = known.update(&job, &found, &Watch::default());
+    assert!(both.iter().all(|c| c.lock().as_ref().is_some_and(|t| t.refused == Some(1))));
+    known.update(&job, &found[..1], &Watch::default());
+    assert_eq!(both[0].lock().as_ref().map(|t| t.refused), Some(None), "one alone may be");
 }
