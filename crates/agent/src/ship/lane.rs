@@ -43,6 +43,16 @@ struct Job {
     bytes: usize,
     /// Where the backlog lane is behind it.
     after: Cursor,
+    /// What the endpoint will never take.
+    refused: Vec<Refused>,
+}
+
+/// Rows that an endpoint will never take, and what it said.
+struct Refused {
+    parcel: Parcel,
+    rows: u64,
+    status: u16,
+    why: String,
 }
 
 /// A lane.
@@ -118,9 +128,16 @@ impl Lane {
         let pause = match self.send(&mut parcel, &job.taken) {
             Answer::Accepted => self.accepted(),
             Answer::AcceptedBut(rows, why) => {
-                self.refuse(&parcel, 200, &why, rows);
+                job.refused.push(Refused { parcel, rows, status: 200, why });
                 self.accepted()
             }
+            Answer::AcceptedWithout(rows, status, why) => match parcel.only(&rows) {
+                Some(parcel) => {
+                    job.refused.push(Refused { rows: parcel.rows, parcel, status, why });
+                    self.accepted()
+                }
+                None => self.cut(&mut job, parcel, status, &why),
+            },
             Answer::Again(after, why, alarm) => {
                 job.parcels.push_front(parcel);
                 self.again(after, &why, alarm)
@@ -194,11 +211,11 @@ impl Lane {
         let spool = &self.context.spool;
         let taken = spool.read(self.number, cursor, until, self.endpoint.batch_bytes, &mut |s| parcel::add(&mut parcels, s))?;
         if parcels.is_empty() {
-            spool.acknowledge(self.number, &taken);
+            spool.acknowledge(self.number, &taken, vec![]);
             return Ok(None);
         }
         let bytes = parcels.iter().map(Parcel::size).sum();
-        Ok(Some(Job { taken, parcels: parcels.into(), cuts_left: limits::CUTS, bytes, after: *cursor }))
+        Ok(Some(Job { taken, parcels: parcels.into(), cuts_left: limits::CUTS, bytes, after: *cursor, refused: vec![] }))
     }
 
     fn wait(&mut self) -> Pause {
@@ -261,24 +278,26 @@ impl Lane {
                 job.parcels.push_front(second);
                 job.parcels.push_front(first);
             }
-            None => self.refuse(&parcel, status, why, parcel.rows),
+            None => job.refused.push(Refused { rows: parcel.rows, parcel, status, why: why.to_owned() }),
         }
         Pause::None
     }
 
-    /// Rows that the endpoint will never take.
-    fn refuse(&self, parcel: &Parcel, status: u16, why: &str, rows: u64) {
+    /// Sets rows aside that the endpoint will never take.
+    fn set_aside(&self, r: Refused) -> Lost {
+        let Refused { parcel, rows, status, why } = r;
         let now_ns = self.context.clock.now_ns();
-        if let Err(e) = self.shared.dead.lock().keep(parcel, status, why, now_ns) {
+        if let Err(e) = self.shared.dead.lock().keep(&parcel, status, &why, now_ns) {
             tracing::error!(endpoint = self.endpoint.name, error = %e, "what was refused cannot be kept in a file");
         }
-        tracing::error!(endpoint = self.endpoint.name, status, answer = why, rows, "rows are refused for good");
         self.context.stats.refused(&self.endpoint.name, parcel.figures(rows));
         let stream =
             parcel.plain().filter(|_| parcel.format == crate::Format::LokiPush).and_then(|raw| wire::loki::Streams::new(raw).next()?.ok());
-        self.context.spool.lose(Lost {
+        let stream = stream.map_or_else(|| format!("{:?}", parcel.format), |s| String::from_utf8_lossy(s.labels).into_owned());
+        tracing::error!(endpoint = self.endpoint.name, stream, status, answer = why, rows, "rows are refused for good");
+        Lost {
             source: String::new(),
-            stream: stream.map_or_else(|| format!("{:?}", parcel.format), |s| String::from_utf8_lossy(s.labels).into_owned()),
+            stream,
             reason: "refused".into(),
             endpoint: self.endpoint.name.clone(),
             rows,
@@ -286,11 +305,13 @@ impl Lane {
             from_ns: parcel.span_ns.0,
             to_ns: parcel.span_ns.1,
             noticed_ns: now_ns,
-        });
+        }
     }
 
+    /// The endpoint is done with all of it.
     fn finish(&mut self, job: Job) -> Pause {
-        self.context.spool.acknowledge(self.number, &job.taken);
+        let refused = job.refused.into_iter().map(|r| self.set_aside(r)).collect();
+        self.context.spool.acknowledge(self.number, &job.taken, refused);
         if self.role == Role::Live {
             return Pause::None;
         }

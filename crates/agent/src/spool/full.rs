@@ -61,8 +61,8 @@ impl Spool {
     }
 
     fn new_segment(&self, core: &mut Core) -> Result<()> {
-        self.rotate(core);
-        let state = self.begin_segment(core, 0);
+        self.say_losses(core)?;
+        let state = self.begin_segment(core, u64::MAX);
         self.sync(core, state, vec![])
     }
 

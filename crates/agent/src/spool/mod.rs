@@ -172,10 +172,12 @@ impl Spool {
         answer
     }
 
-    /// An endpoint has acknowledged what a lane has read.
-    pub fn acknowledge(&self, endpoint: usize, taken: &Taken) {
+    /// An endpoint is done with what a lane has read: it has acknowledged it, but for `refused`, which it will never take. The
+    /// two are one: a crash forgets both, and what is sent again then is refused again.
+    pub fn acknowledge(&self, endpoint: usize, taken: &Taken, refused: Vec<Lost>) {
         let now_ns = self.clock.now_ns();
         let mut index = self.index.lock();
+        refused.into_iter().for_each(|l| index.lose(l));
         if !taken.damaged {
             return index.done(endpoint, (taken.from, taken.to), &taken.held, Some(now_ns));
         }
@@ -292,7 +294,7 @@ impl Deliver for Spool {
             reason: loss.reason.into(),
             rows: loss.lines,
             bytes: loss.bytes,
-            from_ns: loss.first_ns.unwrap_or(loss.time_ns),
+            from_ns: loss.first_ns.or(loss.last_ns).unwrap_or(loss.time_ns),
             to_ns: loss.last_ns.unwrap_or(loss.time_ns),
             noticed_ns: loss.time_ns,
             ..Lost::default()
