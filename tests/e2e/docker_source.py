@@ -135,9 +135,9 @@ def plain(e, r):
 
 
 def rotating(e, r):
-    e.run("rotating", count_to(4000, pause="0.1"), *SMALL)
+    e.run("rotating", count_to(2000, pause="0.1"), *SMALL)
     e.run("packed", count_to(6000, every=100), *PACKED)
-    exactly(r, "rotating", 4000, 60)
+    exactly(r, "rotating", 2000, 60)
     exactly(r, "packed", 6000, 60)
 
 

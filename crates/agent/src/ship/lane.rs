@@ -15,7 +15,7 @@ use super::parcel::{self, Parcel};
 use super::{Backlog, Context, Endpoint};
 use crate::limits;
 use crate::runner::Pause;
-use crate::spool::ledger::Lost;
+use crate::spool::ledger::{Lost, by_stream};
 use crate::spool::{Cursor, Taken};
 
 /// Which lane it is.
@@ -283,34 +283,30 @@ impl Lane {
         Pause::None
     }
 
-    /// Sets rows aside that the endpoint will never take.
-    fn set_aside(&self, r: Refused) -> Lost {
+    /// Sets rows aside that the endpoint will never take; the losses, stream by stream where they can be told apart.
+    fn set_aside(&self, r: Refused) -> Vec<Lost> {
         let Refused { parcel, rows, status, why } = r;
         let now_ns = self.context.clock.now_ns();
         if let Err(e) = self.shared.dead.lock().keep(&parcel, status, &why, now_ns) {
             tracing::error!(endpoint = self.endpoint.name, error = %e, "what was refused cannot be kept in a file");
         }
         self.context.stats.refused(&self.endpoint.name, parcel.figures(rows));
-        let stream =
-            parcel.plain().filter(|_| parcel.format == crate::Format::LokiPush).and_then(|raw| wire::loki::Streams::new(raw).next()?.ok());
-        let stream = stream.map_or_else(|| format!("{:?}", parcel.format), |s| String::from_utf8_lossy(s.labels).into_owned());
-        tracing::error!(endpoint = self.endpoint.name, stream, status, answer = why, rows, "rows are refused for good");
-        Lost {
-            source: String::new(),
-            stream,
-            reason: "refused".into(),
-            endpoint: self.endpoint.name.clone(),
-            rows,
-            bytes: if rows == parcel.rows { parcel.bytes } else { 0 },
-            from_ns: parcel.span_ns.0,
-            to_ns: parcel.span_ns.1,
-            noticed_ns: now_ns,
+        tracing::error!(endpoint = self.endpoint.name, status, answer = why, rows, "rows are refused for good");
+        let lost = |l: Lost| Lost { reason: "refused".into(), endpoint: self.endpoint.name.clone(), noticed_ns: now_ns, ..l };
+        let is_of_lines = parcel.format == crate::Format::LokiPush && rows == parcel.rows;
+        let streams = parcel.plain().filter(|_| is_of_lines).and_then(by_stream).filter(|s| s.len() <= limits::LOSSES);
+        if let Some(streams) = streams {
+            // The line about the loss of a line about a loss would be refused as well, and so on. The ledger has what they say.
+            return streams.into_iter().filter(|l| !self.context.spool.is_about_losses(&l.stream)).map(lost).collect();
         }
+        let bytes = if rows == parcel.rows { parcel.bytes } else { 0 };
+        let (from_ns, to_ns) = parcel.span_ns;
+        vec![lost(Lost { stream: format!("{:?}", parcel.format), rows, bytes, from_ns, to_ns, ..Lost::default() })]
     }
 
     /// The endpoint is done with all of it.
     fn finish(&mut self, job: Job) -> Pause {
-        let refused = job.refused.into_iter().map(|r| self.set_aside(r)).collect();
+        let refused = job.refused.into_iter().flat_map(|r| self.set_aside(r)).collect();
         self.context.spool.acknowledge(self.number, &job.taken, refused);
         if self.role == Role::Live {
             return Pause::None;

@@ -287,6 +287,24 @@ fn exactly_the_lines_that_are_refused_are_set_aside_and_stated() {
 }
 
 #[test]
+fn lines_about_losses_that_are_refused_make_no_further_losses() {
+    // As a server does while the agent's clock is ahead.
+    for treat in [Treat::Without(""), Treat::WithoutAndSays("")] {
+        let server = Server::start(&[treat]);
+        let mut r = Rig::new(&[endpoint("home", Kind::Watchfire, &server.url)], 0);
+        r.deliver(3, "line");
+        for _ in 0..3 {
+            until("all is done with", || r.pending() == 0);
+            r.spool.tick();
+        }
+        until("all is done with", || r.pending() == 0);
+        let lost = r.spool.report().lost;
+        assert_eq!((lost.by_reason["refused"].rows, lost.last.len()), (3, 1), "{lost:?}");
+        assert_eq!((lost.last[0].stream.as_str(), lost.last[0].from_ns, lost.last[0].to_ns), (r#"{job="a"}"#, 0, 2));
+    }
+}
+
+#[test]
 fn refused_rows_are_stated_once_though_the_agent_dies_among_them() {
     // It answers 400 to the whole and to all pieces but the last one, which hangs: the agent dies in the middle of it.
     let bad = Treat::Without("bad");

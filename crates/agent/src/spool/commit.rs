@@ -49,8 +49,9 @@ impl Spool {
     /// Makes room for a group, writes it and syncs it. One answer for each batch.
     fn commit(&self, core: &mut Core, mut batch: Vec<Prepared>) -> Vec<Result<()>> {
         let count = batch.len();
-        // A source states its losses before it moves on: they are written no later than the batch with its new position.
-        let room = self.say_losses(core).and_then(|()| self.make_room(core, &mut batch));
+        // A source states its losses before it moves on, and making room may drop rows that come: both are written no later than the
+        // batch with the new position.
+        let room = self.make_room(core, &mut batch).and_then(|()| self.say_losses(core));
         self.index.lock().full = room.is_err();
         if let Err(e) = room {
             return (0..count).map(|_| Err(e.clone())).collect();

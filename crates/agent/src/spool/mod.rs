@@ -261,9 +261,25 @@ impl Spool {
         }
     }
 
+    /// The stream of the lines about losses.
+    fn labels_about_losses(&self) -> Result<Labels> {
+        Ok(Labels::from_pairs([("job", "watchfire-agent"), ("kind", "loss"), ("host", self.host.as_str())])?)
+    }
+
+    /// Whether a stream, as a push spells it, is that of the lines about losses.
+    pub fn is_about_losses(&self, stream: &str) -> bool {
+        let spelled = self.labels_about_losses().ok().and_then(|labels| {
+            let mut push = wire::loki::PushWriter::default();
+            push.stream(labels.iter());
+            let body = push.finish();
+            Some(wire::loki::Streams::new(&body).next()?.ok()?.labels == stream.as_bytes())
+        });
+        spelled == Some(true)
+    }
+
     /// The lines that state these losses, as a batch of a source of its own.
     fn lines_about(&self, losses: &[Lost], said_ns: &mut i64) -> Result<Lines> {
-        let labels = Labels::from_pairs([("job", "watchfire-agent"), ("kind", "loss"), ("host", self.host.as_str())])?;
+        let labels = self.labels_about_losses()?;
         let line = |lost: &Lost| {
             *said_ns = self.clock.now_ns().max(*said_ns + 1);
             let text = serde_json::to_string(lost).expect("names and numbers always have a JSON form");
