@@ -3,8 +3,6 @@
 
 After each event every line is at the server once: lost 0, doubled 0; where loss is forced by the settings, exactly what the
 agent's ledger states. Between agent and server stands a proxy that answers as servers do on their bad days.
-
-    agent.py [--cpu]     --cpu: only measures the agent's CPU time and memory for a million lines (give WATCHFIRE_BIN a release build)
 """
 import base64
 import contextlib
@@ -353,31 +351,7 @@ def silent(server, d):
     say(f"the server knows {len(agents)} agents")
 
 
-def cpu():
-    """CPU seconds of the agent for a million lines of 200 bytes: read, spooled and synced, sent and acknowledged."""
-    lines = 1_000_000
-    with folder() as d, Server(d) as server:
-        path = d / "big.log"
-        pad = "".join("the quick brown fox jumps over the lazy dog 0123456789 " * 4)[:178]
-        with open(path, "w") as f:
-            f.writelines(f"info line={i:010d} {pad}\n"[:199].rstrip("\n") + "\n" for i in range(lines))
-        with Agent(d, [{"name": "home", "url": server.url}], path) as agent:
-            began, peak = time.monotonic(), 0
-            while agent.status()["endpoints"][0]["acknowledged_rows"] < lines:
-                peak = max(peak, agent.rss())
-                time.sleep(0.1)
-            used, took = agent.cpu_seconds(), time.monotonic() - began
-            say(f"{lines} lines of {path.stat().st_size // lines} bytes: {used:.2f} CPU s, {lines / used:,.0f} lines a CPU second,",
-                f"{took:.1f} s, peak {agent.rss('VmHWM') >> 20} MiB, sampled peak {peak >> 20} MiB")
-            time.sleep(5)
-            before = agent.cpu_seconds()
-            time.sleep(20)
-            say(f"idle: {(agent.cpu_seconds() - before) / 20 * 100:.2f} % of a core, {agent.rss() >> 20} MiB")
-
-
 def run():
-    if "--cpu" in sys.argv:
-        return cpu()
     for scene in (bad_days, damaged, two_endpoints, lambda s, d: full(s, d, "block"), lambda s, d: full(s, d, "drop_oldest"),
                   lambda s, d: full(s, d, "drop_low_priority"), received):
         with folder() as d, Server(d) as server:

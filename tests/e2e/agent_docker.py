@@ -2,8 +2,9 @@
 """Containers and nginx's files through the agent to the server and to others: compose's labels, a rule, a stage, rotation, and
 an agent that is killed.
 
-An Engine of the test's own (see docker_source.py); needs root, dockerd and busybox, nginx and Prometheus, which gets the
-samples. VICTORIA_LOGS names the program that gets the lines by Loki push, too, if it is there.
+Watchfire gets everything, Prometheus the samples, and a receiver of Loki's push API that shares no code with us the lines
+(receiver.py). LOKI and VICTORIA_LOGS name the programs that get the lines, too, if they are there.
+An Engine of the test's own (see docker_source.py); needs root, dockerd and busybox, nginx and Prometheus.
 """
 import contextlib
 import json
@@ -18,6 +19,7 @@ import urllib.request
 from clients import NGINX, answers, visit
 from docker_source import SMALL, Engine, count_to
 from harness import BIN, Process, Server, check, folder, free_port, main, need, say, wait_for
+from receiver import LokiReceiver
 
 COMPOSE = ["--label", "com.docker.compose.project=shop", "--label", "com.docker.compose.service=api", "--label", "team=red"]
 
@@ -124,11 +126,79 @@ def all_at(url, query, n):
     say(f"VictoriaLogs, {query}: {n} lines, lost 0, sent again after kills as the same rows {len(got) - n}")
 
 
+LOKI_CONFIG = """
+auth_enabled: false
+server: {{ http_listen_address: 127.0.0.1, http_listen_port: {port}, grpc_listen_address: 127.0.0.1, grpc_listen_port: {grpc}, log_level: warn }}
+common:
+  path_prefix: {dir}
+  replication_factor: 1
+  ring: {{ kvstore: {{ store: inmemory }}, instance_addr: 127.0.0.1 }}
+  storage: {{ filesystem: {{ chunks_directory: {dir}/chunks, rules_directory: {dir}/rules }} }}
+schema_config:
+  configs: [{{ from: 2024-01-01, store: tsdb, object_store: filesystem, schema: v13, index: {{ prefix: i_, period: 24h }} }}]
+limits_config: {{ allow_structured_metadata: true, ingestion_rate_mb: 100, ingestion_burst_size_mb: 100, volume_enabled: false }}
+analytics: {{ reporting_enabled: false }}
+"""
+
+
+class Answering:
+    """What `lines` asks."""
+
+    def __init__(self, url):
+        self.url = url
+
+
+@contextlib.contextmanager
+def loki(d):
+    """The original Loki, if there is one."""
+    program, port, at = os.environ.get("LOKI"), free_port(), d / "loki"
+    if not program:
+        say("no Loki (LOKI is not set)")
+        yield None
+        return
+    at.mkdir()
+    (at / "loki.yaml").write_text(LOKI_CONFIG.format(port=port, grpc=free_port(), dir=at))
+    with Process([program, f"-config.file={at}/loki.yaml"], d / "loki.out") as process:
+        url = f"http://127.0.0.1:{port}"
+        wait_for("Loki is ready", lambda: get(f"{url}/ready") or not process.alive(), 120)
+        check(process.alive(), f"Loki ended: {process.tail()}")
+        yield Answering(url)
+
+
+# Acknowledgements become durable within a second (the spool's books), and with every batch.
+BOOKS_SECONDS = 1
+# The books are kept by a thread of a process that shares its cores with an Engine and a dev build of the server.
+STARVED_SECONDS = 4
+
+
+def all_received(receiver, kills, what, n, **labels):
+    """All have come. To who keeps equal rows apart the agent may give rows twice: those that it had given in the second before it was
+    killed, when it starts again; as the same rows, and no others."""
+    wait_for(f"the receiver has {n} {what}", lambda: len({e.line for e in receiver.where(**labels)}) >= n, 60, 0.3)
+    got, first, again = receiver.where(**labels), {}, 0
+    for e in got:
+        if e.row() not in first:
+            first[e.row()] = e.came
+            continue
+        again += 1
+        between = [k for k in kills if first[e.row()] <= k <= e.came]
+        check(between, f"{what}: a row came twice, and no kill between the two: {e}")
+        late = between[0] - first[e.row()]
+        check(late <= BOOKS_SECONDS + STARVED_SECONDS, f"{what}: a row came again that had come {late:.1f} s before the kill: {e}")
+        first[e.row()] = e.came
+    check(len({e.line for e in got}) == len(first) == n, f"{what}: {len(first)} different rows of {n}")
+    check(not receiver.refused, f"the receiver could not read: {receiver.refused[:3]}")
+    say(f"the receiver, {what}: {n} lines, lost 0, sent again after kills as the same rows {again}")
+
+
 def run():
     with (folder() as d, Server(d) as server, tempfile.TemporaryDirectory() as at, nginx(d) as web, prometheus(d) as metrics,
-          victoria_logs(d) as others):
-        engine, config = Engine(pathlib.Path(at)), d / "agent.yaml"
+          victoria_logs(d) as others, loki(d) as original):
+        engine, config, receiver, kills = Engine(pathlib.Path(at)), d / "agent.yaml", LokiReceiver(), []
         more = f'    - {{ name: prom, type: remote_write, url: "{metrics}/api/v1/write" }}\n'
+        more += f'    - {{ name: other, type: loki, url: "{receiver.url}" }}\n'
+        if original:
+            more += f'    - {{ name: loki, type: loki, url: "{original.url}" }}\n'
         if others:
             more += f'    - {{ name: vlogs, type: loki, url: "{others}/insert/loki/api/v1/push" }}\n'
         config.write_text(CONFIG.format(port=free_port(), host=engine.host, url=server.url, web=d / "web", others=more))
@@ -142,6 +212,7 @@ def run():
                 visit(web, 500 * n, 500 * (n + 1))
                 time.sleep(1.5)
                 agent.kill(9)
+                kills.append(time.time())
                 agent = start()
             exactly(server, '{compose_project="shop", compose_service="api"}', 3000)
             stream, text = lines(server, '{container="shop-api-1"}')[0]
@@ -154,14 +225,26 @@ def run():
             say("nginx: 1500 requests, 1500 lines")
             wait_for("Prometheus has the host's samples", lambda: measured(metrics) >= 3, 30, 0.5)
             say(f"Prometheus has {measured(metrics)} samples of this host's time")
+            all_received(receiver, kills, "lines of the container", 3000, compose_project="shop", compose_service="api")
+            entry = receiver.where(container="shop-api-1")[0]
+            check(entry.labels.get("team") == "red" and entry.metadata.get("n") == entry.line.split()[1], f"there, too: {entry}")
+            log = d / "web" / "access.log"
+            all_received(receiver, kills, "requests of nginx", len(log.read_text().splitlines()), filename=str(log))
+            if original:
+                exactly(original, '{compose_project="shop", compose_service="api"}', 3000)
+                wait_for("Loki has nginx's lines", lambda: len(lines(original, asked)) >= 1500, 60, 0.3)
+                check(len(lines(original, asked)) == 1500, "the original Loki: nginx's lines once")
+                say("the original Loki: nginx's 1500 lines")
             if others:
                 all_at(others, '{compose_project="shop",compose_service="api"}', 3000)
                 all_at(others, '{job="nginx"} AND (orders OR missing)', 1500)
             agent.kill(9)
+            kills.append(time.time())
             engine.run("while-away", "for i in $(seq 1 200); do echo line $i; done", *COMPOSE)
             engine.docker("wait", "while-away")
             agent = start()
             exactly(server, '{container="while-away"}', 200)
+            all_received(receiver, kills, "lines of one that lived and died meanwhile", 200, container="while-away")
         finally:
             if agent:
                 agent.stop()

@@ -135,19 +135,55 @@ def plain(e, r):
 
 
 def rotating(e, r):
-    e.run("rotating", count_to(4000, pause="0.1"), *SMALL)
+    e.run("rotating", count_to(2000, pause="0.1"), *SMALL)
     e.run("packed", count_to(6000, every=100), *PACKED)
-    exactly(r, "rotating", 4000, 60)
+    exactly(r, "rotating", 2000, 60)
     exactly(r, "packed", 6000, 60)
 
 
+def accounted(reader, container, n):
+    """Each of the lines 1 to n has arrived once, or lies in a stretch that is stated as lost; the last one has arrived."""
+    wait(lambda: n in numbers(reader.lines(container)), container, 60)
+    got = reader.lines(container)
+    count = collections.Counter(numbers(got))
+    gaps = [(a[2] if a else None, b[2]) for a, b in zip([None, *got], got) if int(b[3].split()[1]) != (int(a[3].split()[1]) if a else 0) + 1]
+    losses = [(l["first_ns"], l["last_ns"]) for l in reader.losses(container)]
+    say(f"{container}: {len(got)} lines of {n}, in gaps {n - len(count)}, losses stated {reader.losses(container)}")
+    check(len(count) == len(got), f"{container}: doubled")
+    # Before the first line a loss is stated since the container was made.
+    check([b for _, b in gaps] == [b for _, b in losses], f"{container}: gaps {gaps}, stated {losses}")
+    check(all(a in (None, first) for (a, _), (first, _) in zip(gaps, losses)), f"{container}: gaps {gaps}, stated {losses}")
+    check({l["reason"] for l in reader.losses(container)} <= {"rotated_away"}, "the reason")
+    return losses
+
+
 def refused(e, r):
+    """What Docker rotates away while nothing is taken is kept open: of a container that is followed, and of one that starts then.
+    A file takes three seconds, and Docker keeps three: that is how long the reader may be without a CPU."""
     (r.at / "refuse").touch()
-    e.run("refused", count_to(2000, pause="0.1"), *SMALL)
+    for name in ("refused", "refused-too"):
+        e.run(name, count_to(1000, pause="0.3"), *SMALL)
     e.docker("wait", "refused")
+    e.docker("wait", "refused-too")
     time.sleep(1)
     (r.at / "refuse").unlink()
-    exactly(r, "refused", 2000, 60)
+    exactly(r, "refused", 1000, 60)
+    exactly(r, "refused-too", 1000, 60)
+
+
+def starved(e, r):
+    """The reader gets no CPU while a container starts and Docker rotates beyond its window: what is lost is stated."""
+    for round, name in enumerate(("starved", "starved-early")):
+        if round:
+            # Its file has been heard of and opened, and no more.
+            e.run(name, count_to(100) + "; sleep 2; " + count_to(2000, start=101), *SMALL)
+            wait(lambda: r.lines(name), name)
+        r.process.send_signal(signal.SIGSTOP)
+        if not round:
+            e.run(name, count_to(2000, every=200), *SMALL)
+        e.docker("wait", name)
+        r.process.send_signal(signal.SIGCONT)
+        check(len(accounted(r, name, 2000)) == 1, "what was rotated away is one loss")
 
 
 def killed(e, r):
@@ -187,20 +223,15 @@ def down(e, r):
     wait(lambda: len(r.lines("beyond")) >= 200, "beyond")
     r.kill()
     e.run("died", count_to(2000, every=1000), "--log-opt", "compress=true", "--log-opt", "max-size=50k", "--log-opt", "max-file=9")
+    e.run("died-beyond", count_to(2000, every=1000), *SMALL)
     time.sleep(2.5)
     e.docker("wait", "beyond")
     e.docker("wait", "died")
+    e.docker("wait", "died-beyond")
     r.start()
     exactly(r, "died", 2000)
-    wait(lambda: 3000 in numbers(r.lines("beyond")), "beyond")
-    got = r.lines("beyond")
-    n = numbers(got)
-    check(len(n) == len(set(n)), "doubled")
-    gaps = [(a, b) for a, b in zip(got, got[1:]) if int(b[3].split()[1]) != int(a[3].split()[1]) + 1]
-    losses = r.losses("beyond")
-    say("beyond:", len(n), "lines; gaps in the numbers", [(a[3], b[3]) for a, b in gaps], "stated", losses)
-    check([(a[2], b[2]) for a, b in gaps] == [(l["first_ns"], l["last_ns"]) for l in losses], "the loss is stated as it is")
-    check(len(losses) == 1 and losses[0]["reason"] == "rotated_away", "the reason")
+    check(len(accounted(r, "died-beyond", 2000)) == 1, "what was rotated away before anybody saw it is one loss")
+    check(len(accounted(r, "beyond", 3000)) == 1, "what was rotated away is one loss")
 
 
 def within(e, r):
@@ -250,7 +281,7 @@ def run():
         try:
             r.start()
             chosen = sys.argv[1:]
-            for step in (plain, rotating, refused, stopped_and_recreated, down, within, removed, through_engine, one_file, killed):
+            for step in (plain, rotating, refused, starved, stopped_and_recreated, down, within, removed, through_engine, one_file, killed):
                 if not chosen or step.__name__ in chosen:
                     say("--", step.__name__)
                     step(e, r)

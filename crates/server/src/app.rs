@@ -21,6 +21,7 @@ use crate::body::{self, Budget, Received};
 use crate::cpu::Pool;
 use crate::params::Params;
 use crate::stats::Stats;
+use crate::status::{self, Dialect};
 use crate::{Settings, limits};
 
 /// The state of the edge.
@@ -313,6 +314,20 @@ pub(crate) fn refused(refusals: &[table::Refusal]) -> Result<()> {
         }
         r => Err(Error::invalid(describe(r))),
     }
+}
+
+/// The answer to a push: 204, or the refusals in the words of `dialect`. Where all of them are final, a header numbers them, so that
+/// the sender need not look for them.
+pub(crate) fn taken(dialect: Dialect, refusals: &[table::Refusal]) -> Response<Body> {
+    let Err(e) = refused(refusals) else { return no_content() };
+    let mut r = status::error(dialect, &e);
+    if refusals.iter().all(|r| r.reason != table::RATE_LIMITED_ENTRY)
+        && let Some(value) = wire::refused::write(refusals.iter().map(|r| r.ordinal))
+        && let Ok(value) = HeaderValue::try_from(value)
+    {
+        r.headers_mut().insert(wire::refused::HEADER, value);
+    }
+    r
 }
 
 /// An answer with a body and its media type.

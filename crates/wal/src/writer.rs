@@ -45,6 +45,9 @@ struct Group {
     first_seq: u64,
 }
 
+/// What is written ahead. It is never touched in memory, so it takes none.
+static ZEROS: [u8; ZERO_AHEAD_BYTES as usize] = [0; ZERO_AHEAD_BYTES as usize];
+
 /// Where the frames begin in a group's buffer.
 const FRAMES_AT: usize = SEGMENT_HEADER_BYTES + MARK_BYTES;
 
@@ -279,25 +282,21 @@ impl Wal {
         Ok(Open { id, file, synced_bytes: 0, file_bytes: 0 })
     }
 
-    /// One write, one sync; in a new segment also the directory's.
+    /// One write, now and then one more for the zeros ahead, and one sync; in a new segment also the directory's.
     fn write_into(&mut self, o: &mut Open) -> io::Result<()> {
         let from = self.group.seal(o.id, self.synced_seq, o.synced_bytes);
-        let len = self.group.bytes.len();
-        let end = o.synced_bytes + (len - from) as u64;
-        let ahead = self.zeros_ahead(o, end, (len - from) as u64);
+        let group = &self.group.bytes[from..];
+        let end = o.synced_bytes + group.len() as u64;
+        o.file.write_at(o.synced_bytes, group)?;
+        let mut file_bytes = o.file_bytes.max(end);
+        let ahead = self.zeros_ahead(o, end, group.len() as u64);
         if ahead > 0 {
-            self.group.bytes.resize(len + ahead as usize, 0);
-        }
-        let mut file_bytes = o.file_bytes.max(end + ahead);
-        let written = o.file.write_at(o.synced_bytes, &self.group.bytes[from..]);
-        if let Err(e) = written {
-            if ahead == 0 || e.kind() != io::ErrorKind::StorageFull {
-                return Err(e);
+            match o.file.write_at(end, &ZEROS[..ahead as usize]) {
+                Ok(()) => file_bytes = end + ahead,
+                // The group may fit where the zeros do not.
+                Err(e) if e.kind() == io::ErrorKind::StorageFull => o.file.set_len(file_bytes)?,
+                Err(e) => return Err(e),
             }
-            // The group may fit where the zeros do not.
-            o.file.set_len(o.file_bytes)?;
-            o.file.write_at(o.synced_bytes, &self.group.bytes[from..len])?;
-            file_bytes = o.file_bytes.max(end);
         }
         o.file.sync()?;
         if o.synced_bytes == 0 {

@@ -19,6 +19,7 @@ pub mod loki;
 pub mod options;
 pub mod otlp;
 pub mod proto;
+pub mod refused;
 pub mod remote_read;
 pub mod remote_write;
 mod spare;

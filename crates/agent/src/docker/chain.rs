@@ -32,8 +32,12 @@ pub struct Chain {
     compared: Option<Look>,
     /// How `base` looked when it was closed because nothing more came.
     rested: Option<Look>,
-    /// The newest file as somebody opened it, for when it is removed before it is found.
+    /// The newest file as somebody opened it, for when it is removed or rotated away before it is found.
     adopted: Option<File>,
+    /// What was found missing when the files were opened.
+    found_gap: Option<Gap>,
+    /// Files that Docker keeps of the log, if that many say that there were more of them before.
+    window: Option<usize>,
 }
 
 /// The next stretch of a log.
@@ -59,7 +63,24 @@ pub struct Gap {
 impl Chain {
     /// The log whose newest file is `base`, from `place` on, or from its oldest line.
     pub fn new(base: PathBuf, place: Option<Place>) -> Chain {
-        Chain { base, place, here: Place::default(), current: None, ahead: VecDeque::new(), compared: None, rested: None, adopted: None }
+        Chain {
+            base,
+            place,
+            here: Place::default(),
+            current: None,
+            ahead: VecDeque::new(),
+            compared: None,
+            rested: None,
+            adopted: None,
+            found_gap: None,
+            window: None,
+        }
+    }
+
+    /// Docker keeps so many files of it, and nobody has read it before although somebody should have: if all of them are there when it
+    /// is found, there may have been others, and what was in them is lost.
+    pub fn expect_from_start(&mut self, window: usize) {
+        self.window = Some(window);
     }
 
     /// Whether its files were found; until then nothing can be said about its end.
@@ -92,8 +113,11 @@ impl Chain {
         Ok(())
     }
 
-    /// Opens the files that came since, so that they stay even while nothing is read.
+    /// Opens the files that are there and have not been opened, so that they stay even while nothing is read.
     pub fn extend(&mut self) -> io::Result<()> {
+        if self.current.is_none() {
+            self.find_place()?;
+        }
         let Some(youngest) = self.ahead.back().or(self.current.as_ref()).map(|g| g.id) else { return Ok(()) };
         let base = match fs::metadata(&self.base) {
             Ok(m) => FileId::of(&m),
@@ -117,19 +141,10 @@ impl Chain {
 
     /// Which of `files` is the youngest that is known: itself, or what Docker has made of it by compressing.
     fn find_youngest(&mut self, files: &mut [Generation]) -> io::Result<Option<usize>> {
-        let Some(youngest) = self.ahead.back_mut().or(self.current.as_mut()) else { return Ok(None) };
-        if let Some(i) = files.iter().position(|f| f.id == youngest.id) {
-            return Ok(Some(i));
+        match self.ahead.back_mut().or(self.current.as_mut()) {
+            Some(youngest) => find_same(files, youngest),
+            None => Ok(None),
         }
-        let Some(look) = youngest.look()? else { return Ok(None) };
-        let tail_len = look.len.min(TAIL_BYTES as u64);
-        let end = Place {
-            offset: look.len,
-            head: Print::of(&youngest.head(look.len.min(HEAD_BYTES as u64) as usize)?),
-            tail: Print::of(&youngest.read(look.len - tail_len, tail_len as usize)?),
-            ..Place::default()
-        };
-        find(files, |f| f.holds(&end))
     }
 
     fn knows(&self, id: FileId) -> bool {
@@ -138,14 +153,10 @@ impl Chain {
 
     /// The next stretch. What is used of it is told by [`Chain::take`]; otherwise it comes again.
     pub fn stretch(&mut self) -> io::Result<Next> {
-        if self.current.is_none() {
-            match self.find_place()? {
-                Some(None) => {}
-                Some(Some(gap)) => return Ok(Next::Gap(gap)),
-                None => return Ok(Next::Nothing),
-            }
-        }
         self.extend()?;
+        if let Some(gap) = self.found_gap.take() {
+            return Ok(Next::Gap(gap));
+        }
         if let Some(gap) = self.truncated()? {
             return Ok(Next::Gap(gap));
         }
@@ -207,45 +218,62 @@ impl Chain {
         self.current = Some(file);
     }
 
-    /// Opens the file that the place is in, and all younger ones. None if there is no file to open now; otherwise the
-    /// gap, if that file is gone.
-    fn find_place(&mut self) -> io::Result<Option<Option<Gap>>> {
+    /// Opens the file that the place is in, and all younger ones, if there is one to open now. If that file is gone, there is a gap.
+    fn find_place(&mut self) -> io::Result<()> {
         let look = match fs::metadata(&self.base) {
             Ok(m) => Some(Look::of(&m)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             Err(e) => return Err(e),
         };
         if look.is_some() && self.rested == look {
-            return Ok(None);
+            return Ok(());
         }
-        let mut files = match (look, self.adopted.take()) {
-            (Some(_), adopted) => match generation::all(&self.base)? {
+        let mut files = match look {
+            Some(_) => match generation::all(&self.base)? {
                 Some(files) => files,
-                None => {
-                    self.adopted = adopted;
-                    return Ok(None);
-                }
+                None => return Ok(()),
             },
-            (None, Some(file)) => vec![Generation::new(file, false)?],
-            (None, None) => return Ok(None),
+            None => vec![],
         };
+        let has_more = self.window.is_some_and(|w| files.len() >= w);
+        self.add_adopted(&mut files)?;
+        if files.is_empty() {
+            return Ok(());
+        }
+        let rotated_away = Some(Gap { reason: "rotated_away", bytes: 0 });
         let (at, gap) = match &self.place {
-            None => (0, None),
+            None => (0, rotated_away.filter(|_| has_more)),
             Some(p) => match find_in(&mut files, p)? {
                 Some(i) => (i, None),
-                None => (0, Some(Gap { reason: "rotated_away", bytes: 0 })),
+                None => (0, rotated_away),
             },
         };
-        self.rested = None;
+        (self.rested, self.window) = (None, None);
         self.ahead = files.drain(at..).collect();
-        let Some(first) = self.ahead.pop_front() else { return Ok(None) };
+        let Some(first) = self.ahead.pop_front() else { return Ok(()) };
         // Compressed or copied since, it is another file with the same content.
         let (dev, ino) = (first.id.dev, first.id.ino);
         self.begin(first);
         if let (Some(p), None) = (&self.place, gap) {
             self.here = Place { dev, ino, ..p.clone() };
         }
-        Ok(Some(gap))
+        self.found_gap = gap;
+        Ok(())
+    }
+
+    /// Puts the file that somebody opened before those that are left, if it is none of them: it was removed, or Docker went on from
+    /// it so often that it is gone. Then nobody knows whether there were others in between.
+    fn add_adopted(&mut self, files: &mut Vec<Generation>) -> io::Result<()> {
+        let Some(file) = self.adopted.take() else { return Ok(()) };
+        let mut adopted = Generation::new(file, false)?;
+        if find_same(files, &mut adopted)?.is_some() {
+            return Ok(());
+        }
+        if let Some(next) = files.first_mut() {
+            next.gap_before = true;
+        }
+        files.insert(0, adopted);
+        Ok(())
     }
 
     /// With a single file Docker does not rotate but truncates: the bytes before the place are other ones then.
@@ -265,6 +293,22 @@ impl Chain {
         self.compared = Some(look);
         Ok(Some(Gap { reason: "truncated", bytes: known }))
     }
+}
+
+/// Which of `files` is `known`: itself, or what Docker has made of it by compressing.
+fn find_same(files: &mut [Generation], known: &mut Generation) -> io::Result<Option<usize>> {
+    if let Some(i) = files.iter().position(|f| f.id == known.id) {
+        return Ok(Some(i));
+    }
+    let Some(look) = known.look()? else { return Ok(None) };
+    let tail_len = look.len.min(TAIL_BYTES as u64);
+    let end = Place {
+        offset: look.len,
+        head: Print::of(&known.head(look.len.min(HEAD_BYTES as u64) as usize)?),
+        tail: Print::of(&known.read(look.len - tail_len, tail_len as usize)?),
+        ..Place::default()
+    };
+    find(files, |f| f.holds(&end))
 }
 
 /// The file that `p` is a place in: by its identity, or else by its content.

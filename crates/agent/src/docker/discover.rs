@@ -61,7 +61,7 @@ impl Source {
         let Some((path, file)) = note.file else { return };
         if !matches!(c.reader, Reader::Disk(_)) && c.position.last_ns().is_none() {
             // Nobody could be asked, or its directory was gone by then: it may be one that vanishes.
-            c.read_from_disk(path);
+            c.read_from_disk(path, None);
             c.is_removed_at_end = true;
         }
         if let Reader::Disk(chain) = &mut c.reader
@@ -128,7 +128,9 @@ impl Source {
             return false;
         }
         let id = listed.id.clone();
-        let position = self.recovered.remove(&id).unwrap_or_else(|| Position::start(listed.name()));
+        let known = self.recovered.remove(&id);
+        let is_expected_whole = known.is_none() && listed.created_ns().is_none_or(|made_ns| made_ns >= self.since_ns);
+        let position = known.unwrap_or_else(|| Position::start(listed.name()));
         let c = Container {
             streams: streams(&listed, &self.settings, &self.context),
             reader: Reader::Unknown,
@@ -137,6 +139,7 @@ impl Source {
             gap: None,
             skip: [None; 2],
             is_complete: false,
+            is_expected_whole,
             is_gone: false,
             is_removed_at_end: false,
             active_ns: self.context.clock.elapsed_ns(),
@@ -170,9 +173,11 @@ impl Source {
         c.is_removed_at_end = i.is_removed_at_end();
         let path = log_path(&i.log_path, id, &self.settings.containers_dir);
         match path.map(|p| (File::open(&p), p)) {
-            Some((Ok(_), p)) => return c.read_from_disk(p),
+            Some((Ok(_), p)) => return c.read_from_disk(p, i.window()),
             // Begun, and not written yet.
-            Some((Err(e), p)) if e.kind() == io::ErrorKind::NotFound && is_seen(&p) => return c.read_from_disk(p),
+            Some((Err(e), p)) if e.kind() == io::ErrorKind::NotFound && is_seen(&p) => {
+                return c.read_from_disk(p, i.window());
+            }
             Some((Err(e), p)) => tracing::warn!(container = c.listed.name(), file = %p.display(), error = %e,
                 "log file of a container cannot be read, it is read through the Engine"),
             None => tracing::info!(container = c.listed.name(), driver = i.driver(), "container is read through the Engine"),
@@ -192,12 +197,16 @@ impl Source {
 
 impl Container {
     /// Reads the log files beside `path` from its place on. If it was read through the Engine before, its place in them is
-    /// known by time alone.
-    fn read_from_disk(&mut self, path: PathBuf) {
+    /// known by time alone. `window` is how many of them Docker keeps.
+    fn read_from_disk(&mut self, path: PathBuf, window: Option<usize>) {
         if self.position.place.is_none() {
             self.skip = self.position.pens.each_ref().map(Skip::all_of);
         }
-        self.reader = Reader::Disk(Box::new(Chain::new(path, self.position.place.clone())));
+        let mut chain = Chain::new(path, self.position.place.clone());
+        if let Some(window) = window.filter(|_| self.is_expected_whole) {
+            chain.expect_from_start(window);
+        }
+        self.reader = Reader::Disk(Box::new(chain));
     }
 
     fn needs_asking(&self) -> bool {

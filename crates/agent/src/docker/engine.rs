@@ -23,6 +23,9 @@ pub struct Listed {
     /// `created`, `running`, `exited` and others.
     #[serde(default)]
     pub state: String,
+    /// When it was made, seconds since 1970; none for one that only an event has told of.
+    #[serde(default, rename = "Created")]
+    pub created_s: Option<i64>,
     #[serde(default)]
     labels: Option<BTreeMap<String, String>>,
     #[serde(default)]
@@ -90,6 +93,11 @@ impl Listed {
         own.unwrap_or_else(|| self.id.get(..12).unwrap_or(&self.id))
     }
 
+    /// When it was made, nanoseconds since 1970: the end of the second that is known.
+    pub fn created_ns(&self) -> Option<i64> {
+        self.created_s.map(|s| s.saturating_add(1).saturating_mul(base::units::SECOND_NS))
+    }
+
     /// A label.
     pub fn label(&self, name: &str) -> Option<&str> {
         self.labels.as_ref()?.get(name).map(String::as_str)
@@ -148,6 +156,7 @@ struct InspectedHost {
 struct LogConfig {
     #[serde(rename = "Type")]
     driver: String,
+    config: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -160,6 +169,11 @@ impl Inspected {
     /// `json-file`, `local` and others.
     pub fn driver(&self) -> &str {
         &self.host_config.log_config.driver
+    }
+    /// How many files of its log Docker keeps; none if it keeps one, which it truncates or lets grow.
+    pub fn window(&self) -> Option<usize> {
+        let files = self.host_config.log_config.config.as_ref()?.get("max-file")?;
+        files.parse().ok().filter(|n| *n > 1)
     }
     /// Whether it has a terminal: then its log through the Engine has no frames.
     pub fn is_terminal(&self) -> bool {

@@ -1,14 +1,13 @@
 //! The files of a container's log: the one that Docker writes to, and those that it has rotated away from, `.1` the youngest.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
-
 use super::position::Place;
-use crate::files::tail::{FileId, Look, open_same, read_some};
-use crate::limits::{GENERATIONS, HEAD_BYTES, READ_BYTES};
+use crate::files::content::Content;
+use crate::files::tail::{FileId, Look, open_same};
+use crate::limits::GENERATIONS;
 
 /// One file of a log, open: it can be read even when Docker has removed it.
 pub struct Generation {
@@ -16,60 +15,29 @@ pub struct Generation {
     pub id: FileId,
     /// Lines between the one before and this one are lost.
     pub gap_before: bool,
-    body: Body,
-}
-
-enum Body {
-    Plain(File),
-    Packed(Box<Packed>),
-}
-
-/// A compressed file, decoded as it is read: forwards, or from its start again.
-struct Packed {
-    file: File,
-    decoder: Option<MultiGzDecoder<BufReader<File>>>,
-    /// The first bytes.
-    start: Vec<u8>,
-    window: Vec<u8>,
-    /// Where the window begins.
-    at: u64,
+    content: Content,
 }
 
 impl Generation {
     /// The open file, which is compressed if `packed`.
     pub fn new(file: File, packed: bool) -> io::Result<Generation> {
         let id = FileId::of(&file.metadata()?);
-        let body = if packed {
-            Body::Packed(Box::new(Packed { file, decoder: None, start: vec![], window: vec![], at: 0 }))
-        } else {
-            Body::Plain(file)
-        };
-        Ok(Generation { id, gap_before: false, body })
+        Ok(Generation { id, gap_before: false, content: Content::new(file, packed) })
     }
 
     /// Up to `len` bytes at `offset`; fewer only at the end.
     pub fn read(&mut self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        match &mut self.body {
-            Body::Plain(f) => read_some(f, offset, len),
-            Body::Packed(p) => p.read(offset, len),
-        }
+        self.content.read(offset, len)
     }
 
-    /// The first `len` bytes, at most [`HEAD_BYTES`].
+    /// The first `len` bytes, at most [`crate::limits::HEAD_BYTES`].
     pub fn head(&mut self, len: usize) -> io::Result<Vec<u8>> {
-        match &mut self.body {
-            Body::Plain(f) => read_some(f, 0, len),
-            Body::Packed(p) if p.start.len() >= len => Ok(p.start[..len].to_vec()),
-            Body::Packed(p) => p.read(0, len),
-        }
+        self.content.read(0, len)
     }
 
     /// How the file looks now; none for a compressed one, which does not change.
     pub fn look(&self) -> io::Result<Option<Look>> {
-        match &self.body {
-            Body::Plain(f) => Ok(Some(Look::of(&f.metadata()?))),
-            Body::Packed(_) => Ok(None),
-        }
+        if self.content.is_packed() { Ok(None) } else { Ok(Some(Look::of(&self.content.metadata()?))) }
     }
 
     /// Whether the file begins and goes on as the one that `p` is a place in.
@@ -79,41 +47,6 @@ impl Generation {
         }
         let tail = self.read(p.offset - p.tail.len as u64, p.tail.len)?;
         Ok(tail.len() == p.tail.len && p.tail.begins(&tail))
-    }
-}
-
-impl Packed {
-    fn read(&mut self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        if self.decoder.is_none() || offset < self.at {
-            self.file.rewind()?;
-            self.decoder = Some(MultiGzDecoder::new(BufReader::new(self.file.try_clone()?)));
-            (self.at, self.window) = (0, vec![]);
-        }
-        loop {
-            let passed = usize::try_from(offset - self.at).unwrap_or(usize::MAX).min(self.window.len());
-            self.window.drain(..passed);
-            self.at += passed as u64;
-            if self.at == offset && self.window.len() >= len {
-                break;
-            }
-            if self.decode_some()? == 0 {
-                break;
-            }
-        }
-        let there = if self.at == offset { self.window.len().min(len) } else { 0 };
-        Ok(self.window[..there].to_vec())
-    }
-
-    fn decode_some(&mut self) -> io::Result<usize> {
-        let Some(decoder) = &mut self.decoder else { return Ok(0) };
-        let from = self.window.len();
-        self.window.resize(from + READ_BYTES / 8, 0);
-        let n = decoder.read(&mut self.window[from..]);
-        self.window.truncate(from + *n.as_ref().unwrap_or(&0));
-        if self.start.len() < HEAD_BYTES && self.at == 0 {
-            self.start = self.window[..self.window.len().min(HEAD_BYTES)].to_vec();
-        }
-        n
     }
 }
 

@@ -136,6 +136,8 @@ pub struct Source {
     containers: BTreeMap<String, Container>,
     /// Stored positions whose container has not been seen yet, by id.
     recovered: HashMap<String, Position>,
+    /// Containers that were made since then should have been read from their first line, nanoseconds since 1970.
+    since_ns: i64,
     /// Positions to be forgotten by the store.
     forget: Vec<String>,
     /// Containers that are gone, the last ones.
@@ -166,6 +168,8 @@ struct Container {
     skip: [Option<Skip>; 2],
     /// It has stopped, and was read to its end since. What was stored about that may be older than its last run.
     is_complete: bool,
+    /// Nothing of it was read before, though it should have been: what Docker has rotated away is a loss.
+    is_expected_whole: bool,
     /// It is not in the list any more.
     is_gone: bool,
     /// Its files stay open: they vanish when it stops.
@@ -209,6 +213,7 @@ impl Source {
             client,
             containers: BTreeMap::new(),
             recovered: HashMap::new(),
+            since_ns: 0,
             forget: vec![],
             forgotten: VecDeque::new(),
             notes: Notes::default(),
@@ -233,6 +238,10 @@ impl Source {
                 }
                 None => tracing::warn!(source = name, "stored position cannot be read, the container is read from its start"),
             }
+        }
+        // What Docker had rotated away before anybody was told to read it is no loss.
+        if self.recovered.is_empty() {
+            self.since_ns = self.context.clock.now_ns();
         }
     }
 

@@ -351,7 +351,10 @@ impl Container {
     /// Turns the gap into a loss, between the last line before it and the one after it.
     fn state_gap(&mut self, until_ns: Option<i64>, now_ns: i64, taken: &mut Taken) {
         if let Some(gap) = self.gap.take() {
-            let loss = Loss { bytes: gap.bytes, first_ns: self.position.last_ns(), last_ns: until_ns, ..self.loss(gap.reason, now_ns) };
+            // Before its first line: since it was made.
+            let made_ns = || self.listed.created_s.map(|s| s.saturating_mul(base::units::SECOND_NS));
+            let first_ns = self.position.last_ns().or_else(made_ns);
+            let loss = Loss { bytes: gap.bytes, first_ns, last_ns: until_ns, ..self.loss(gap.reason, now_ns) };
             taken.losses.push(loss);
         }
     }

@@ -165,6 +165,13 @@ impl Rig {
         };
         self.engine.lock().insert(id.into(), known);
     }
+    /// Docker keeps so many files of its log; it was made at this second.
+    fn keep_files(&self, id: &str, files: usize, created_s: i64) {
+        let mut engine = self.engine.lock();
+        let k = engine.get_mut(id).unwrap();
+        k.listed["Created"] = created_s.into();
+        k.inspected["HostConfig"]["LogConfig"]["Config"] = serde_json::json!({ "max-file": files.to_string(), "max-size": "20k" });
+    }
     pub(super) fn set_state(&self, id: &str, state: &str) {
         self.engine.lock().get_mut(id).unwrap().listed["State"] = state.into();
     }
@@ -331,6 +338,79 @@ fn while_nothing_is_taken_what_docker_rotates_away_is_kept() {
     r.store.answer.lock().clear();
     r.poll();
     assert_eq!((r.texts("web").len(), r.lost()), (9, vec![]));
+}
+
+#[test]
+fn a_container_that_starts_while_nothing_is_taken_is_kept_too() {
+    let mut r = Rig::new();
+    r.create("aa", "busy", "json-file", false);
+    r.write("aa", "stdout", 1, "line\n");
+    *r.store.answer.lock() = vec![Answer::Refuse(Kind::Unavailable); 9];
+    r.poll();
+    r.create("bb", "web", "json-file", false);
+    for ns in 1..=6 {
+        r.write("bb", "stdout", ns, &format!("line {ns}\n"));
+        r.poll();
+        r.rotate("bb", 2, false);
+    }
+    r.store.answer.lock().clear();
+    r.poll();
+    assert_eq!((r.texts("web").len(), r.lost()), (6, vec![]));
+}
+
+#[test]
+fn what_docker_rotated_away_of_a_container_that_nobody_had_read_is_stated() {
+    // Made before anybody was told to read: what is gone by then is no loss. Made since: it is, if Docker keeps as many files as it may.
+    for (created_s, before, stated) in [(0, 4, false), (100, 4, true), (100, 2, false)] {
+        let mut r = Rig::new();
+        r.clock.advance_ns(50 * SECOND);
+        r.restart();
+        r.create("aa", "web", "json-file", false);
+        r.keep_files("aa", 3, created_s);
+        for n in 0..before {
+            r.write("aa", "stdout", created_s * SECOND + n, &format!("line {n}\n"));
+            if n + 1 < before {
+                r.rotate("aa", 3, false);
+            }
+        }
+        r.poll();
+        let first_ns = created_s * SECOND + 1;
+        let expected = if stated { vec![("rotated_away", 0, Some(created_s * SECOND), Some(first_ns))] } else { vec![] };
+        assert_eq!((r.texts("web").len(), r.lost()), (before.min(3) as usize, expected), "{created_s} {before}");
+    }
+    // After a restart whatever has no position was made while nobody looked.
+    let mut r = Rig::new();
+    r.create("aa", "known", "json-file", false);
+    r.write("aa", "stdout", 1, "line\n");
+    r.poll();
+    r.create("bb", "web", "json-file", false);
+    r.keep_files("bb", 2, 0);
+    for ns in 1..=3 {
+        r.write("bb", "stdout", ns, &format!("line {ns}\n"));
+        r.rotate("bb", 2, false);
+    }
+    r.write("bb", "stdout", 4, "line 4\n");
+    r.restart();
+    r.poll();
+    assert_eq!((r.texts("web").len(), r.lost()), (2, vec![("rotated_away", 0, Some(0), Some(3))]));
+}
+
+#[test]
+fn a_file_that_was_opened_in_time_is_read_though_docker_has_gone_on_from_it() {
+    let mut r = Rig::new();
+    r.create("aa", "web", "json-file", false);
+    r.write("aa", "stdout", 1, "line 1\n");
+    let file = fs::File::open(r.log("aa")).unwrap();
+    for ns in 2..=5 {
+        r.rotate("aa", 2, false);
+        r.write("aa", "stdout", ns, &format!("line {ns}\n"));
+    }
+    let listed: Listed = serde_json::from_value(r.engine.lock()["aa"].listed.clone()).unwrap();
+    let inspected: Inspected = serde_json::from_value(r.engine.lock()["aa"].inspected.clone()).unwrap();
+    r.source.notes.lock().push_back(Note { listed, inspected: Some(inspected), file: Some((r.log("aa"), file)) });
+    r.poll();
+    assert_eq!(r.texts("web"), ["line 1", "line 4", "line 5"]);
+    assert_eq!(r.lost(), [("rotated_away", 0, Some(1), Some(4))]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
+use super::content::{self, Content};
 use super::glob::{Glob, Walk};
 use super::position::Position;
 use super::tail::{self, FileId, Look, State, Tail};
@@ -77,6 +78,11 @@ impl Source {
         !packed && !self.exclude.iter().any(|g| g.matches(path)) && !self.context.never.iter().any(|n| path.starts_with(n))
     }
 
+    /// Whether it may be read once it is unpacked: files that were rotated are compressed by and by.
+    fn may_unpack(&self, path: &Path) -> bool {
+        self.may_read(path) || (content::is_packed(path) && self.may_read(&path.with_extension("")))
+    }
+
     /// Starts to follow files that were not followed. Those that a position is stored for come first, so that no other
     /// file takes the name of their position.
     fn begin_all(&mut self, mut fresh: Vec<(FileId, PathBuf, Metadata)>, now_ns: i64) {
@@ -119,12 +125,12 @@ impl Source {
         let name = self.source_name(id);
         let mut at = self.recovered.iter().position(|(source, _)| *source == name);
         let by_content = |p: &Position| {
-            path.as_os_str() == p.path.as_str() && tail::open_same(path, id).is_ok_and(|f| tail::is_continued_by(p, &f).unwrap_or(false))
+            path.as_os_str() == p.path.as_str() && Content::open(path, id).is_ok_and(|f| tail::is_continued_by(p, &f).unwrap_or(false))
         };
         let same = at.is_some_and(|i| {
             let p = &self.recovered[i].1;
             // A file that cannot be read now has no content to compare.
-            tail::open_same(path, id).map_or(true, |f| tail::is_continued_by(p, &f).unwrap_or(true))
+            Content::open(path, id).map_or(true, |f| tail::is_continued_by(p, &f).unwrap_or(true))
         });
         if !same {
             at = self.recovered.iter().position(|(_, p)| by_content(p)).or(at);
@@ -206,7 +212,9 @@ impl Source {
     fn find_renamed(&self, source: &str, position: &Position, known: &HashSet<FileId>) -> Option<(FileId, PathBuf)> {
         let path = Path::new(&position.path);
         let free = |id: &FileId| !self.tails.contains_key(id);
-        let holds = |at: &Path, id: FileId| tail::open_same(at, id).is_ok_and(|f| tail::is_continued_by(position, &f).unwrap_or(false));
+        let holds = |at: &Path, id: FileId| {
+            Content::open(at, id).is_ok_and(|f| tail::is_continued_by(position, &f).unwrap_or(false) && f.is_whole())
+        };
         if let Some(id) = parse_id(source, &self.prefix).filter(free)
             && let Some(at) = find_in_dir(path, id)
             && holds(&at, id)
@@ -214,8 +222,12 @@ impl Source {
             return (at != path).then_some((id, at));
         }
         let name = path.file_name()?.to_str()?;
-        let named = |p: &Path| p != path && p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(name)) && self.may_read(p);
-        let renamed = siblings(path.parent()?).into_iter().filter(|(p, _)| named(p)).map(|(p, m)| (FileId::of(&m), p));
+        let named =
+            |p: &Path| p != path && p.file_name().and_then(|n| n.to_str()).is_some_and(|n| n.starts_with(name)) && self.may_unpack(p);
+        let mut beside = siblings(path.parent()?);
+        // A compressed file is a copy: where the original is still there, it is the one that goes on.
+        beside.sort_by_key(|(p, _)| content::is_packed(p));
+        let renamed = beside.into_iter().filter(|(p, _)| named(p)).map(|(p, m)| (FileId::of(&m), p));
         renamed.filter(|(id, _)| free(id) && !known.contains(id)).find(|(id, p)| holds(p, *id))
     }
 
@@ -229,12 +241,14 @@ impl Source {
             let added = at.file_name().and_then(|n| n.to_str()?.strip_prefix(name.to_str()?));
             let is_rotation = added.is_some_and(|a| a.starts_with(['.', '-', '_']) && a.contains(|c: char| c.is_ascii_digit()));
             let newer = m.mtime().saturating_mul(1_000_000_000).saturating_add(m.mtime_nsec()) >= old_mtime_ns;
-            if !is_rotation || !newer || self.tails.contains_key(&id) || self.own.contains(&id) || !self.may_read(&at) {
+            if !is_rotation || !newer || self.tails.contains_key(&id) || self.own.contains(&id) || !self.may_unpack(&at) {
                 continue;
             }
-            let begins_alike =
-                |p: &Position, f: &fs::File| p.head.len > 0 && tail::read_some(f, 0, p.head.len).is_ok_and(|b| p.head.begins(&b));
-            let Ok(f) = tail::open_same(&at, id) else { continue };
+            let begins_alike = |p: &Position, f: &Content| p.head.len > 0 && f.read(0, p.head.len).is_ok_and(|b| p.head.begins(&b));
+            let Ok(f) = Content::open(&at, id) else { continue };
+            if content::is_packed(&at) && (at.with_extension("").exists() || !f.is_whole()) {
+                continue; // it is being made; the original is read
+            }
             if begins_alike(old, &f) || self.tails.values().any(|t| begins_alike(&t.position, &f)) {
                 continue; // a copy of something that is followed
             }

@@ -11,7 +11,7 @@
 //!
 //! **Rotation by renaming**: the old file is read on under its new name until it has been quiet for `rotated_wait`, the new
 //! one from its start. If files were renamed more than once while nobody looked, the ones in between are found by name and
-//! age. **Rotation by copying and truncating**: what had not been read before the truncation is read from the copy, which
+//! age. What was compressed meanwhile (`.gz`) is read on as what it was. **Rotation by copying and truncating**: what had not been read before the truncation is read from the copy, which
 //! is found by its content; a copy that matches a pattern itself is not read again. A file that is truncated twice, or is
 //! filled and truncated, between two looks is beyond what can be told from outside: then lines may be lost unseen. Rotate
 //! by renaming where that matters.
@@ -22,6 +22,7 @@
 //! Looking for files is a walk every `poll_interval`, not a subscription to changes: those are lost under load, and do not
 //! exist on network and overlay file systems.
 
+pub(crate) mod content;
 mod discover;
 pub mod glob;
 pub mod lines;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base::{Error, Kind};
 
+use super::content::Content;
 use super::lines::{Rules, Taken};
 use super::position::{Position, Scope};
 use super::tail::{self, FileId, Look, Next, State, Tail};
@@ -271,7 +272,7 @@ impl Source {
             id != t.id
                 && !known(&id)
                 && is_kin(path, at)
-                && tail::open_same(at, id).is_ok_and(|f| tail::is_continued_by(&t.position, &f).unwrap_or(false))
+                && Content::open(at, id).is_ok_and(|f| tail::is_continued_by(&t.position, &f).unwrap_or(false) && f.is_whole())
         };
         discover::siblings(path.parent()?).into_iter().map(|(at, m)| (FileId::of(&m), at)).find(|(id, at)| fits(at, *id))
     }
@@ -280,7 +281,7 @@ impl Source {
     /// read again.
     fn is_text(&mut self, t: &mut Tail, now_ns: i64) -> io::Result<bool> {
         const PACKED: [&[u8]; 4] = [b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"BZh"];
-        let head = tail::read_some(t.open()?, 0, limits::HEAD_BYTES)?;
+        let head = t.open()?.read(0, limits::HEAD_BYTES)?;
         if PACKED.iter().any(|p| head.starts_with(p)) {
             t.state = State::Skipped;
             t.file = None;
@@ -309,7 +310,7 @@ impl Source {
         let alike = |o: &Tail| {
             let p: &Position = &o.position;
             let began = p.head.len > 0 && p.head.begins(head);
-            began || tail::open_same(&o.at, o.id).and_then(|f| tail::read_some(&f, 0, head.len())).is_ok_and(|b| b == head)
+            began || Content::open(&o.at, o.id).and_then(|f| f.read(0, head.len())).is_ok_and(|b| b == head)
         };
         self.tails.values().any(|o| o.state == State::Live && !o.is_moved() && is_kin(&o.at, &t.at) && alike(o))
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::content::Content;
 use super::lines::{self, Rules, Taken};
 use super::position::{Position, Print};
 use crate::deliver::Lines;
@@ -84,7 +85,7 @@ pub struct Tail {
     /// It cannot be read now.
     pub unreadable: bool,
     /// Its descriptor while it is open.
-    pub file: Option<File>,
+    pub file: Option<Content>,
 }
 
 /// The next stretch of a file.
@@ -124,9 +125,9 @@ impl Tail {
     }
 
     /// Opens the file where it lies. `NotFound` when another file lies there now.
-    pub fn open(&mut self) -> io::Result<&File> {
+    pub fn open(&mut self) -> io::Result<&Content> {
         if self.file.is_none() {
-            let f = open_same(&self.at, self.id)?;
+            let f = Content::open(&self.at, self.id)?;
             self.file = Some(f);
         }
         self.file.as_ref().ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -136,7 +137,7 @@ impl Tail {
     pub fn is_same(&mut self) -> io::Result<bool> {
         let (offset, head) = (self.position.offset, self.position.head);
         let f = self.open()?;
-        Ok(f.metadata()?.len() >= offset && head.begins(&read_some(f, 0, head.len)?))
+        Ok(f.may_have(offset)? && head.begins(&f.read(0, head.len)?))
     }
 
     /// Reads on from the position, which moves behind the lines.
@@ -146,11 +147,11 @@ impl Tail {
         // One read for the old bytes and the new: no truncation fits in between.
         let from = offset - tail.len as u64;
         let wanted = tail.len + READ_BYTES.max(rules.max_line + 2);
-        let buf = read_some(f, from, wanted)?;
+        let buf = f.read(from, wanted)?;
         if buf.len() < tail.len || !tail.begins(&buf) {
             return Ok(Next::Replaced);
         }
-        let encoding = lines::Encoding::of(&read_some(f, 0, 2)?);
+        let encoding = lines::Encoding::of(&f.read(0, 2)?);
         let mut skipping = self.position.skipping;
         let rules = Rules { ends: rules.ends && buf.len() < wanted, ..rules };
         let (mut out, taken) = split(encoding, &buf[tail.len..], offset, rules, &mut skipping);
@@ -177,7 +178,7 @@ impl Tail {
         if old.len >= len {
             return Ok(Some(old));
         }
-        let bytes = read_some(self.open()?, 0, len)?;
+        let bytes = self.open()?.read(0, len)?;
         Ok((bytes.len() == len && old.begins(&bytes)).then(|| Print::of(&bytes)))
     }
 
@@ -220,14 +221,14 @@ fn split(encoding: lines::Encoding, data: &[u8], offset: u64, rules: Rules, skip
 }
 
 /// Where the last whole line ends, with the prints of the bytes before.
-fn last_line_end(f: &File, len: u64, max_line: usize) -> io::Result<(u64, Print, Print)> {
+fn last_line_end(f: &Content, len: u64, max_line: usize) -> io::Result<(u64, Print, Print)> {
     let from = len.saturating_sub(max_line as u64);
-    let last = read_some(f, from, (len - from) as usize)?;
+    let last = f.read(from, (len - from) as usize)?;
     // Without a line end in reach the beginning of the line is older than what is kept of a line anyway.
     let offset = memchr::memrchr(b'\n', &last).map_or(if from == 0 { 0 } else { len }, |i| from + i as u64 + 1);
-    let head = read_some(f, 0, offset.min(HEAD_BYTES as u64) as usize)?;
+    let head = f.read(0, offset.min(HEAD_BYTES as u64) as usize)?;
     let tail_len = offset.min(TAIL_BYTES as u64);
-    let tail = read_some(f, offset - tail_len, tail_len as usize)?;
+    let tail = f.read(offset - tail_len, tail_len as usize)?;
     Ok((offset, Print::of(&head), Print::of(&tail)))
 }
 
@@ -257,10 +258,10 @@ pub fn read_some(f: &File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
 }
 
 /// Whether the file begins and goes on as the one that `p` is a position in.
-pub fn is_continued_by(p: &Position, f: &File) -> io::Result<bool> {
-    if p.offset == 0 || p.head.len == 0 || f.metadata()?.len() < p.offset {
+pub fn is_continued_by(p: &Position, f: &Content) -> io::Result<bool> {
+    if p.offset == 0 || p.head.len == 0 || !f.may_have(p.offset)? {
         return Ok(false);
     }
     let tail_at = p.offset - p.tail.len as u64;
-    Ok(p.head.begins(&read_some(f, 0, p.head.len)?) && p.tail.begins(&read_some(f, tail_at, p.tail.len)?))
+    Ok(p.head.begins(&f.read(0, p.head.len)?) && p.tail.begins(&f.read(tail_at, p.tail.len)?))
 }

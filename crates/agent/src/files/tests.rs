@@ -524,3 +524,40 @@ fn a_clock_that_was_set_back_is_believed() {
     r.poll();
     assert_eq!(r.lines(), ["right 1", "right 2", "corrected", "restarted", "ahead 1", "ahead 2"]);
 }
+
+/// Renames `from` to `to` and compresses it, as logrotate does one rotation later.
+fn pack(r: &Rig, from: &str, to: &str) {
+    let mut packed = flate2::write::GzEncoder::new(vec![], flate2::Compression::fast());
+    packed.write_all(&fs::read(r.path(from)).unwrap()).unwrap();
+    fs::write(r.path(to), packed.finish().unwrap()).unwrap();
+    let times = fs::metadata(r.path(from)).unwrap().modified().unwrap();
+    OpenOptions::new().append(true).open(r.path(to)).unwrap().set_modified(times).unwrap();
+    fs::remove_file(r.path(from)).unwrap();
+}
+
+#[test]
+fn what_was_compressed_while_nobody_looked_is_read_on() {
+    let mut r = Rig::new("a.log", From::Start);
+    let text = |from: u32, to: u32| (from..to).map(|i| format!("line {i:05}\n")).collect::<String>();
+    r.append("a.log", text(0, 100));
+    r.poll();
+    r.append("a.log", text(100, 60_000));
+    pack(&r, "a.log", "a.log.2.gz");
+    // Nobody ever saw this one.
+    r.append("a.log.1", text(60_000, 60_100));
+    pack(&r, "a.log.1", "a.log.1.gz");
+    r.append("a.log", text(60_100, 60_200));
+    for _ in 0..3 {
+        r.restart();
+        while r.poll().more {}
+        while r.poll_later().more {}
+        let mut got = r.lines();
+        got.sort();
+        assert_eq!(got, (0..60_200).map(|i| format!("line {i:05}")).collect::<Vec<_>>());
+    }
+    // Other files of that name are left alone, and so is one that is not whole.
+    r.append("a.log.3.gz", b"\x1f\x8b\x08never\n");
+    r.restart();
+    r.poll_later();
+    assert_eq!(r.lines().len(), 60_200);
+}

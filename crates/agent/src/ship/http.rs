@@ -1,5 +1,6 @@
 //! One request and what its answer means.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +72,8 @@ pub enum Answer {
     Accepted,
     /// It has it but for so many rows, which it will never take.
     AcceptedBut(u64, String),
+    /// It has it but for the rows with these numbers, which it will never take; status and why.
+    AcceptedWithout(Vec<RangeInclusive<u32>>, u16, String),
     /// Later, after as long as it asked for; why; and whether a person has to do something first.
     Again(Option<Duration>, String, bool),
     /// It is too large at once.
@@ -83,7 +86,7 @@ impl Answer {
     /// In one word.
     pub fn word(&self) -> Answered {
         match self {
-            Answer::Accepted | Answer::AcceptedBut(..) => Answered::Accepted,
+            Answer::Accepted | Answer::AcceptedBut(..) | Answer::AcceptedWithout(..) => Answered::Accepted,
             Answer::Again(..) => Answered::Again,
             Answer::TooLarge | Answer::Refused(..) => Answered::Refused,
         }
@@ -197,12 +200,16 @@ impl Client {
         };
         let status = response.status().as_u16();
         let after = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.trim().parse().ok()).map(Duration::from_secs);
+        let refused = response.headers().get(wire::refused::HEADER).and_then(|v| wire::refused::read(v.to_str().ok()?));
         // Read to its end: an answer that breaks off in the middle may be of a server that never stored anything.
         let body = match response.body_mut().with_config().limit(limits::ANSWER_BYTES).read_to_vec() {
             Ok(b) => b,
             Err(e) => return Answer::Again(after, format!("{status}, but the answer breaks off: {e}"), false),
         };
-        meaning(status, after, &body, format)
+        match (meaning(status, after, &body, format), refused) {
+            (Answer::Refused(status, why), Some(rows)) => Answer::AcceptedWithout(rows, status, why),
+            (meaning, _) => meaning,
+        }
     }
 }
 

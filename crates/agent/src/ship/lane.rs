@@ -15,7 +15,7 @@ use super::parcel::{self, Parcel};
 use super::{Backlog, Context, Endpoint};
 use crate::limits;
 use crate::runner::Pause;
-use crate::spool::ledger::Lost;
+use crate::spool::ledger::{Lost, by_stream};
 use crate::spool::{Cursor, Taken};
 
 /// Which lane it is.
@@ -43,6 +43,16 @@ struct Job {
     bytes: usize,
     /// Where the backlog lane is behind it.
     after: Cursor,
+    /// What the endpoint will never take.
+    refused: Vec<Refused>,
+}
+
+/// Rows that an endpoint will never take, and what it said.
+struct Refused {
+    parcel: Parcel,
+    rows: u64,
+    status: u16,
+    why: String,
 }
 
 /// A lane.
@@ -118,9 +128,16 @@ impl Lane {
         let pause = match self.send(&mut parcel, &job.taken) {
             Answer::Accepted => self.accepted(),
             Answer::AcceptedBut(rows, why) => {
-                self.refuse(&parcel, 200, &why, rows);
+                job.refused.push(Refused { parcel, rows, status: 200, why });
                 self.accepted()
             }
+            Answer::AcceptedWithout(rows, status, why) => match parcel.only(&rows) {
+                Some(parcel) => {
+                    job.refused.push(Refused { rows: parcel.rows, parcel, status, why });
+                    self.accepted()
+                }
+                None => self.cut(&mut job, parcel, status, &why),
+            },
             Answer::Again(after, why, alarm) => {
                 job.parcels.push_front(parcel);
                 self.again(after, &why, alarm)
@@ -194,11 +211,11 @@ impl Lane {
         let spool = &self.context.spool;
         let taken = spool.read(self.number, cursor, until, self.endpoint.batch_bytes, &mut |s| parcel::add(&mut parcels, s))?;
         if parcels.is_empty() {
-            spool.acknowledge(self.number, &taken);
+            spool.acknowledge(self.number, &taken, vec![]);
             return Ok(None);
         }
         let bytes = parcels.iter().map(Parcel::size).sum();
-        Ok(Some(Job { taken, parcels: parcels.into(), cuts_left: limits::CUTS, bytes, after: *cursor }))
+        Ok(Some(Job { taken, parcels: parcels.into(), cuts_left: limits::CUTS, bytes, after: *cursor, refused: vec![] }))
     }
 
     fn wait(&mut self) -> Pause {
@@ -261,36 +278,36 @@ impl Lane {
                 job.parcels.push_front(second);
                 job.parcels.push_front(first);
             }
-            None => self.refuse(&parcel, status, why, parcel.rows),
+            None => job.refused.push(Refused { rows: parcel.rows, parcel, status, why: why.to_owned() }),
         }
         Pause::None
     }
 
-    /// Rows that the endpoint will never take.
-    fn refuse(&self, parcel: &Parcel, status: u16, why: &str, rows: u64) {
+    /// Sets rows aside that the endpoint will never take; the losses, stream by stream where they can be told apart.
+    fn set_aside(&self, r: Refused) -> Vec<Lost> {
+        let Refused { parcel, rows, status, why } = r;
         let now_ns = self.context.clock.now_ns();
-        if let Err(e) = self.shared.dead.lock().keep(parcel, status, why, now_ns) {
+        if let Err(e) = self.shared.dead.lock().keep(&parcel, status, &why, now_ns) {
             tracing::error!(endpoint = self.endpoint.name, error = %e, "what was refused cannot be kept in a file");
         }
-        tracing::error!(endpoint = self.endpoint.name, status, answer = why, rows, "rows are refused for good");
         self.context.stats.refused(&self.endpoint.name, parcel.figures(rows));
-        let stream =
-            parcel.plain().filter(|_| parcel.format == crate::Format::LokiPush).and_then(|raw| wire::loki::Streams::new(raw).next()?.ok());
-        self.context.spool.lose(Lost {
-            source: String::new(),
-            stream: stream.map_or_else(|| format!("{:?}", parcel.format), |s| String::from_utf8_lossy(s.labels).into_owned()),
-            reason: "refused".into(),
-            endpoint: self.endpoint.name.clone(),
-            rows,
-            bytes: if rows == parcel.rows { parcel.bytes } else { 0 },
-            from_ns: parcel.span_ns.0,
-            to_ns: parcel.span_ns.1,
-            noticed_ns: now_ns,
-        });
+        tracing::error!(endpoint = self.endpoint.name, status, answer = why, rows, "rows are refused for good");
+        let lost = |l: Lost| Lost { reason: "refused".into(), endpoint: self.endpoint.name.clone(), noticed_ns: now_ns, ..l };
+        let is_of_lines = parcel.format == crate::Format::LokiPush && rows == parcel.rows;
+        let streams = parcel.plain().filter(|_| is_of_lines).and_then(by_stream).filter(|s| s.len() <= limits::LOSSES);
+        if let Some(streams) = streams {
+            // The line about the loss of a line about a loss would be refused as well, and so on. The ledger has what they say.
+            return streams.into_iter().filter(|l| !self.context.spool.is_about_losses(&l.stream)).map(lost).collect();
+        }
+        let bytes = if rows == parcel.rows { parcel.bytes } else { 0 };
+        let (from_ns, to_ns) = parcel.span_ns;
+        vec![lost(Lost { stream: format!("{:?}", parcel.format), rows, bytes, from_ns, to_ns, ..Lost::default() })]
     }
 
+    /// The endpoint is done with all of it.
     fn finish(&mut self, job: Job) -> Pause {
-        self.context.spool.acknowledge(self.number, &job.taken);
+        let refused = job.refused.into_iter().flat_map(|r| self.set_aside(r)).collect();
+        self.context.spool.acknowledge(self.number, &job.taken, refused);
         if self.role == Role::Live {
             return Pause::None;
         }

@@ -1,5 +1,7 @@
 //! What is sent in one request: sections of one form and tenant, put together; and cut in halves when it is refused.
 
+use std::ops::RangeInclusive;
+
 use base::Result;
 use wire::loki::{PushWriter, Streams};
 use wire::proto::{Fields, Value, Writer};
@@ -92,28 +94,72 @@ impl Parcel {
         Parcel { raw, rows, bytes, sealed: None, tenant: self.tenant.clone(), ..*self }
     }
 
+    /// The rows with these numbers alone; `None` if they are not of this parcel, or cannot be taken out of it.
+    pub fn only(&self, rows: &[RangeInclusive<u32>]) -> Option<Parcel> {
+        let wanted = |n: u64| rows.iter().any(|r| (u64::from(*r.start())..=u64::from(*r.end())).contains(&n));
+        if self.raw.is_empty() || rows.is_empty() || rows.iter().any(|r| u64::from(*r.end()) >= self.rows) {
+            return None;
+        }
+        match self.format {
+            Format::LokiPush => self.lines_where(&wanted),
+            Format::RemoteWrite => self.series_where(&wanted),
+            _ => None,
+        }
+    }
+
     fn halves_of_lines(&self) -> Option<[Parcel; 2]> {
-        let mut sides = [(PushWriter::default(), 0, 0), (PushWriter::default(), 0, 0)];
-        let mut seen = 0;
+        let middle = self.rows / 2;
+        Some([self.lines_where(&|n| n < middle)?, self.lines_where(&|n| n >= middle)?])
+    }
+
+    /// The lines whose numbers are wanted.
+    fn lines_where(&self, is_wanted: &dyn Fn(u64) -> bool) -> Option<Parcel> {
+        let (mut writer, mut rows, mut bytes, mut span_ns) = (PushWriter::default(), 0, 0, (i64::MAX, i64::MIN));
+        let mut number = 0..;
         for s in Streams::new(&self.raw) {
             let s = s.ok()?;
-            let mut begun = [false; 2];
+            let mut begun = false;
             for e in s.entries() {
                 let e = e.ok()?;
-                let side = usize::from(seen >= self.rows / 2);
-                let (writer, rows, bytes) = &mut sides[side];
-                if !std::mem::replace(&mut begun[side], true) {
+                if !is_wanted(number.next()?) {
+                    continue;
+                }
+                if !std::mem::replace(&mut begun, true) {
                     writer.stream_of(s.labels);
                 }
                 let pairs: Vec<(String, String)> =
                     e.metadata().map(|p| p.map(|(n, v)| (text(n), text(v)))).collect::<std::result::Result<_, _>>().ok()?;
                 writer.entry(e.time_ns, e.line, pairs.iter().map(|(n, v)| (n.as_str(), v.as_str())));
-                *rows += 1;
-                *bytes += e.line.len() as u64;
-                seen += 1;
+                rows += 1;
+                bytes += e.line.len() as u64;
+                span_ns = (span_ns.0.min(e.time_ns), span_ns.1.max(e.time_ns));
             }
         }
-        Some(sides.map(|(writer, rows, bytes)| self.part(writer.finish(), rows, bytes)))
+        Some(Parcel { span_ns: if rows > 0 { span_ns } else { self.span_ns }, ..self.part(writer.finish(), rows, bytes) })
+    }
+
+    /// The series all of whose samples are wanted; `None` if of one only some are.
+    fn series_where(&self, is_wanted: &dyn Fn(u64) -> bool) -> Option<Parcel> {
+        let mut fields = Fields::new(&self.raw);
+        let (mut w, mut rows, mut number) = (Writer::default(), 0, 0..);
+        while let Some((n, v)) = fields.next().ok()? {
+            let Value::Bytes(b) = v else { return None };
+            if n != 1 {
+                continue;
+            }
+            let mut one = Writer::default();
+            one.bytes(n, b);
+            let items = SeriesList::new(&one.out).next()?.ok()?.items().count();
+            let wanted = number.by_ref().take(items).filter(|n| is_wanted(*n)).count();
+            if wanted == items {
+                w.bytes(n, b);
+                rows += items as u64;
+            } else if wanted > 0 {
+                return None;
+            }
+        }
+        let bytes = w.out.len() as u64;
+        Some(self.part(w.out, rows, bytes))
     }
 
     fn halves_of_series(&self) -> Option<[Parcel; 2]> {
@@ -187,6 +233,10 @@ mod tests {
         assert_eq!([lines(&a), lines(&b)].concat(), lines(&parcels[0]));
         assert_eq!(lines(&a)[0].2, 1, "metadata goes along");
         assert!(a.halves().is_none() && parcels[1].halves().is_none());
+        let only = parcels[0].only(&[0..=0, 2..=2]).unwrap();
+        assert_eq!((only.rows, only.bytes, only.span_ns), (2, 8, (1, 3)));
+        assert_eq!(lines(&only), [lines(&parcels[0])[0].clone(), lines(&parcels[0])[2].clone()]);
+        assert!(parcels[0].only(&[3..=3]).is_none() && parcels[0].only(&[]).is_none() && parcels[1].only(&[0..=0]).is_none());
         assert_eq!(parcels[1].seal().unwrap(), b"spans");
         let sealed = parcels[0].seal().unwrap().to_vec();
         assert_eq!(parcels[0].seal().unwrap(), sealed);
@@ -198,6 +248,9 @@ mod tests {
         let body = w.finish();
         let mut parcels = vec![];
         add(&mut parcels, section(Format::RemoteWrite, &body, 6));
+        let only = parcels[0].only(&[2..=3]).unwrap();
+        assert_eq!((only.rows, SeriesList::new(&only.raw).count()), (2, 1));
+        assert!(parcels[0].only(&[1..=2]).is_none(), "half of a series");
         let [a, b] = parcels[0].halves().unwrap();
         assert_eq!((a.rows, b.rows), (2, 4));
         assert_eq!([a.raw, b.raw].concat(), body);

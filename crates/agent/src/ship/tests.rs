@@ -27,6 +27,8 @@ enum Treat {
     Reset,
     /// Lines with this word are refused with 400, the others stored.
     Without(&'static str),
+    /// The same, and the answer numbers them.
+    WithoutAndSays(&'static str),
     /// More lines at once are too much (413).
     AtMost(usize),
 }
@@ -99,15 +101,17 @@ fn serve(mut stream: TcpStream, log: &Mutex<Log>, treats: &Mutex<VecDeque<Treat>
                 let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf");
                 return;
             }
-            Treat::Without(word) => {
+            Treat::Without(word) | Treat::WithoutAndSays(word) => {
                 let (bad, good): (Vec<_>, Vec<_>) = lines.iter().cloned().partition(|l| l.1.contains(word));
                 log.stored.extend(good);
-                (if bad.is_empty() { 204 } else { 400 }, String::new())
+                let numbers = (0..).zip(&lines).filter(|(_, l)| l.1.contains(word)).map(|(n, _)| n);
+                let says = wire::refused::write(numbers).filter(|_| matches!(treat, Some(Treat::WithoutAndSays(_))));
+                (if bad.is_empty() { 204 } else { 400 }, says.map_or_else(String::new, |v| format!("{}: {v}\r\n", wire::refused::HEADER)))
             }
             Treat::AtMost(n) if lines.len() > n => (413, String::new()),
             Treat::AtMost(_) => (204, String::new()),
         };
-        if status == 204 && !matches!(treat, Some(Treat::Without(_))) {
+        if status == 204 && !matches!(treat, Some(Treat::Without(_) | Treat::WithoutAndSays(_))) {
             log.stored.extend(lines);
         }
         drop(log);
@@ -162,7 +166,20 @@ struct Rig {
 
 impl Rig {
     fn new(endpoints: &[Endpoint], before: i64) -> Rig {
-        let fs = SimFs::default();
+        let mut rig = Rig::stopped(SimFs::default(), endpoints);
+        if before > 0 {
+            rig.deliver(before, "before");
+        }
+        rig.start(endpoints);
+        rig
+    }
+    /// On a disk on which there was one before.
+    fn over(fs: SimFs, endpoints: &[Endpoint]) -> Rig {
+        let mut rig = Rig::stopped(fs, endpoints);
+        rig.start(endpoints);
+        rig
+    }
+    fn stopped(fs: SimFs, endpoints: &[Endpoint]) -> Rig {
         let context = spool::Context {
             fs: Arc::new(fs.clone()),
             dir: "/spool".into(),
@@ -171,20 +188,18 @@ impl Rig {
             readers: endpoints.iter().map(Endpoint::reader).collect(),
         };
         let spool = Spool::open(Settings::default(), context).unwrap();
-        let mut rig = Rig { spool, fs, shipping: None, next: 0 };
-        if before > 0 {
-            rig.deliver(before, "before");
-        }
+        Rig { spool, fs, shipping: None, next: 0 }
+    }
+    fn start(&mut self, endpoints: &[Endpoint]) {
         let context = Context {
-            spool: rig.spool.clone(),
+            spool: self.spool.clone(),
             clock: Clock::System,
             identity: Identity { agent: "agent-1".into(), boot: "boot-1".into() },
-            fs: Arc::new(rig.fs.clone()),
+            fs: Arc::new(self.fs.clone()),
             dead_dir: "/dead".into(),
             stats: Arc::default(),
         };
-        rig.shipping = Some(Shipping::start(endpoints, context).unwrap());
-        rig
+        self.shipping = Some(Shipping::start(endpoints, context).unwrap());
     }
     fn deliver(&mut self, n: i64, text: &str) {
         let lines = (self.next..self.next + n).map(|i| Line { time_ns: i, text: format!("{text} {i}"), metadata: vec![] }).collect();
@@ -250,20 +265,67 @@ fn an_alarm_stands_until_somebody_mends_it_and_no_secret_is_told() {
 
 #[test]
 fn exactly_the_lines_that_are_refused_are_set_aside_and_stated() {
-    let server = Server::start(&[Treat::Without("bad")]);
-    let mut r = Rig::new(&[endpoint("home", Kind::Watchfire, &server.url)], 0);
-    r.deliver(40, "good");
-    r.deliver(2, "bad");
-    r.deliver(30, "good");
-    until("all is done with", || r.pending() == 0);
-    assert_eq!(server.rows().len(), 70);
-    let report = r.spool.report();
-    assert_eq!((report.lost.by_reason["refused"].rows, report.lost.last[0].endpoint.as_str()), (2, "home"));
-    let file = disk::read(&r.fs, std::path::Path::new("/dead/home.jsonl")).unwrap();
-    let file = String::from_utf8(file).unwrap();
-    assert!(file.lines().count() == 2 && file.contains("bad 40") && file.contains("bad 41"), "{file}");
+    for treat in [Treat::Without("bad"), Treat::WithoutAndSays("bad")] {
+        let server = Server::start(&[treat]);
+        let mut r = Rig::new(&[endpoint("home", Kind::Watchfire, &server.url)], 0);
+        r.deliver(40, "good");
+        r.deliver(2, "bad");
+        r.deliver(30, "good");
+        until("all is done with", || r.pending() == 0);
+        assert_eq!(server.rows().len(), 70);
+        if treat == Treat::WithoutAndSays("bad") {
+            assert_eq!(server.stored().len(), 70, "no row is sent again to find the bad ones");
+        }
+        let report = r.spool.report();
+        assert_eq!((report.lost.by_reason["refused"].rows, report.lost.last[0].endpoint.as_str()), (2, "home"));
+        let file = disk::read(&r.fs, std::path::Path::new("/dead/home.jsonl")).unwrap();
+        let file = String::from_utf8(file).unwrap();
+        assert!(file.lines().count() == 2 && file.contains("bad 40") && file.contains("bad 41"), "{file}");
+        r.spool.tick();
+        until("the loss is a line itself", || server.rows().iter().any(|(_, l)| l.contains("\"reason\":\"refused\"")));
+    }
+}
+
+#[test]
+fn lines_about_losses_that_are_refused_make_no_further_losses() {
+    // As a server does while the agent's clock is ahead.
+    for treat in [Treat::Without(""), Treat::WithoutAndSays("")] {
+        let server = Server::start(&[treat]);
+        let mut r = Rig::new(&[endpoint("home", Kind::Watchfire, &server.url)], 0);
+        r.deliver(3, "line");
+        for _ in 0..3 {
+            until("all is done with", || r.pending() == 0);
+            r.spool.tick();
+        }
+        until("all is done with", || r.pending() == 0);
+        let lost = r.spool.report().lost;
+        assert_eq!((lost.by_reason["refused"].rows, lost.last.len()), (3, 1), "{lost:?}");
+        assert_eq!((lost.last[0].stream.as_str(), lost.last[0].from_ns, lost.last[0].to_ns), (r#"{job="a"}"#, 0, 2));
+    }
+}
+
+#[test]
+fn refused_rows_are_stated_once_though_the_agent_dies_among_them() {
+    // It answers 400 to the whole and to all pieces but the last one, which hangs: the agent dies in the middle of it.
+    let bad = Treat::Without("bad");
+    let server = Server::start(&[bad, bad, bad, bad, Treat::Hang]);
+    let endpoints = [endpoint("home", Kind::Watchfire, &server.url)];
+    let mut r = Rig::new(&endpoints, 0);
+    r.deliver(4, "bad");
+    until("it hangs", || server.log.lock().bodies.len() > 5);
     r.spool.tick();
-    until("the loss is a line itself", || server.rows().iter().any(|(_, l)| l.contains("\"reason\":\"refused\"")));
+    r.shipping.take().unwrap().stop(Duration::from_millis(1));
+    r.fs.power_cut();
+    server.treats.lock().push_back(bad);
+    let mut r = Rig::over(r.fs.clone(), &endpoints);
+    until("all is done with", || r.pending() == 0);
+    assert_eq!(r.spool.report().lost.by_reason["refused"].rows, 4);
+    // Known for good with the acknowledgement, which goes along with the next batch.
+    r.shipping.take().unwrap().stop(Duration::from_secs(5));
+    r.deliver(1, "good");
+    r.fs.power_cut();
+    let r = Rig::stopped(r.fs.clone(), &endpoints);
+    assert_eq!((r.spool.report().lost.by_reason["refused"].rows, r.pending()), (4, 2), "the good line, and the line about the loss");
 }
 
 #[test]

@@ -49,7 +49,9 @@ impl Spool {
     /// Makes room for a group, writes it and syncs it. One answer for each batch.
     fn commit(&self, core: &mut Core, mut batch: Vec<Prepared>) -> Vec<Result<()>> {
         let count = batch.len();
-        let room = self.make_room(core, &mut batch);
+        // A source states its losses before it moves on, and making room may drop rows that come: both are written no later than the
+        // batch with the new position.
+        let room = self.make_room(core, &mut batch).and_then(|()| self.say_losses(core));
         self.index.lock().full = room.is_err();
         if let Err(e) = room {
             return (0..count).map(|_| Err(e.clone())).collect();
@@ -102,13 +104,26 @@ impl Spool {
     /// Begins a new segment if the present one has no room for `bytes`; the first frame of a segment is the state. Gives
     /// its number and bytes.
     pub(super) fn begin_segment(&self, core: &mut Core, bytes: u64) -> Option<(u64, Vec<u8>)> {
-        if core.wal.open_bytes().is_some_and(|open| open + bytes > self.settings.segment_bytes()) {
-            self.rotate(core);
+        let is_open = match core.wal.open_bytes() {
+            Some(open) if open.saturating_add(bytes) <= self.settings.segment_bytes() => return None,
+            open => open.is_some(),
+        };
+        let mut state = {
+            let index = self.index.lock();
+            // The state tells what is acknowledged, so it must not be ahead of the losses that go with that: the segment
+            // grows a little beyond its size instead.
+            if is_open && !index.unsaid.is_empty() {
+                return None;
+            }
+            index.state(core.wal.next_seq())
+        };
+        if is_open {
+            if let Err(e) = core.wal.rotate() {
+                tracing::error!(error = %e, "the spool cannot begin a new segment");
+            }
+            state.seq = core.wal.next_seq();
         }
-        if core.wal.open_bytes().is_some() {
-            return None;
-        }
-        let state = self.index.lock().state(core.wal.next_seq()).encode();
+        let state = state.encode();
         match core.wal.append(kind::STATE, &[&state]) {
             Ok(seq) => Some((seq, state)),
             // Larger than a frame may be: then older segments stay, which is safe.
@@ -119,15 +134,13 @@ impl Spool {
         }
     }
 
-    pub(super) fn rotate(&self, core: &mut Core) {
-        if let Err(e) = core.wal.rotate() {
-            tracing::error!(error = %e, "the spool cannot begin a new segment");
-        }
-    }
-
     /// Makes the group durable, with the acknowledgements that came meanwhile, and counts it.
     pub(super) fn sync(&self, core: &mut Core, state: Option<(u64, Vec<u8>)>, appended: Vec<Appended>) -> Result<()> {
-        let acks = std::mem::take(&mut self.index.lock().dirty);
+        let acks = {
+            let mut index = self.index.lock();
+            // Rows that an endpoint refused for good are lost and acknowledged at once; written down are the losses first.
+            if index.unsaid.is_empty() { std::mem::take(&mut index.dirty) } else { vec![] }
+        };
         let written = self.append_acks(core, &acks).and_then(|()| core.wal.sync());
         let mut index = self.index.lock();
         if let Err(e) = written {
@@ -172,19 +185,21 @@ impl Spool {
     /// Turns losses into log lines, whether the spool is full or not: they are few, and whoever looks for what is gone must
     /// find them.
     pub(super) fn say_losses(&self, core: &mut Core) -> Result<()> {
-        let unsaid: Vec<Lost> = {
+        let saying: Vec<Lost> = {
             let mut index = self.index.lock();
             let n = index.unsaid.len().min(limits::LOSS_LINES_AT_ONCE);
-            index.unsaid.drain(..n).collect()
+            index.saying = index.unsaid.drain(..n).collect();
+            index.saying.clone()
         };
-        if unsaid.is_empty() {
+        if saying.is_empty() {
             return Ok(());
         }
-        let done = self.append_losses(core, &unsaid);
+        let done = self.append_losses(core, &saying);
         let mut index = self.index.lock();
+        index.saying.clear();
         match &done {
-            Ok(()) => unsaid.iter().for_each(|l| index.losses.note(l)),
-            Err(_) => _ = index.unsaid.splice(0..0, unsaid),
+            Ok(()) => saying.iter().for_each(|l| index.losses.note(l)),
+            Err(_) => _ = index.unsaid.splice(0..0, saying),
         }
         done
     }

@@ -2,12 +2,11 @@
 
 use base::{Error, Kind, Result};
 use wal::Found;
-use wire::loki::Streams;
 
 use super::commit::{Appended, no_room};
 use super::frame::{self, Prepared, Section, kind};
 use super::index::{Held, Reader, SegmentState, least_priority};
-use super::ledger::{Lost, merge};
+use super::ledger::{Lost, by_stream, merge};
 use super::level::Priority;
 use super::{Core, LOSSES, Policy, Spool, WAL_FOLDER};
 use crate::deliver::Format;
@@ -61,8 +60,8 @@ impl Spool {
     }
 
     fn new_segment(&self, core: &mut Core) -> Result<()> {
-        self.rotate(core);
-        let state = self.begin_segment(core, 0);
+        self.say_losses(core)?;
+        let state = self.begin_segment(core, u64::MAX);
         self.sync(core, state, vec![])
     }
 
@@ -220,22 +219,4 @@ impl Spool {
             _ => merge(losses, lost(format!("{:?}", h.format), h.rows, h.text_bytes, h.first_ns, h.last_ns)),
         }
     }
-}
-
-/// Each stream of a push with its lines, bytes and times; `None` if it cannot be read.
-fn by_stream(body: &[u8]) -> Option<Vec<Lost>> {
-    let mut out = vec![];
-    for s in Streams::new(body) {
-        let s = s.ok()?;
-        let stream = String::from_utf8_lossy(s.labels).into_owned();
-        let (mut rows, mut bytes, mut from_ns, mut to_ns) = (0, 0, i64::MAX, i64::MIN);
-        for e in s.entries() {
-            let e = e.ok()?;
-            rows += 1;
-            bytes += e.line.len() as u64;
-            (from_ns, to_ns) = (from_ns.min(e.time_ns), to_ns.max(e.time_ns));
-        }
-        out.push(Lost { stream, rows, bytes, from_ns, to_ns, ..Lost::default() });
-    }
-    Some(out)
 }

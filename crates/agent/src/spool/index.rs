@@ -114,6 +114,8 @@ pub struct Index {
     pub losses: Losses,
     /// Losses that have not been written as log lines yet.
     pub unsaid: Vec<Lost>,
+    /// Those of them that are being written.
+    pub saying: Vec<Lost>,
     /// Acknowledgements that are not in the log yet: endpoint, from, to.
     pub dirty: Vec<(usize, u64, u64)>,
     /// See [`State::reported`].
@@ -207,7 +209,7 @@ impl Index {
     /// All losses, those without a line included.
     pub fn all_losses(&self) -> Losses {
         let mut all = self.losses.clone();
-        self.unsaid.iter().for_each(|l| all.note(l));
+        self.saying.iter().chain(&self.unsaid).for_each(|l| all.note(l));
         all
     }
 

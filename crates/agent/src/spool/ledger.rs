@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
+use wire::loki::Streams;
 
 use crate::limits;
 
@@ -49,6 +50,24 @@ pub fn merge(list: &mut Vec<Lost>, lost: Lost) {
         Some(l) => l.take_in(&lost),
         None => list.push(lost),
     }
+}
+
+/// Each stream of a push with its lines, bytes and times; `None` if it cannot be read.
+pub fn by_stream(body: &[u8]) -> Option<Vec<Lost>> {
+    let mut out = vec![];
+    for s in Streams::new(body) {
+        let s = s.ok()?;
+        let stream = String::from_utf8_lossy(s.labels).into_owned();
+        let (mut rows, mut bytes, mut from_ns, mut to_ns) = (0, 0, i64::MAX, i64::MIN);
+        for e in s.entries() {
+            let e = e.ok()?;
+            rows += 1;
+            bytes += e.line.len() as u64;
+            (from_ns, to_ns) = (from_ns.min(e.time_ns), to_ns.max(e.time_ns));
+        }
+        out.push(Lost { stream, rows, bytes, from_ns, to_ns, ..Lost::default() });
+    }
+    Some(out)
 }
 
 /// Rows and bytes.

@@ -172,10 +172,12 @@ impl Spool {
         answer
     }
 
-    /// An endpoint has acknowledged what a lane has read.
-    pub fn acknowledge(&self, endpoint: usize, taken: &Taken) {
+    /// An endpoint is done with what a lane has read: it has acknowledged it, but for `refused`, which it will never take. The
+    /// two are one: a crash forgets both, and what is sent again then is refused again.
+    pub fn acknowledge(&self, endpoint: usize, taken: &Taken, refused: Vec<Lost>) {
         let now_ns = self.clock.now_ns();
         let mut index = self.index.lock();
+        refused.into_iter().for_each(|l| index.lose(l));
         if !taken.damaged {
             return index.done(endpoint, (taken.from, taken.to), &taken.held, Some(now_ns));
         }
@@ -259,9 +261,25 @@ impl Spool {
         }
     }
 
+    /// The stream of the lines about losses.
+    fn labels_about_losses(&self) -> Result<Labels> {
+        Ok(Labels::from_pairs([("job", "watchfire-agent"), ("kind", "loss"), ("host", self.host.as_str())])?)
+    }
+
+    /// Whether a stream, as a push spells it, is that of the lines about losses.
+    pub fn is_about_losses(&self, stream: &str) -> bool {
+        let spelled = self.labels_about_losses().ok().and_then(|labels| {
+            let mut push = wire::loki::PushWriter::default();
+            push.stream(labels.iter());
+            let body = push.finish();
+            Some(wire::loki::Streams::new(&body).next()?.ok()?.labels == stream.as_bytes())
+        });
+        spelled == Some(true)
+    }
+
     /// The lines that state these losses, as a batch of a source of its own.
     fn lines_about(&self, losses: &[Lost], said_ns: &mut i64) -> Result<Lines> {
-        let labels = Labels::from_pairs([("job", "watchfire-agent"), ("kind", "loss"), ("host", self.host.as_str())])?;
+        let labels = self.labels_about_losses()?;
         let line = |lost: &Lost| {
             *said_ns = self.clock.now_ns().max(*said_ns + 1);
             let text = serde_json::to_string(lost).expect("names and numbers always have a JSON form");
@@ -292,7 +310,7 @@ impl Deliver for Spool {
             reason: loss.reason.into(),
             rows: loss.lines,
             bytes: loss.bytes,
-            from_ns: loss.first_ns.unwrap_or(loss.time_ns),
+            from_ns: loss.first_ns.or(loss.last_ns).unwrap_or(loss.time_ns),
             to_ns: loss.last_ns.unwrap_or(loss.time_ns),
             noticed_ns: loss.time_ns,
             ..Lost::default()

@@ -65,7 +65,7 @@ impl Rig {
         let mut seen = Seen::default();
         let taken = self.spool.read(endpoint, cursor, u64::MAX, 1, &mut |s| see(s.body, &mut seen)).unwrap();
         if acknowledge {
-            self.spool.acknowledge(endpoint, &taken);
+            self.spool.acknowledge(endpoint, &taken, vec![]);
         }
         seen
     }
@@ -336,7 +336,7 @@ fn live(r: &mut Rig, ops: &[Op]) -> (BTreeSet<u64>, BTreeSet<u64>) {
                 let before = cursor;
                 let Ok(taken) = r.spool.read(0, &mut cursor, u64::MAX, 1, &mut |s| see(s.body, &mut seen)) else { continue };
                 if *acknowledge {
-                    r.spool.acknowledge(0, &taken);
+                    r.spool.acknowledge(0, &taken, vec![]);
                     has.extend(seen.numbers);
                 } else {
                     cursor = before;

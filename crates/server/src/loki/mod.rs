@@ -15,7 +15,7 @@ use logs::response;
 use table::{Cancel, Direction, Missing, Rows};
 use wire::Options;
 
-use crate::app::{Asking, Call, json, no_content, refused, warnings};
+use crate::app::{Asking, Call, json, taken, warnings};
 use crate::limits;
 use crate::params::Params;
 use crate::routes::Answer;
@@ -41,8 +41,7 @@ pub(crate) async fn push(mut call: Call) -> Answer {
         Err(e) => return Ok(status::refuse(Dialect::Text, StatusCode::UNSUPPORTED_MEDIA_TYPE, e.message())),
     };
     let done = call.ingest(selected.codec, selected.options).await?;
-    refused(&done.refusals)?;
-    Ok(no_content())
+    Ok(taken(Dialect::Text, &done.refusals))
 }
 
 /// `GET|POST /loki/api/v1/query`

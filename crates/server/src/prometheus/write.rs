@@ -6,7 +6,7 @@ use metrics::ingest::{REMOTE_WRITE_2, kind, select_remote_write};
 use table::Ingested;
 use wire::Options;
 
-use crate::app::{Call, no_content, refused};
+use crate::app::{Call, taken};
 use crate::routes::Answer;
 use crate::status;
 
@@ -33,10 +33,7 @@ pub(super) async fn write(mut call: Call) -> Answer {
             return Ok(r);
         }
     };
-    let mut r = match refused(&done.refusals) {
-        Ok(()) => no_content(),
-        Err(e) => status::error(dialect, &e),
-    };
+    let mut r = taken(dialect, &done.refusals);
     if version2 {
         written(&mut r, &done);
     }

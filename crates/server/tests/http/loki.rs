@@ -57,6 +57,17 @@ fn tenants_see_their_own_lines_alone() {
 }
 
 #[test]
+fn an_answer_numbers_the_entries_that_are_refused_and_the_others_are_there() {
+    let server = Server::plain();
+    let late = 7_200_000_000_000;
+    let answer = push_json(&server, &[], r#"{"app":"x"}"#, &[(0, "a"), (late, "b"), (1, "c"), (late, "d"), (late, "e")]);
+    assert_eq!((answer.status, answer.header("x-watchfire-refused")), (400, Some("1,3-4")), "{}", answer.text());
+    assert_eq!(lines(&server, &[], "%7Bapp%3D%22x%22%7D"), ["a", "c"]);
+    let answer = push_json(&server, &[], r#"{"app":"x"}"#, &[(2, "f")]);
+    assert_eq!((answer.status, answer.header("x-watchfire-refused")), (204, None));
+}
+
+#[test]
 fn labels_values_and_series_are_listed() {
     let server = Server::plain();
     push_json(&server, &[], r#"{"app":"x","env":"dev"}"#, &[(0, "l")]).ok();
