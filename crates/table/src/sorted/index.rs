@@ -63,7 +63,29 @@ fn unzigzag(v: u64) -> i64 {
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
+    #[inline]
     fn u64(&mut self) -> Result<u64> {
+        // Nearly all are short, and a scan reads a hundred thousand of them for each slice.
+        let low = |b: u8, at: u32| u64::from(b & 0x7f) << (7 * at);
+        match *self.0 {
+            [a, ref rest @ ..] if a < 0x80 => {
+                self.0 = rest;
+                return Ok(u64::from(a));
+            }
+            [a, b, ref rest @ ..] if b < 0x80 => {
+                self.0 = rest;
+                return Ok(low(a, 0) | low(b, 1));
+            }
+            [a, b, c, ref rest @ ..] if c < 0x80 => {
+                self.0 = rest;
+                return Ok(low(a, 0) | low(b, 1) | low(c, 2));
+            }
+            [a, b, c, d, ref rest @ ..] if d < 0x80 => {
+                self.0 = rest;
+                return Ok(low(a, 0) | low(b, 1) | low(c, 2) | low(d, 3));
+            }
+            _ => {}
+        }
         let (v, rest) = read_varint(self.0).ok_or_else(|| Error::corrupt("directory ends early"))?;
         self.0 = rest;
         Ok(v)

@@ -399,7 +399,12 @@ fn segments_of<'a>(v: &'a View, spec: &'static TableSpec, tenant: &'a Tenant, ra
 
 /// Which of `numbers` have a stretch in the range. Of tables ordered by key all may have one.
 fn used(asked: &Asked<'_>, v: &View, numbers: Vec<u32>) -> Result<Vec<u32>> {
-    let (Order::Series(_), Some((data, _))) = (asked.spec.order, v.encoded()) else { return Ok(numbers) };
+    let (Order::Series(_), Some((data, hidden))) = (asked.spec.order, v.encoded()) else { return Ok(numbers) };
+    let mut mine = data.directory.segments.iter().filter(|s| data.directory.tenants[s.tenant as usize] == *asked.tenant);
+    if hidden.is_empty() && mine.all(|s| asked.range.contains(s.first) && asked.range.contains(s.last)) {
+        // A source knows no series without rows.
+        return Ok(numbers);
+    }
     let mut unseen = vec![false; numbers.iter().max().map_or(0, |m| *m as usize + 1)];
     numbers.iter().for_each(|n| unseen[*n as usize] = true);
     let mut left = numbers.len();
