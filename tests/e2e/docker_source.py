@@ -187,13 +187,13 @@ def starved(e, r):
 
 
 def killed(e, r):
-    e.run("killed", count_to(6000, pause="0.1"), *SMALL)
+    e.run("killed", count_to(4000, pause="0.1"), *SMALL)
     e.run("killed-local", count_to(6000), "--log-driver", "local")
     for n in range(12):
         time.sleep(0.5 + 0.11 * n)
         r.kill()
         r.start()
-    exactly(r, "killed", 6000, 60)
+    exactly(r, "killed", 4000, 60)
     exactly(r, "killed-local", 6000, 60)
 
 
@@ -261,13 +261,13 @@ def through_engine(e, r):
 
 
 def one_file(e, r):
-    e.run("single", count_to(3000), "--log-opt", "max-size=20k", "--log-opt", "max-file=1")
+    e.run("single", count_to(1500), "--log-opt", "max-size=20k", "--log-opt", "max-file=1")
     e.docker("wait", "single")
-    wait(lambda: 3000 in numbers(r.lines("single")), "single")
+    wait(lambda: 1500 in numbers(r.lines("single")), "single")
     n = numbers(r.lines("single"))
-    say(f"single: {len(n)} of 3000, doubled {len(n) - len(set(n))}, losses stated {len(r.losses('single'))}")
+    say(f"single: {len(n)} of 1500, doubled {len(n) - len(set(n))}, losses stated {len(r.losses('single'))}")
     check(len(n) == len(set(n)), "doubled")
-    check(len(n) == 3000 or r.losses("single"), "a loss that is not stated")
+    check(len(n) == 1500 or r.losses("single"), "a loss that is not stated")
 
 
 def run():

@@ -11,10 +11,10 @@
 //!
 //! **Rotation by renaming**: the old file is read on under its new name until it has been quiet for `rotated_wait`, the new
 //! one from its start. If files were renamed more than once while nobody looked, the ones in between are found by name and
-//! age. What was compressed meanwhile (`.gz`) is read on as what it was. **Rotation by copying and truncating**: what had not been read before the truncation is read from the copy, which
-//! is found by its content; a copy that matches a pattern itself is not read again. A file that is truncated twice, or is
-//! filled and truncated, between two looks is beyond what can be told from outside: then lines may be lost unseen. Rotate
-//! by renaming where that matters.
+//! age. What was compressed meanwhile (`.gz`) is read on as what it was. **Rotation by copying and truncating**: what had not been
+//! read before the truncation is read from the copy, which is found by its content; a copy that matches a pattern itself is not
+//! read again. A file that is truncated twice, or is filled and truncated, between two looks is beyond what can be told from outside:
+//! then lines may be lost unseen. Rotate by renaming where that matters.
 //!
 //! **First sight.** Files that exist when their pattern is in force for the first time are read from their end (`from:
 //! end`) or their start (`from: start`). Files that appear later, also while Watchfire is down, are read from their start.

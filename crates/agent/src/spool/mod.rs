@@ -263,7 +263,7 @@ impl Spool {
 
     /// The stream of the lines about losses.
     fn labels_about_losses(&self) -> Result<Labels> {
-        Ok(Labels::from_pairs([("job", "watchfire-agent"), ("kind", "loss"), ("host", self.host.as_str())])?)
+        Labels::from_pairs([("job", "watchfire-agent"), ("kind", "loss"), ("host", self.host.as_str())])
     }
 
     /// Whether a stream, as a push spells it, is that of the lines about losses.
