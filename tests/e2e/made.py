@@ -1,6 +1,6 @@
 """A target whose page is a function of the time, and questions about it.
 
-Every sample carries its time, a multiple of STEP seconds, so whoever scrapes the page has the same samples, whenever it does; each page
+Every sample carries its time, one every STEP seconds, so whoever scrapes the page has the same samples, whenever it does; each page
 holds the last KEPT steps, so that a scrape that is late misses nothing. What two stores answer about it must then be equal.
 """
 import contextlib
@@ -10,6 +10,8 @@ import threading
 import time
 
 STEP = 2
+# So much after each step its samples are: the border of a window is never at a sample, where Prometheus 2 and 3 differ.
+LATE_MS = 137
 KEPT = 5
 PATHS = ["/a", "/b", "/c"]
 CODES = ["200", "404", "500"]
@@ -51,7 +53,7 @@ def number(v):
 
 
 def page(now):
-    newest = int(now // STEP)
+    newest = int((now - LATE_MS / 1000) // STEP)
     steps = {k: families(k) for k in range(newest - KEPT + 1, newest + 1)}
     names = [(name, kind) for name, kind, _ in families(0)]
     lines = []
@@ -60,7 +62,7 @@ def page(now):
             lines += [f"# HELP {name} What {name} is.", f"# TYPE {name} {kind}"]
         for k, all_of_them in steps.items():
             for labels, value in next((s for n, _, s in all_of_them if n == name and s), []):
-                lines.append(f"{name}{{{labels}}} {number(value)} {k * STEP * 1000}")
+                lines.append(f"{name}{{{labels}}} {number(value)} {k * STEP * 1000 + LATE_MS}")
     return "\n".join(lines) + "\n"
 
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Prometheus and this server scrape the same targets, by the same file, and Prometheus writes what it has here, under another tenant.
+"""Prometheus and a server of ours scrape the same targets, by the same file, and Prometheus writes what it has to another server of ours.
 
-The targets are real ones (itself, this server, node_exporter) and one whose page is a function of the time (`made.py`).
-Then both are asked: of what was written here, and of the target that is a function of the time also of what was scraped here, the
-answers are equal to 12 digits. Of real targets that two scrape at different instants, the series are the same, what does not change is
+The targets are real ones (Prometheus, the server that is written to, node_exporter) and one whose page is a function of the time (`made.py`).
+Then all are asked: of what was written, and of the target that is a function of the time also of what was scraped, the answers are equal
+to 12 digits. Of real targets that two scrape at different instants, the series are the same, what does not change is
 equal, and a counter lies between what it was shortly before and shortly after. The lists of targets are equal, and promtool asks too.
 
-    promql.py [--minutes N]      one minute of data unless told otherwise
+    promql.py [--minutes N]      a minute and a half of data unless told otherwise; the longest window reaches back 65 s
 """
 import argparse
 import contextlib
@@ -20,10 +20,6 @@ import urllib.request
 import made
 from harness import Process, Server, check, folder, free_port, main, need, say, wait_for
 
-# Whose rows those are that Prometheus wrote.
-WRITTEN = {"X-Scope-OrgID": "written"}
-# Whose rows those are that were scraped here.
-SCRAPED = {}
 CONFIG = """
 global: {{scrape_interval: 1s}}
 scrape_configs:
@@ -38,7 +34,6 @@ scrape_configs:
     relabel_configs: [{{source_labels: [__address__], regex: 'dropped:.*', action: drop}}]
 remote_write:
   - url: {url}/api/v1/write
-    headers: {{X-Scope-OrgID: written}}
     send_exemplars: true
     queue_config: {{batch_send_deadline: 300ms, min_backoff: 50ms, max_backoff: 500ms}}
 """
@@ -110,28 +105,32 @@ sgn(go_goroutines - 10) + (go_goroutines > bool 10)
 
 def run():
     options = argparse.ArgumentParser()
-    options.add_argument("--minutes", type=float, default=1.0)
+    options.add_argument("--minutes", type=float, default=1.5)
     minutes = options.parse_args().minutes
     program = need("prometheus")
     with folder() as d:
-        server = Server(d, collect=f"  scrape: [{d}/prometheus.yml]\n")
+        for name in ("written", "scraping"):
+            (d / name).mkdir()
+        written, scraping = Server(d / "written"), Server(d / "scraping", collect=f"  scrape: [{d}/prometheus.yml]\n")
         port, made_port = free_port(), free_port()
-        (d / "prometheus.yml").write_text(CONFIG.format(port=port, ours=server.port, url=server.url, made=made_port))
+        (d / "prometheus.yml").write_text(CONFIG.format(port=port, ours=written.port, url=written.url, made=made_port))
         command = [program, f"--config.file={d}/prometheus.yml", f"--storage.tsdb.path={d}/tsdb", f"--web.listen-address=127.0.0.1:{port}",
                    "--enable-feature=exemplar-storage", "--log.level=error"]
-        with made.serving(made_port), node_exporter(d), server, Process(command, d / "prometheus.out") as original:
-            wait_for("samples arrive", lambda: original.alive() and ask(server.port, "up", time.time(), WRITTEN), 60)
-            wait_for(f"samples of {minutes} minutes", lambda: count(server.port, 'up{job="prometheus"}[1h]') >= minutes * 60 - 5, 90 * minutes + 60)
-            # What is asked about has arrived, and is old enough to be behind the seams of both stores.
+        with made.serving(made_port), node_exporter(d), written, scraping, Process(command, d / "prometheus.out") as original:
+            wait_for("samples arrive", lambda: original.alive() and ask(written.port, "up", time.time()), 60)
+            enough = minutes * 60 - 5
+            wait_for(f"samples of {minutes} minutes", lambda: count(written.port, 'up{job="prometheus"}[1h]') >= enough, 90 * minutes + 60, every=1)
+            # What is asked about has arrived, and is old enough to be behind the seams of all stores.
             at = time.time() - 3
-            wait_for("the newest samples arrive", lambda: newest(server.port) > at, 30)
-            scraped(server.port, port, at)
-            compare(QUERIES, server.port, port, at, WRITTEN)
-            for whose in (WRITTEN, SCRAPED):
-                compare(made.QUERIES, server.port, port, at, whose)
-            targets(server.port, port)
-            promtool(server, at)
-            metadata(server)
+            wait_for("the newest samples arrive", lambda: min(newest(written.port), newest(scraping.port)) > at, 30)
+            scraped(scraping.port, port, at)
+            compare(QUERIES, written.port, port, at)
+            for ours in (written, scraping):
+                compare(made.QUERIES, ours.port, port, at)
+            targets(scraping.port, port)
+            promtool(written, at)
+            metadata(written)
+            metadata(scraping)
     say(f"{len(QUERIES)} queries about real targets and {len(made.QUERIES)} about the made one answer as the original does, at one time and over "
         "a range, the latter also of what was scraped here; targets are the same; promtool is content")
 
@@ -149,46 +148,44 @@ def node_exporter(d):
         yield
 
 
-def get(port, path, headers=None, **query):
+def get(port, path, **query):
     url = f"http://127.0.0.1:{port}{path}?" + urllib.parse.urlencode(query)
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, headers=headers or {}), timeout=60) as response:
+        with urllib.request.urlopen(url, timeout=60) as response:
             return json.loads(response.read())
     except urllib.error.HTTPError as e:
         return json.loads(e.read())
 
 
-def ask(port, query, at, whose=None):
-    answer = get(port, "/api/v1/query", whose, query=query, time=f"{at:.3f}")
+def ask(port, query, at):
+    answer = get(port, "/api/v1/query", query=query, time=f"{at:.3f}")
     check(answer["status"] == "success", f"{query}: {answer}")
     return answer["data"]["result"]
 
 
 def count(port, query):
-    return max((len(series["values"]) for series in ask(port, query, time.time(), WRITTEN)), default=0)
+    return max((len(series["values"]) for series in ask(port, query, time.time())), default=0)
 
 
 def newest(port):
-    """How far all has arrived, what Prometheus wrote and what was scraped here."""
-    both = ask(port, "up[1m]", time.time(), WRITTEN) + ask(port, "up[1m]", time.time(), SCRAPED)
-    return min((float(series["values"][-1][0]) for series in both), default=0.0)
+    return min((float(series["values"][-1][0]) for series in ask(port, "up[1m]", time.time())), default=0.0)
 
 
-def compare(queries, ours, theirs, at, whose):
+def compare(queries, ours, theirs, at):
     """At one time, and over a range."""
     compared = 0
     for query in queries:
         query = query.replace("{at}", f"{at - 10:.3f}")
         as_of_now = query.replace("holt_winters", "double_exponential_smoothing")
         expected = get(theirs, "/api/v1/query", query=query, time=f"{at:.3f}")
-        got = get(ours, "/api/v1/query", whose, query=as_of_now, time=f"{at:.3f}")
+        got = get(ours, "/api/v1/query", query=as_of_now, time=f"{at:.3f}")
         check(expected["status"] == "success", f"the original refuses {query}: {expected}")
         check(got["status"] == "success", f"{query}: {got}")
         compared += same(query, expected["data"], got["data"])
         times = {"start": f"{at - 25:.3f}", "end": f"{at:.3f}", "step": "5"}
         query, as_of_now = query.replace("sort_desc", ""), as_of_now.replace("sort_desc", "")
         expected = get(theirs, "/api/v1/query_range", query=query, **times)
-        got = get(ours, "/api/v1/query_range", whose, query=as_of_now, **times)
+        got = get(ours, "/api/v1/query_range", query=as_of_now, **times)
         check(expected["status"] == got["status"] == "success", f"{query}: {expected['status']}, {str(got)[:300]}")
         same(query, expected["data"], got["data"])
     check(compared >= len(queries), f"only {compared} series were compared")
@@ -201,7 +198,7 @@ def scraped(ours, theirs, at):
     everything = '{job=~"prometheus|watchfire|node",__name__!~"scrape_.*"}'
     middle = at - 10
     expected = canonical(ask(theirs, f"{everything}[6s]", middle + 3))
-    got = {key: float(points[0][1]) for key, points in canonical(ask(ours, everything, middle, SCRAPED)).items()}
+    got = {key: float(points[0][1]) for key, points in canonical(ask(ours, everything, middle)).items()}
     then = set(canonical(ask(theirs, everything, middle)))
     check(len(then) > 300, f"only {len(then)} series are there")
     odd = then ^ set(got)

@@ -315,7 +315,8 @@ mod tests {
         t.values(&[0, 1, 7, 100], "job", &mut values);
         t.values(&[7, 8], &format!("r{:03}", 7), &mut values);
         t.values(&[0], "absent", &mut values);
-        let wanted = [keys[0].labels.get("job"), keys[1].labels.get("job"), keys[7].labels.get("job"), Some("1")];
+        let wanted =
+            [keys[0].labels.get("job"), keys[1].labels.get("job"), keys[7].labels.get("job"), keys[100].labels.get("job"), Some("1")];
         let rare = keys[7..9].iter().any(|k| k.labels.get("r007").is_some());
         assert_eq!(values, wanted.into_iter().flatten().filter(|v| *v != "1" || rare).map(str::to_owned).collect());
         for m in [

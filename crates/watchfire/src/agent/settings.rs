@@ -513,7 +513,10 @@ mod tests {
         .unwrap();
         let Scrape { job, to } = &s.scrape[0];
         assert_eq!((to.as_slice(), job.timeout, job.path.as_str()), (&["b".to_owned()][..], Duration::from_secs(5), "/m"));
-        assert_eq!(job.limits, scrape::Limits { body_bytes: 1 << 20, samples: 10, labels: 20, name_bytes: 64, value_bytes: 1024, targets: 0 });
+        assert_eq!(
+            job.limits,
+            scrape::Limits { body_bytes: 1 << 20, samples: 10, targets: 0, labels: 20, name_bytes: 64, value_bytes: 1024 }
+        );
         assert!(job.honor_labels && !job.honor_timestamps && job.credentials == Credentials::Basic("u".into(), "p".into()));
         assert_eq!((job.relabel.len(), job.metric_relabel.len(), job.params["module"].len()), (1, 1, 2));
         let [_, _, scrape::Lookup { place: Place::Docker(docker), .. }] = &job.lookups[..] else { panic!("{:?}", job.lookups) };
