@@ -13,6 +13,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 # they need: agent_loss, agent_docker and docker_source (root, a Docker Engine), host (node_exporter).
 SCRIPTS = {
     "clients": [],
+    "otlp_grpc": [],
     "promql": [],
     "agent": [],
     "alerts": [],
