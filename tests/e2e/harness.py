@@ -151,15 +151,18 @@ class Process:
 
 
 class Server:
-    """Watchfire. It collects nothing by itself unless told to, so that every row is one that a test wrote."""
+    """Watchfire. It collects nothing by itself unless told to, so that every row is one that a test wrote. `otlp` are its ports for OTLP: none,
+    because the usual ones are of this machine; None is for those."""
 
-    def __init__(self, directory, memory="512MiB", files=(), data=None, more="", collect=""):
+    def __init__(self, directory, memory="512MiB", files=(), data=None, otlp=(), more="", collect=""):
         self.dir = pathlib.Path(directory)
         self.data = pathlib.Path(data) if data else self.dir / "data"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.settings = self.dir / "watchfire.yaml"
         listed = "".join(f"\n    - {f}" for f in files) or " []"
+        if otlp is not None:
+            more = f"otlp: {{ listen: {json.dumps(list(otlp))} }}\n{more}"
         self.settings.write_text(f"memory_limit: {memory}\ncollect:\n  files:{listed}\n  host: false\n  itself: false\n{collect}{more}")
         self.process = None
 

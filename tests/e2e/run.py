@@ -13,6 +13,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 # The agent's scenes with containers, networks and file systems of their own need root, and say so where they may not have it.
 SCRIPTS = {
     "clients": [],
+    "otlp_grpc": [],
     "promql": [],
     "host": [],
     "agent": [],

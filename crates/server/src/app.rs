@@ -9,16 +9,18 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Request};
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version};
 use base::stats::Exposition;
 use base::{Error, Kind, Labels, Result, Tenant};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use table::{Cancel, FrameHeader, Ingested, Missing, RowStream, Rows, ScanRequest};
+use wire::Encoding;
 
 use crate::backend::Backend;
 use crate::body::{self, Budget, Received};
 use crate::cpu::Pool;
+use crate::listen::Connections;
 use crate::params::Params;
 use crate::stats::Stats;
 use crate::status::{self, Dialect};
@@ -35,6 +37,7 @@ pub struct App {
     pub(crate) deletions: crate::loki::delete::Deletions,
     pub(crate) series_deletions: crate::prometheus::Deletions,
     pub(crate) tails: Arc<tokio::sync::Semaphore>,
+    pub(crate) connections: Arc<Connections>,
     /// When it was made.
     pub(crate) started_ns: i64,
     bodies: Budget,
@@ -47,6 +50,7 @@ pub(crate) struct Call {
     pub(crate) app: Arc<App>,
     pub(crate) method: Method,
     pub(crate) uri: Uri,
+    pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
     pub(crate) tenant: Tenant,
     pub(crate) route: String,
@@ -70,6 +74,7 @@ impl App {
             deletions: crate::loki::delete::Deletions::default(),
             series_deletions: crate::prometheus::Deletions::default(),
             tails: Arc::new(tokio::sync::Semaphore::new(limits::TAILS)),
+            connections: Connections::new(settings.connections, settings.query_timeout + limits::STREAM_REST),
             bodies: Budget::new(settings.body_memory_bytes.max(settings.body_bytes)),
             no_pushes: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -94,7 +99,7 @@ impl App {
     /// All figures, of the edge and of the store, as Prometheus' text: what `/metrics` answers.
     pub fn figures(&self) -> String {
         let mut out = Exposition::default();
-        self.stats.write(&[&self.pushes, &self.queries], &mut out);
+        self.stats.write(self.connections.open(), &[&self.pushes, &self.queries], &mut out);
         self.backend.metrics(&mut out);
         out.finish()
     }
@@ -113,7 +118,8 @@ impl Call {
         // It looks at the head alone, so there is nothing to wait for.
         let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).now_or_never().and_then(std::result::Result::ok);
         let missing = Missing::default();
-        Ok(Call { app, method: parts.method, uri: parts.uri, headers: parts.headers, tenant, route, missing, body, upgrade })
+        let axum::http::request::Parts { method, uri, version, headers, .. } = parts;
+        Ok(Call { app, method, uri, version, headers, tenant, route, missing, body, upgrade })
     }
 
     /// A header as text, if it is there and is ASCII.
@@ -147,10 +153,24 @@ impl Call {
         Ok(params)
     }
 
+    /// The message of a gRPC call, and how it is compressed.
+    pub(crate) async fn read_message(&mut self) -> Result<(Received, Encoding)> {
+        self.app.backend.ready().map_err(Error::unavailable)?;
+        let body = std::mem::take(&mut self.body);
+        let (received, encoding) = body::read_message(&self.app.bodies, self.app.settings.body_bytes, &self.headers, body).await?;
+        self.app.stats.body_bytes.add(&[&self.route], received.bytes.len() as u64);
+        Ok((received, encoding))
+    }
+
     /// Reads the body and gives it to the store with the codec that understands it.
     pub(crate) async fn ingest(&mut self, codec: u16, options: Bytes) -> Result<Ingested> {
         self.app.backend.ready().map_err(Error::unavailable)?;
         let received = self.read_body(self.app.settings.body_bytes).await?;
+        self.store(received, codec, options).await
+    }
+
+    /// Gives a body to the store with the codec that understands it.
+    pub(crate) async fn store(&mut self, received: Received, codec: u16, options: Bytes) -> Result<Ingested> {
         let header = FrameHeader {
             tenant: self.tenant.clone(),
             received_ns: self.app.backend.clock().now_ns(),

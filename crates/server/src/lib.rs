@@ -1,4 +1,4 @@
-//! The edge: one port that speaks the protocols people already have.
+//! The edge: one port that speaks the protocols people already have, over HTTP/1.1 and HTTP/2.
 //!
 //! Constraints: knows the store only as a [`Backend`]; every byte comes from somebody else, so sizes, times, counts and
 //! patience are bounded ([`limits`], [`Settings`]); a failure of ours must never make a client drop what it holds.
@@ -16,8 +16,9 @@ mod agents;
 mod app;
 mod auth;
 mod backend;
-mod body;
+pub mod body;
 mod cpu;
+pub mod grpc;
 pub mod limits;
 mod listen;
 mod loki;
@@ -35,6 +36,7 @@ mod time;
 pub use app::App;
 pub use auth::Token;
 pub use backend::Backend;
-pub use listen::{bind, serve};
+pub use listen::{Connections, bind, serve, serve_router};
 pub use node::{Figures, GiveStore, Node};
+pub use routes::Paths;
 pub use settings::Settings;

@@ -17,6 +17,29 @@ pub const HEADER_BYTES: usize = 256 << 10;
 pub const HEADERS: usize = 100;
 /// Body of a query sent as a form.
 pub const FORM_BYTES: usize = 1 << 20;
+/// The same over HTTP/2, where a head unpacks to many times what was sent.
+pub const H2_HEADER_BYTES: u32 = 32 << 10;
+/// Requests under way on one connection of HTTP/2: what its standard calls the least that a server should allow.
+pub const H2_STREAMS: u32 = 100;
+/// Bytes of one request's body that may arrive before they are asked for. They are beside the memory for bodies; larger ones
+/// make far senders faster.
+pub const H2_STREAM_WINDOW: u32 = 512 << 10;
+/// The same of all requests of a connection.
+pub const H2_CONNECTION_WINDOW: u32 = 1 << 20;
+/// Bytes of one frame: a frame is held until it is whole.
+pub const H2_FRAME: u32 = 64 << 10;
+/// Bytes of answers that wait for one connection of HTTP/2, for each request.
+pub const H2_SEND_BYTES: usize = 256 << 10;
+/// How often a silent peer is asked whether it is there: clients of gRPC keep connections for days, and networks forget them.
+pub const H2_PING: Duration = Duration::from_secs(60);
+/// And how long its answer is waited for.
+pub const H2_PING_WAIT: Duration = Duration::from_secs(20);
+/// A request over HTTP/2 is given up after the time of the longest query and this: two minutes for its body, half a minute until there is
+/// memory and a place for it, and the rest for a client that takes its answer slowly. A client that takes nothing of one answer and goes on
+/// with others would otherwise hold it for ever.
+pub const STREAM_REST: Duration = Duration::from_secs(5 * 60);
+/// The first bytes of a connection, read to see which protocol it is: a usual head.
+pub const FIRST_BYTES: usize = 2 << 10;
 /// Parameters of one request.
 pub const PARAMS: usize = 10_000;
 /// How long a push waits for a free place among those being decoded before it is asked to come again.

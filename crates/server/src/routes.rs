@@ -13,19 +13,53 @@ use axum::http::{Response, StatusCode};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use base::{Error, Kind, Result};
 use futures_util::FutureExt;
+use wire::grpc::method;
 
 use crate::app::{App, Call, mark};
-use crate::status::{self, Dialect};
-use crate::{admin, agents, auth, loki, otlp, prometheus, tempo};
+use crate::status::{self, Counted, Dialect};
+use crate::{admin, agents, auth, grpc, loki, otlp, prometheus, tempo};
 
 /// What an adapter's handler answers: an error is shaped by the dialect of the path.
 pub(crate) type Answer = Result<Response<Body>>;
 
 const READ: MethodFilter = MethodFilter::GET.or(MethodFilter::POST);
 
+/// Which paths a listener has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paths {
+    /// All.
+    All,
+    /// What senders of OTLP know: a port for them opens nothing else.
+    Otlp,
+}
+
 /// The table of paths.
-pub(crate) fn router(app: Arc<App>) -> Router {
+pub(crate) fn router(app: Arc<App>, paths: Paths) -> Router {
+    let routes = match paths {
+        Paths::All => otlp_routes().merge(other_routes()),
+        Paths::Otlp => otlp_routes(),
+    };
+    routes
+        .route("/ready", h(MethodFilter::GET, admin::ready))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(not_this_way)
+        .layer(axum::middleware::from_fn_with_state(app.clone(), around))
+        .with_state(app)
+}
+
+fn otlp_routes() -> Router<Arc<App>> {
     Router::new()
+        .route("/v1/logs", h(MethodFilter::POST, otlp::logs))
+        .route("/v1/traces", h(MethodFilter::POST, otlp::traces))
+        .route("/v1/metrics", h(MethodFilter::POST, otlp::metrics))
+        .route(method::LOGS, h(MethodFilter::POST, grpc::logs))
+        .route(method::TRACES, h(MethodFilter::POST, grpc::traces))
+        .route(method::METRICS, h(MethodFilter::POST, grpc::metrics))
+}
+
+fn other_routes() -> Router<Arc<App>> {
+    Router::new()
+        .route(method::LOKI, h(MethodFilter::POST, grpc::loki))
         .route("/loki/api/v1/push", h(MethodFilter::POST, loki::push))
         .route("/loki/api/v1/query", h(READ, loki::query))
         .route("/loki/api/v1/query_range", h(READ, loki::query_range))
@@ -52,14 +86,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         )
         .route("/loki/api/v1/status/buildinfo", h(MethodFilter::GET, loki::buildinfo))
         .route("/otlp/v1/logs", h(MethodFilter::POST, otlp::logs_of_loki))
-        .route("/v1/logs", h(MethodFilter::POST, otlp::logs))
-        .route("/v1/traces", h(MethodFilter::POST, otlp::traces))
-        .route("/v1/metrics", h(MethodFilter::POST, otlp::metrics))
         .merge(prometheus::routes())
         .route("/api/traces/{id}", h(MethodFilter::GET, tempo::trace_v1))
         .route("/api/v2/traces/{id}", h(MethodFilter::GET, tempo::trace_v2))
         .route("/api/echo", h(MethodFilter::GET, tempo::echo))
-        .route("/ready", h(MethodFilter::GET, admin::ready))
         .route("/metrics", h(MethodFilter::GET, admin::metrics))
         .route("/flush", h(MethodFilter::POST, admin::flush))
         .route("/api/v1/ledger", h(MethodFilter::GET, admin::ledger))
@@ -69,10 +99,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/api/v1/cluster", h(MethodFilter::GET, admin::cluster))
         .route("/api/v1/cluster/forget", h(MethodFilter::POST, admin::forget))
         .route("/api/v1/cluster/leave", h(MethodFilter::POST, admin::leave))
-        .fallback(nothing_here)
-        .method_not_allowed_fallback(not_this_way)
-        .layer(axum::middleware::from_fn_with_state(app.clone(), around))
-        .with_state(app)
 }
 
 /// A handler of ours as a route.
@@ -127,7 +153,7 @@ async fn around(State(app): State<Arc<App>>, request: Request, next: axum::middl
             failed(dialect, &route, &Error::internal("a bug of ours ended this request; it is in the server's log"))
         }),
     };
-    observed.status = response.status().as_u16();
+    observed.status = response.extensions().get::<Counted>().map_or(response.status(), |c| c.0).as_u16();
     response
 }
 

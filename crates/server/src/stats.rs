@@ -1,6 +1,6 @@
 //! Figures of the edge.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::stats::{CounterVec, Desc, Exposition, HistogramVec};
 
@@ -9,9 +9,12 @@ use crate::cpu::Pool;
 /// Which version runs.
 pub const BUILD: Desc = Desc::gauge("watchfire_build_info", "1", "Always 1; the version is in the label.").labels(&["version"]);
 /// Requests.
-pub const REQUESTS: Desc =
-    Desc::counter("watchfire_http_requests_total", "requests", "Requests answered; status 499 is a client that went away.")
-        .labels(&["route", "status"]);
+pub const REQUESTS: Desc = Desc::counter(
+    "watchfire_http_requests_total",
+    "requests",
+    "Requests answered; status 499 is a client that went away. gRPC's statuses are counted as those of HTTP that mean the same.",
+)
+.labels(&["route", "status"]);
 /// How long requests took.
 pub const REQUEST_SECONDS: Desc =
     Desc::histogram("watchfire_http_request_seconds", "seconds", "From the head of a request to the head of its answer.")
@@ -57,7 +60,6 @@ pub struct Stats {
     pub(crate) refused: CounterVec,
     pub(crate) panics: AtomicU64,
     pub(crate) unauthenticated: AtomicU64,
-    pub(crate) connections: AtomicUsize,
 }
 
 impl Stats {
@@ -70,11 +72,10 @@ impl Stats {
             refused: CounterVec::new(&REFUSED),
             panics: AtomicU64::new(0),
             unauthenticated: AtomicU64::new(0),
-            connections: AtomicUsize::new(0),
         }
     }
 
-    pub(crate) fn write(&self, pools: &[&Pool], out: &mut Exposition) {
+    pub(crate) fn write(&self, connections: usize, pools: &[&Pool], out: &mut Exposition) {
         out.value(&BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);
         self.requests.write(out);
         self.seconds.write(out);
@@ -84,7 +85,7 @@ impl Stats {
         let panics = self.panics.load(Ordering::Relaxed) + pools.iter().map(|p| p.panics()).sum::<u64>();
         out.value(&PANICS, &[], panics as f64);
         out.value(&UNAUTHENTICATED, &[], self.unauthenticated.load(Ordering::Relaxed) as f64);
-        out.value(&CONNECTIONS, &[], self.connections.load(Ordering::Relaxed) as f64);
+        out.value(&CONNECTIONS, &[], connections as f64);
         for p in pools {
             out.value(&JOBS, &[p.what()], p.running() as f64);
         }

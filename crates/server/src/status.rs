@@ -1,11 +1,15 @@
 //! The one map from kinds of error to HTTP statuses, and the shapes of error bodies.
 
+use std::time::Duration;
+
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use base::{Error, Kind};
+use wire::grpc;
 use wire::otlp::Form;
 
-/// Which habits a request's protocol has for errors. The paths decide, by position, never by what they contain.
+/// Which habits a request's protocol has for errors. The paths decide, by position, never by what they contain; gRPC is known by its
+/// content type, because its paths are those of services that we may not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// Loki, Tempo and our own paths: the message as plain text.
@@ -22,10 +26,19 @@ pub enum Dialect {
         /// JSON or protobuf.
         form: Form,
     },
+    /// gRPC: 200 with a status among the headers.
+    Grpc,
 }
+
+/// The status that stands for an answer in figures, where the protocol has it say 200.
+#[derive(Clone, Copy)]
+pub struct Counted(pub StatusCode);
 
 /// The protocol of a path, from its first segments.
 pub fn dialect(path: &str, headers: &HeaderMap) -> Dialect {
+    if headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).is_some_and(grpc::is_grpc) {
+        return Dialect::Grpc;
+    }
     let mut segments = path.trim_start_matches('/').split('/');
     let first = [(); 3].map(|()| segments.next().unwrap_or(""));
     match first {
@@ -54,7 +67,7 @@ pub fn status(kind: Kind, dialect: Dialect) -> StatusCode {
     match (kind, dialect) {
         (Kind::LimitExceeded, Dialect::RemoteWrite { drops_on_429: true }) => StatusCode::SERVICE_UNAVAILABLE,
         (Kind::Timeout, Dialect::Prometheus) => StatusCode::SERVICE_UNAVAILABLE,
-        (Kind::Internal | Kind::Corrupt, Dialect::Otlp { .. }) => StatusCode::SERVICE_UNAVAILABLE,
+        (Kind::Internal | Kind::Corrupt, Dialect::Otlp { .. } | Dialect::Grpc) => StatusCode::SERVICE_UNAVAILABLE,
         (Kind::Invalid, _) => StatusCode::BAD_REQUEST,
         (Kind::Unprocessable, _) => StatusCode::UNPROCESSABLE_ENTITY,
         (Kind::NotFound, _) => StatusCode::NOT_FOUND,
@@ -72,6 +85,9 @@ pub fn status(kind: Kind, dialect: Dialect) -> StatusCode {
 
 /// The answer to a request that failed.
 pub fn error(dialect: Dialect, e: &Error) -> Response<Body> {
+    if dialect == Dialect::Grpc {
+        return grpc_status(grpc::code(e.kind()), status(e.kind(), dialect), e.message(), e.retry_hint());
+    }
     let mut r = respond(dialect, status(e.kind(), dialect), e.kind(), e.message());
     if let Some(after) = e.retry_hint()
         && r.headers().contains_key(header::RETRY_AFTER)
@@ -84,13 +100,29 @@ pub fn error(dialect: Dialect, e: &Error) -> Response<Body> {
 
 /// An answer with a status that no kind of error has (a media type or a method that is not known).
 pub fn refuse(dialect: Dialect, status: StatusCode, message: &str) -> Response<Body> {
+    if dialect == Dialect::Grpc {
+        return grpc_status(grpc::UNIMPLEMENTED, status, message, None);
+    }
     let kind = if status == StatusCode::NOT_FOUND { Kind::NotFound } else { Kind::Invalid };
     respond(dialect, status, kind, message)
 }
 
+/// An answer of gRPC that is nothing but a status.
+fn grpc_status(code: u64, counted: StatusCode, message: &str, retry_after: Option<Duration>) -> Response<Body> {
+    let mut r = Response::new(Body::empty());
+    for (name, value) in grpc::status(code, message, retry_after) {
+        // They are visible ASCII, as headers want them.
+        if let Ok(value) = HeaderValue::try_from(value) {
+            r.headers_mut().insert(HeaderName::from_static(name), value);
+        }
+    }
+    r.extensions_mut().insert(Counted(counted));
+    r
+}
+
 fn respond(dialect: Dialect, status: StatusCode, kind: Kind, message: &str) -> Response<Body> {
     let (media_type, body) = match dialect {
-        Dialect::Text | Dialect::RemoteWrite { .. } => ("text/plain; charset=utf-8", format!("{message}\n").into_bytes()),
+        Dialect::Text | Dialect::RemoteWrite { .. } | Dialect::Grpc => ("text/plain; charset=utf-8", format!("{message}\n").into_bytes()),
         Dialect::Prometheus => ("application/json", metrics::response::error(kind, message)),
         Dialect::Otlp { form } => (form.media_type(), wire::otlp::status(form, kind, message)),
     };
@@ -130,6 +162,23 @@ mod tests {
             ("/ready", Dialect::Text),
         ] {
             assert_eq!(dialect(path, &h), want, "{path}");
+        }
+    }
+
+    #[test]
+    fn grpc_says_it_among_the_headers_and_is_counted_as_what_it_means() {
+        let mut h = HeaderMap::new();
+        h.insert(header::CONTENT_TYPE, "application/grpc+proto".parse().unwrap());
+        assert_eq!(dialect("/v1/logs", &h), Dialect::Grpc);
+        for (r, code, counted) in [
+            (error(Dialect::Grpc, &Error::unavailable("x")), "14", 503),
+            (error(Dialect::Grpc, &Error::internal("x")), "14", 503),
+            (error(Dialect::Grpc, &Error::invalid("x")), "3", 400),
+            (error(Dialect::Grpc, &Error::new(Kind::TooLarge, "x")), "3", 413),
+            (refuse(Dialect::Grpc, StatusCode::NOT_FOUND, "x"), "12", 404),
+        ] {
+            assert_eq!((r.status().as_u16(), r.headers()[grpc::header::STATUS].to_str().unwrap()), (200, code));
+            assert_eq!(r.extensions().get::<Counted>().unwrap().0, counted);
         }
     }
 

@@ -46,6 +46,17 @@ impl Encoding {
         Self::ALL.into_iter().find(|e| e.code() == code)
     }
 
+    /// Its name in a `Content-Encoding` header.
+    pub fn name(self) -> &'static str {
+        match self {
+            Encoding::Identity => "identity",
+            Encoding::SnappyBlock | Encoding::SnappyFramed => "snappy",
+            Encoding::Gzip => "gzip",
+            Encoding::Deflate => "deflate",
+            Encoding::Zstd => "zstd",
+        }
+    }
+
     /// What a `Content-Encoding` header says; none or an empty one is `Identity`. `snappy` is given by the caller,
     /// because block and framing format share the name.
     pub fn from_header(value: Option<&str>, snappy: Encoding) -> Result<Self> {
@@ -223,6 +234,9 @@ mod tests {
         assert_eq!(Encoding::from_header(Some(" GZIP "), Encoding::SnappyBlock).unwrap(), Encoding::Gzip);
         assert_eq!(Encoding::from_header(Some("snappy"), Encoding::SnappyFramed).unwrap(), Encoding::SnappyFramed);
         assert_eq!(Encoding::from_header(Some("br"), Encoding::SnappyBlock).unwrap_err().kind(), Kind::Invalid);
+        for e in Encoding::ALL.into_iter().filter(|e| *e != Encoding::SnappyBlock) {
+            assert_eq!(Encoding::from_header(Some(e.name()), Encoding::SnappyFramed).unwrap(), e);
+        }
         assert_eq!(media_type("Application/X-Protobuf; proto=x"), "application/x-protobuf");
         assert!(has_sound_parameters("application/json") && has_sound_parameters("application/json; charset=utf-8;"));
         assert!(!has_sound_parameters("application/json; charsetutf-8") && !has_sound_parameters("a/b; =x"));

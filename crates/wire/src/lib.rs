@@ -13,6 +13,7 @@
 
 pub mod encoding;
 pub mod exposition;
+pub mod grpc;
 pub mod limits;
 pub mod lines;
 pub mod loki;

@@ -13,6 +13,8 @@ pub const OWNER_BYTES: usize = 128 << 10;
 pub const SNAPPY_GROWTH: usize = 22;
 /// Largest window a zstd frame may ask for, as a power of two (8 MiB, what RFC 8878 wants every decoder to support).
 pub const ZSTD_WINDOW_LOG: u32 = 23;
+/// Words of a gRPC status. They are sent twice, spelled out and in base64, and there are clients whose bound for all headers is 8 KiB.
+pub const STATUS_BYTES: usize = 1000;
 /// Nesting of OTLP values (an array of arrays, a map of maps), in JSON and in protobuf: what reads them is recursive.
 /// A test holds the JSON reader, whose library has this bound built in, to it.
 pub const VALUE_DEPTH: usize = base::limits::DEPTH;

@@ -10,6 +10,7 @@ mod record;
 mod response;
 mod schema;
 mod span;
+mod text;
 mod write;
 
 use std::borrow::Cow;
@@ -17,9 +18,10 @@ use std::borrow::Cow;
 use crate::proto::{Fields, Region, Repeated, Result, embedded, repeated};
 
 pub use record::{LogRecord, field as log_field};
-pub use response::{Form, Signal, grpc_code, status, success};
+pub use response::{Form, Signal, status, success};
 pub use schema::{LOGS, METRICS, Schema, TRACES};
 pub use span::{Span, field as span_field};
+pub use text::show;
 pub use write::{RecordFields, SpanFields, logs, traces};
 
 /// The resources of an uncompressed protobuf request. After an error it ends.

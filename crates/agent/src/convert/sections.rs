@@ -228,7 +228,7 @@ impl Writer<'_> {
         end(out, s)
     }
 
-    /// Adds a receiver. All of them listen at one address.
+    /// Adds a receiver. All of them listen at all addresses.
     fn receive(&self, s: &Source, out: &mut Mapping) {
         let key = if s.kind == "loki_push" { "loki" } else { &s.kind };
         if out.contains_key(key) {
@@ -275,29 +275,33 @@ impl Writer<'_> {
         }
     }
 
-    /// Where receivers listen: at the address that was named first.
+    /// Where receivers listen: wherever one of them did.
     fn listen(&self, s: &Source, out: &mut Mapping) {
-        if s.settings.contains_key("grpc") {
-            self.missing(s, "OTLP over gRPC has no counterpart; senders use OTLP over HTTP (`http/protobuf`)");
+        let mut all: Vec<String> = match out.get("listen") {
+            Some(Yaml::Sequence(many)) => many.iter().filter_map(Yaml::as_str).map(str::to_owned).collect(),
+            one => one.and_then(Yaml::as_str).map(str::to_owned).into_iter().collect(),
+        };
+        let before = all.len();
+        for listen in ["listen", "http", "grpc"].into_iter().filter_map(|k| s.settings.get(k)).filter_map(Yaml::as_str) {
+            if all.iter().any(|a| a == listen) {
+                continue;
+            }
+            all.push(listen.to_owned());
+            let host = listen.rsplit_once(':').map_or(listen, |(h, _)| h);
+            if !matches!(host, "127.0.0.1" | "localhost" | "[::1]") {
+                out.insert("insecure".into(), true.into());
+                let said = format!("anybody who reaches {listen} may send, as before; set receive.token instead of receive.insecure");
+                self.note(About::Different, s, &said);
+            }
         }
-        let Some(listen) = s.settings.get("listen").or_else(|| s.settings.get("http")).and_then(Yaml::as_str) else { return };
-        match out.get("listen").and_then(Yaml::as_str) {
-            Some(first) if first != listen => {
-                self.note(About::Different, s, &format!("it does not listen at {listen}: all receivers listen at {first}"));
-            }
-            Some(_) => {}
-            None => {
-                out.insert("listen".into(), listen.into());
-                let host = listen.rsplit_once(':').map_or(listen, |(h, _)| h);
-                if !matches!(host, "127.0.0.1" | "localhost" | "[::1]") {
-                    out.insert("insecure".into(), true.into());
-                    self.note(
-                        About::Different,
-                        s,
-                        &format!("anybody who reaches {listen} may send, as before; set receive.token instead of receive.insecure"),
-                    );
-                }
-            }
+        if before > 0 && all.len() > before {
+            self.note(About::Different, s, &format!("all receivers listen at all addresses: {}", all.join(", ")));
+        }
+        let mut all = all.into_iter().map(Yaml::from);
+        match (all.next(), all.next()) {
+            (Some(one), None) => _ = out.insert("listen".into(), one),
+            (Some(one), Some(two)) => _ = out.insert("listen".into(), Yaml::Sequence([one, two].into_iter().chain(all).collect())),
+            _ => {}
         }
     }
 

@@ -184,8 +184,7 @@ loki.write \"e\" {
     )
     .unwrap();
     let yaml: serde_yaml_ng::Value = serde_yaml_ng::from_str(&c.yaml).unwrap();
-    let wanted =
-        "{loki: {stages: [{static_labels: {via: agent}}]}, listen: '0.0.0.0:3500', insecure: true, firehose: {access_key: '${KEY}'}}";
+    let wanted = "{loki: {stages: [{static_labels: {via: agent}}]}, listen: ['0.0.0.0:3500', '0.0.0.0:9999'], insecure: true, firehose: {access_key: '${KEY}'}}";
     assert_eq!(yaml["agent"]["receive"], serde_yaml_ng::from_str::<serde_yaml_ng::Value>(wanted).unwrap());
     let wanted = "{host: {enabled: false}, syslog: [{name: net, tcp: '0.0.0.0:1514', udp: '0.0.0.0:1515', job: net, to: [d]}],
                    journal: [{name: j, from: start, directory: /j, to: [d]}]}";
@@ -194,7 +193,8 @@ loki.write \"e\" {
     for (line, wanted) in [
         (1, "anybody who reaches 0.0.0.0:3500 may send"),
         (1, "also to e"),
-        (9, "it does not listen at 0.0.0.0:9999: all receivers listen at 0.0.0.0:3500"),
+        (9, "all receivers listen at all addresses: 0.0.0.0:3500, 0.0.0.0:9999"),
+        (9, "anybody who reaches 0.0.0.0:9999 may send"),
         (25, "matches has no counterpart"),
     ] {
         let prefix = format!("line {line}: ");

@@ -2,6 +2,7 @@
 
 use base::{Error, Kind};
 use serde_json::json;
+use wire::grpc;
 use wire::otlp::{Form, status as otlp_status};
 
 /// An answer to a request.
@@ -13,16 +14,23 @@ pub struct Answer {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: Vec<u8>,
+    /// What follows the body; names in lower case.
+    pub trailers: Vec<(&'static str, String)>,
 }
 
 impl Answer {
     /// 204: taken.
     pub fn empty() -> Answer {
-        Answer { status: 204, headers: vec![], body: vec![] }
+        Answer { status: 204, headers: vec![], body: vec![], trailers: vec![] }
     }
     /// An answer with a body.
     pub fn new(status: u16, media_type: &str, body: Vec<u8>) -> Answer {
-        Answer { status, headers: vec![("content-type", media_type.to_owned())], body }
+        Answer { status, headers: vec![("content-type", media_type.to_owned())], body, trailers: vec![] }
+    }
+    /// Success of a gRPC call, with its message.
+    pub fn grpc(message: &[u8]) -> Answer {
+        let trailers = vec![(grpc::header::STATUS, grpc::OK.to_string())];
+        Answer { trailers, ..Answer::new(200, grpc::MEDIA_TYPE, grpc::framed(message)) }
     }
     /// The value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -57,6 +65,8 @@ pub enum Dialect {
     },
     /// A `google.rpc.Status` in the form of the request.
     Otlp(Form),
+    /// 200 with a status among the headers.
+    Grpc,
     /// JSON that says which request is meant.
     Firehose {
         /// Which.
@@ -73,8 +83,13 @@ impl Dialect {
             Refused::MediaType(message) => (Kind::Invalid, message.as_str()),
             Refused::Error(e) => (e.kind(), e.message()),
         };
-        let status = if matches!(refused, Refused::MediaType(_)) { 415 } else { self.status(kind) };
+        let status = self.status_of(refused);
+        let hint = if let Refused::Error(e) = refused { e.retry_hint() } else { None };
         let mut answer = match self {
+            Dialect::Grpc => {
+                let code = if matches!(refused, Refused::MediaType(_)) { grpc::UNIMPLEMENTED } else { grpc::code(kind) };
+                return Answer { status: 200, headers: grpc::status(code, message, hint), body: vec![], trailers: vec![] };
+            }
             Dialect::Text | Dialect::RemoteWrite { .. } => {
                 Answer::new(status, "text/plain; charset=utf-8", format!("{message}\n").into_bytes())
             }
@@ -82,7 +97,6 @@ impl Dialect {
             Dialect::Firehose { request_id, now_ms } => firehose(status, request_id, *now_ms, message),
         };
         if matches!(status, 429 | 503) {
-            let hint = if let Refused::Error(e) = refused { e.retry_hint() } else { None };
             let seconds = hint.map_or(1, |d| d.as_secs() + u64::from(d.subsec_nanos() > 0));
             answer.headers.push(("retry-after", seconds.max(1).to_string()));
         }
@@ -92,11 +106,19 @@ impl Dialect {
         answer
     }
 
+    /// The status of HTTP that says it, also where the protocol has its own.
+    pub fn status_of(&self, refused: &Refused) -> u16 {
+        match refused {
+            Refused::MediaType(_) => 415,
+            Refused::Error(e) => self.status(e.kind()),
+        }
+    }
+
     fn status(&self, kind: Kind) -> u16 {
         match kind {
             Kind::LimitExceeded if *self == (Dialect::RemoteWrite { drops_on_429: true }) => 503,
             // At 500 a client of OTLP gives up.
-            Kind::Internal | Kind::Corrupt if matches!(self, Dialect::Otlp(_)) => 503,
+            Kind::Internal | Kind::Corrupt if matches!(self, Dialect::Otlp(_) | Dialect::Grpc) => 503,
             Kind::Invalid => 400,
             Kind::Unprocessable => 422,
             Kind::NotFound => 404,
@@ -151,6 +173,23 @@ mod tests {
         assert_eq!(Dialect::Text.refused(&e.into()).header("retry-after"), Some("3"));
         assert_eq!(Dialect::Text.refused(&Error::new(Kind::LimitExceeded, "x").into()).header("retry-after"), Some("1"));
         assert_eq!(Dialect::Text.refused(&Error::invalid("x").into()).header("retry-after"), None);
+    }
+
+    #[test]
+    fn grpc_says_it_among_the_headers() {
+        for (refused, code) in [
+            (Error::unavailable("full").into(), "14"),
+            (Error::internal("x").into(), "14"),
+            (Error::invalid("x").into(), "3"),
+            (Error::new(Kind::Unauthenticated, "x").into(), "16"),
+            (Refused::MediaType("x".into()), "12"),
+        ] {
+            let a = Dialect::Grpc.refused(&refused);
+            assert_eq!((a.status, a.header("grpc-status"), a.body.len()), (200, Some(code), 0), "{refused:?}");
+            assert_eq!(a.header("grpc-status-details-bin").is_some(), code == "14");
+        }
+        let a = Answer::grpc(b"ab");
+        assert_eq!((a.status, &a.body[..], &a.trailers[..]), (200, &b"\0\0\0\0\x02ab"[..], &[("grpc-status", "0".to_owned())][..]));
     }
 
     #[test]

@@ -25,6 +25,7 @@ use std::sync::Arc;
 
 use base::{Clock, Error, Kind, Result, Tenant};
 use bytes::Bytes;
+use wire::grpc::method;
 use wire::otlp::Form;
 
 pub use answer::{Answer, Refused};
@@ -43,9 +44,9 @@ pub const PREFIX: &str = "receive/";
 /// A request, read whole.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// Headers, names in lower case. Of a name that is there twice, one.
+    /// Headers, names in lower case. Of a name that is there twice, one. Of a gRPC call, `content-encoding` is that of its message.
     pub headers: BTreeMap<String, String>,
-    /// The body as it was sent.
+    /// The body as it was sent; the message of a gRPC call, out of its frame.
     pub body: Bytes,
 }
 
@@ -69,6 +70,8 @@ pub enum Way {
     RemoteWrite,
     /// OTLP over HTTP.
     Otlp(otlp::Signal),
+    /// OTLP over gRPC.
+    OtlpGrpc(otlp::Signal),
     /// Amazon Data Firehose.
     Firehose,
 }
@@ -79,7 +82,7 @@ impl Way {
         match self {
             Way::Loki => "receive/loki",
             Way::RemoteWrite => "receive/remote_write",
-            Way::Otlp(_) => "receive/otlp",
+            Way::Otlp(_) | Way::OtlpGrpc(_) => "receive/otlp",
             Way::Firehose => "receive/firehose",
         }
     }
@@ -108,7 +111,7 @@ pub struct Firehose {
 pub struct Settings {
     /// Loki push, if it is wanted.
     pub loki: Option<Loki>,
-    /// OTLP over HTTP.
+    /// OTLP over HTTP and gRPC.
     pub otlp: bool,
     /// Prometheus remote write 1.0.
     pub remote_write: bool,
@@ -153,6 +156,9 @@ impl Receivers {
                     ("/v1/logs", Way::Otlp(otlp::Signal::Logs)),
                     ("/v1/metrics", Way::Otlp(otlp::Signal::Metrics)),
                     ("/v1/traces", Way::Otlp(otlp::Signal::Traces)),
+                    (method::LOGS, Way::OtlpGrpc(otlp::Signal::Logs)),
+                    (method::METRICS, Way::OtlpGrpc(otlp::Signal::Metrics)),
+                    (method::TRACES, Way::OtlpGrpc(otlp::Signal::Traces)),
                 ],
             ),
             of(s.firehose.is_some(), &[("/awsfirehose/api/v1/push", Way::Firehose)]),
@@ -162,7 +168,7 @@ impl Receivers {
 
     /// Whether the sender may: asked before its body is read. An error is the answer to it.
     pub fn admit(&self, way: Way, request: &Request) -> std::result::Result<(), Answer> {
-        let denied = |text: &str| Err(self.refuse(way, request, &Error::new(Kind::Unauthenticated, text)));
+        let denied = |text: &str| Err(self.refuse(way, request, &Error::new(Kind::Unauthenticated, text).into()));
         if let (Way::Firehose, Some(f)) = (way, &self.settings.firehose) {
             let given = request.header("x-amz-firehose-access-key").unwrap_or("");
             return match &f.access_key {
@@ -183,24 +189,27 @@ impl Receivers {
         let taken = match way {
             Way::Loki => self.loki(request),
             Way::RemoteWrite => self.remote_write(request),
-            Way::Otlp(signal) => self.otlp(signal, request),
+            Way::Otlp(signal) | Way::OtlpGrpc(signal) => self.otlp(way, signal, request),
             Way::Firehose => self.firehose(request),
         };
-        let answer = taken.unwrap_or_else(|refused| self.dialect(way, request).refused(&refused));
-        self.count(way, &answer);
-        answer
+        match taken {
+            Ok(answer) => {
+                self.count(way, answer.status);
+                answer
+            }
+            Err(refused) => self.refuse(way, request, &refused),
+        }
     }
 
-    /// The answer to a request that cannot be read.
-    pub fn refuse(&self, way: Way, request: &Request, e: &Error) -> Answer {
-        let answer = self.dialect(way, request).refused(&Refused::Error(e.clone()));
-        self.count(way, &answer);
-        answer
+    /// The answer to a request that is not taken.
+    pub fn refuse(&self, way: Way, request: &Request, refused: &Refused) -> Answer {
+        let dialect = self.dialect(way, request);
+        self.count(way, dialect.status_of(refused));
+        dialect.refused(refused)
     }
 
-    fn count(&self, way: Way, answer: &Answer) {
-        let status = answer.status.to_string();
-        self.stats.received.add(&[way.name(), status.as_str()], 1);
+    fn count(&self, way: Way, status: u16) {
+        self.stats.received.add(&[way.name(), &status.to_string()], 1);
     }
 
     fn dialect(&self, way: Way, request: &Request) -> Dialect {
@@ -210,6 +219,7 @@ impl Receivers {
                 Dialect::RemoteWrite { drops_on_429: request.header("user-agent").unwrap_or("").starts_with("Prometheus/") }
             }
             Way::Otlp(_) => Dialect::Otlp(otlp::form(request).unwrap_or(Form::Protobuf)),
+            Way::OtlpGrpc(_) => Dialect::Grpc,
             Way::Firehose => Dialect::Firehose { request_id: firehose::request_id(request), now_ms: self.clock.now_ms() },
         }
     }
@@ -267,13 +277,16 @@ impl Receivers {
         Ok(remote_write::answer(&written))
     }
 
-    fn otlp(&self, signal: otlp::Signal, request: &Request) -> std::result::Result<Answer, Refused> {
-        let export = otlp::read(signal, request)?;
+    fn otlp(&self, way: Way, signal: otlp::Signal, request: &Request) -> std::result::Result<Answer, Refused> {
+        let is_grpc = matches!(way, Way::OtlpGrpc(_));
+        let form = if is_grpc { Form::Protobuf } else { otlp::known_form(request)? };
+        let export = otlp::read(signal, form, request)?;
         self.wanted(export.format)?;
         if export.rows > 0 {
-            self.pass_on(Way::Otlp(signal), request, export.format, export.encoding, &request.body, export.rows)?;
+            self.pass_on(way, request, export.format, export.encoding, &request.body, export.rows)?;
         }
-        Ok(otlp::answer(export.form))
+        // Both answers are an empty message.
+        Ok(if is_grpc { Answer::grpc(b"") } else { otlp::answer(form) })
     }
 
     fn firehose(&self, request: &Request) -> std::result::Result<Answer, Refused> {

@@ -1,4 +1,4 @@
-//! OTLP over HTTP: logs, metrics and traces, as protobuf or JSON, passed on as they came.
+//! OTLP over HTTP and gRPC: logs, metrics and traces, as protobuf or JSON, passed on as they came.
 
 use base::{Error, Result};
 use bytes::Bytes;
@@ -45,8 +45,6 @@ pub struct Export {
     pub encoding: Encoding,
     /// Log records, data points or spans.
     pub rows: u64,
-    /// The form of the answer.
-    pub form: Form,
 }
 
 /// The form of a request, if it is known.
@@ -54,12 +52,16 @@ pub fn form(request: &Request) -> Option<Form> {
     Form::of(&media_type(request.header("content-type").unwrap_or("")))
 }
 
-/// Reads an export and checks that all of it can be decoded.
-pub fn read(signal: Signal, request: &Request) -> std::result::Result<Export, Refused> {
-    let form = form(request).ok_or_else(|| {
+/// The form of a request over HTTP, or why it is not taken.
+pub fn known_form(request: &Request) -> std::result::Result<Form, Refused> {
+    form(request).ok_or_else(|| {
         let given = shorten(request.header("content-type").unwrap_or(""));
         Refused::MediaType(format!("content type {given:?} is not supported: use application/x-protobuf or application/json"))
-    })?;
+    })
+}
+
+/// Reads an export in this form and checks that all of it can be decoded.
+pub fn read(signal: Signal, form: Form, request: &Request) -> std::result::Result<Export, Refused> {
     let encoding = Encoding::from_header(request.header("content-encoding"), Encoding::SnappyFramed)?;
     let plain = decoded(encoding, &request.body)?;
     let rows = match (signal, form) {
@@ -70,7 +72,7 @@ pub fn read(signal: Signal, request: &Request) -> std::result::Result<Export, Re
         (Signal::Traces, Form::Json) => records(&Bytes::from(json::to_protobuf(&TRACES, &plain)?))?,
     };
     bounded(rows)?;
-    Ok(Export { format: signal.format(form), encoding, rows, form })
+    Ok(Export { format: signal.format(form), encoding, rows })
 }
 
 /// The answer to an export that is durable: an empty message.
@@ -213,9 +215,10 @@ mod tests {
             (Signal::Traces, "application/json", spans, Format::OtlpTracesJson, 1),
             (Signal::Metrics, "application/json", metrics, Format::OtlpMetricsJson, 2),
         ] {
-            let plain = read(signal, &request(content_type, "", body.clone())).unwrap();
+            let of = |request: Request| read(signal, known_form(&request).unwrap(), &request).unwrap();
+            let plain = of(request(content_type, "", body.clone()));
             assert_eq!((plain.format, plain.rows, plain.encoding), (format, rows, Encoding::Identity), "{format:?}");
-            let packed = read(signal, &request(content_type, "gzip", encode(Encoding::Gzip, &body).unwrap())).unwrap();
+            let packed = of(request(content_type, "gzip", encode(Encoding::Gzip, &body).unwrap()));
             assert_eq!((packed.rows, packed.encoding), (rows, Encoding::Gzip), "{format:?}");
         }
     }
@@ -223,9 +226,9 @@ mod tests {
     #[test]
     fn what_cannot_be_decoded_is_refused() {
         for signal in [Signal::Logs, Signal::Metrics, Signal::Traces] {
-            assert!(matches!(read(signal, &request("text/plain", "", vec![])), Err(Refused::MediaType(_))));
-            assert!(matches!(read(signal, &request("application/json", "", b"{".to_vec())), Err(Refused::Error(_))));
-            assert!(matches!(read(signal, &request("application/x-protobuf", "", b"\x0a\x05x".to_vec())), Err(Refused::Error(_))));
+            assert!(matches!(known_form(&request("text/plain", "", vec![])), Err(Refused::MediaType(_))));
+            assert!(matches!(read(signal, Form::Json, &request("", "", b"{".to_vec())), Err(Refused::Error(_))));
+            assert!(matches!(read(signal, Form::Protobuf, &request("", "", b"\x0a\x05x".to_vec())), Err(Refused::Error(_))));
         }
     }
 

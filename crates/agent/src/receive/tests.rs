@@ -94,6 +94,25 @@ fn what_nobody_gets_is_not_taken() {
 }
 
 #[test]
+fn a_call_of_grpc_is_a_message_and_a_status() {
+    let place = Arc::new(Place::default());
+    let r = receivers(&place, |_| {});
+    // One resource with one scope with one record, which says nothing.
+    let body = encode(Encoding::Gzip, b"\x0a\x04\x12\x02\x12\x00").unwrap();
+    let call = with(Request { body: body.into(), ..Request::default() }, "content-encoding", "gzip");
+    let way = Way::OtlpGrpc(otlp::Signal::Logs);
+    assert_eq!(r.take(way, &call), Answer::grpc(b""));
+    assert_eq!(*place.taken.lock(), [("receive/otlp".to_owned(), Some(Format::OtlpLogs), 1)]);
+    *place.refuse.lock() = Some(Error::unavailable("the spool is full"));
+    let answer = r.take(way, &call);
+    assert_eq!((answer.status, answer.header("grpc-status")), (200, Some("14")));
+    let wrong = Request { body: "x".into(), ..Request::default() };
+    assert_eq!(r.take(way, &wrong).header("grpc-status"), Some("3"));
+    let counted = |status| r.stats.received.get(&["receive/otlp", status]);
+    assert_eq!((counted("200"), counted("503"), counted("400")), (1, 1, 1));
+}
+
+#[test]
 fn firehose_is_answered_in_its_form() {
     let place = Arc::new(Place::default());
     let r = receivers(&place, |_| {});
@@ -127,6 +146,6 @@ fn who_does_not_know_the_secret_stays_outside() {
 #[test]
 fn only_what_is_wanted_has_a_path() {
     let place = Arc::new(Place::default());
-    assert_eq!(receivers(&place, |_| {}).paths().len(), 6);
+    assert_eq!(receivers(&place, |_| {}).paths().len(), 9);
     assert!(receivers(&place, |s| *s = Settings::default()).paths().is_empty());
 }

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use table::{Codec, FrameHeader, Sink};
 use wire::Options;
 use wire::limits::{OWNER_BYTES, VALUE_DEPTH};
-use wire::otlp::json::{to_base64, to_hex};
-use wire::otlp::{LogRecord, Resource, Scope};
+use wire::otlp::json::to_hex;
+use wire::otlp::{LogRecord, Resource, Scope, show};
 use wire::proto::{Fields, text};
 
 use super::OTLP_JSON;
@@ -186,7 +186,7 @@ fn line(any: &[u8]) -> Result<Line<'_>> {
     }
     Ok(match string {
         Some(s) => Line::Body(s),
-        None => Line::Made(show(&attrs::read_value(any)).into_owned()),
+        None => Line::Made(show(&attrs::read_value(any), double).into_owned()),
     })
 }
 
@@ -195,7 +195,7 @@ fn line(any: &[u8]) -> Result<Line<'_>> {
 fn flatten(key: &str, value: &Value<'_>, depth: usize, f: &mut dyn FnMut(&str, &str) -> bool) -> bool {
     match value {
         Value::Map(inner) if depth < VALUE_DEPTH => attrs::iter(inner).all(|(k, v)| flatten(&format!("{key}_{k}"), &v, depth + 1, f)),
-        _ => f(&label_name(key), &show(value)),
+        _ => f(&label_name(key), &show(value, double)),
     }
 }
 
@@ -210,19 +210,6 @@ fn label_name(key: &str) -> Cow<'_, str> {
     Cow::Owned(if digit || key.is_empty() { "key_".chars().chain(clean).collect() } else { clean.collect() })
 }
 
-/// A value as text.
-fn show<'a>(v: &Value<'a>) -> Cow<'a, str> {
-    Cow::Owned(match v {
-        Value::Empty => return Cow::Borrowed(""),
-        Value::Str(s) => return Cow::Borrowed(s),
-        Value::Bool(b) => b.to_string(),
-        Value::Int(i) => i.to_string(),
-        Value::Double(d) => double(*d),
-        Value::Bytes(b) => to_base64(b),
-        Value::Array(_) | Value::Map(_) => json(v, 0).to_string(),
-    })
-}
-
 /// As Go prints a JSON number: plain between 1e-6 and 1e21, with an exponent beyond.
 fn double(d: f64) -> String {
     if d == 0.0 || !d.is_finite() || (1e-6..1e21).contains(&d.abs()) {
@@ -230,18 +217,4 @@ fn double(d: f64) -> String {
     }
     let text = format!("{d:e}");
     if d.abs() < 1.0 { text } else { text.replace('e', "e+") }
-}
-
-fn json(v: &Value<'_>, depth: usize) -> serde_json::Value {
-    use serde_json::Value as J;
-    match v {
-        Value::Array(b) if depth < VALUE_DEPTH => attrs::iter_array(b).map(|v| json(&v, depth + 1)).collect(),
-        Value::Map(b) if depth < VALUE_DEPTH => J::Object(attrs::iter(b).map(|(k, v)| (k.to_owned(), json(&v, depth + 1))).collect()),
-        Value::Str(s) => (*s).into(),
-        Value::Bool(b) => (*b).into(),
-        Value::Int(i) => (*i).into(),
-        Value::Double(d) => (*d).into(),
-        Value::Bytes(b) => to_base64(b).into(),
-        Value::Empty | Value::Array(_) | Value::Map(_) => J::Null,
-    }
 }

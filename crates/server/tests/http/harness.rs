@@ -25,11 +25,21 @@ pub struct Server {
 
 impl Server {
     pub fn start(backend: Arc<dyn Backend>, settings: Settings) -> Server {
+        Server::start_until(backend, settings, server::Paths::All, std::future::pending())
+    }
+
+    /// With these paths, until it is told to stop.
+    pub fn start_until(
+        backend: Arc<dyn Backend>,
+        settings: Settings,
+        paths: server::Paths,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Server {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let app = App::new(backend, settings);
         let listener = runtime.block_on(server::bind("127.0.0.1:0")).unwrap();
         let base = format!("http://{}", listener.local_addr().unwrap());
-        runtime.spawn(server::serve(listener, app.clone(), std::future::pending()));
+        runtime.spawn(server::serve(listener, app.clone(), paths, stop));
         Server { base, app, _runtime: runtime }
     }
 
@@ -112,6 +122,8 @@ pub struct Scripted {
     pub answer: Box<dyn Fn() -> Result<Ingested> + Send + Sync>,
     pub ready: std::result::Result<(), String>,
     pub seen: Mutex<Vec<FrameHeader>>,
+    /// And what came with each.
+    pub bodies: Mutex<Vec<Bytes>>,
     /// Queries wait here until the other end is dropped.
     pub gate: Mutex<Option<Receiver<()>>>,
     rows: Box<dyn Rows>,
@@ -123,6 +135,7 @@ impl Scripted {
             answer: Box::new(answer),
             ready: Ok(()),
             seen: Mutex::default(),
+            bodies: Mutex::default(),
             gate: Mutex::default(),
             rows: Box::new(MemoryRows::default()),
         })
@@ -141,6 +154,7 @@ impl Scripted {
             answer,
             ready: Err(what.into()),
             seen: Mutex::default(),
+            bodies: Mutex::default(),
             gate: Mutex::default(),
             rows: Box::new(MemoryRows::default()),
         })
@@ -148,8 +162,9 @@ impl Scripted {
 }
 
 impl Backend for Scripted {
-    fn ingest(&self, header: FrameHeader, _: Bytes) -> Result<Ingested> {
+    fn ingest(&self, header: FrameHeader, body: Bytes) -> Result<Ingested> {
         self.seen.lock().push(header);
+        self.bodies.lock().push(body);
         (self.answer)()
     }
     fn rows(&self) -> Result<&dyn Rows> {

@@ -4,6 +4,7 @@
 
 mod admin;
 mod edges;
+mod grpc;
 mod harness;
 mod incomplete;
 mod loki;

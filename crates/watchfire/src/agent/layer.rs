@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::settings::{Count, Given, LogLayer, Secret, Size, Span, Switch, Text, section};
+use crate::settings::{Count, Given, LogLayer, Secret, Several, Size, Span, Switch, Text, section};
 use ::agent::relabel::Rule;
 use ::agent::stages::Stages;
 
@@ -157,14 +157,14 @@ section!(
     /// What is sent to the agent.
     Receive {
         /// Where; with the agent's page unless it says otherwise.
-        listen: Option<Given<Text>>,
+        listen: Several<Text>,
         /// The token that senders must know.
         token: Option<Given<Secret>>,
         /// Others may send without one.
         insecure: Option<Given<Switch>>,
         /// Loki push.
         loki: Option<LokiPush>,
-        /// OTLP over HTTP.
+        /// OTLP over HTTP and gRPC.
         otlp: Option<Given<Switch>>,
         /// Prometheus remote write.
         remote_write: Option<Given<Switch>>,

@@ -35,6 +35,10 @@ use settings::Settings;
 const TICK: Duration = Duration::from_secs(1);
 /// How long a request that is under way is waited for at the end.
 const GRACE: Duration = Duration::from_secs(5);
+/// Connections of senders and of who looks at the page; more wait in the system's queue. Senders keep theirs.
+const CONNECTIONS: usize = 1024;
+/// A request over HTTP/2 is given up after this: its body may take two minutes, and a full spool answers at once.
+const REQUEST: Duration = Duration::from_secs(5 * 60);
 
 /// Runs it until a signal comes, or does what was asked for instead.
 pub fn run(args: &AgentArgs) -> Result<ExitCode> {
@@ -66,31 +70,31 @@ fn lock_of(dir: &Path) -> Result<lock::Lock> {
 async fn live(settings: Settings) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let listener = tokio::net::TcpListener::bind(&settings.listen).await.with_context(|| format!("listening on {}", settings.listen))?;
+    let listener = server::bind(&settings.listen).await.map_err(|e| anyhow!("{e}"))?;
     let address = listener.local_addr().context("asking for the address")?;
-    let own = match settings.receive.listen.as_ref().filter(|_| settings.receive.is_wanted()) {
-        Some(at) => Some(tokio::net::TcpListener::bind(at).await.with_context(|| format!("listening on {at}"))?),
-        None => None,
-    };
+    let mut own = vec![];
+    for at in settings.receive.listen.iter().filter(|_| settings.receive.is_wanted()) {
+        own.push(server::bind(at).await.map_err(|e| anyhow!("{e}"))?);
+    }
     let mut running = Running::start(&settings)?;
+    let mut pages = page::router(running.view.clone());
     let received = running.received.take().map_or_else(axum::Router::new, receive::router);
-    let (beside, alone) = match own {
-        Some(listener) => (axum::Router::new(), Some((listener, received))),
-        None => (received, None),
-    };
+    if own.is_empty() {
+        pages = pages.merge(received.clone());
+    }
     tracing::info!(%address, data_dir = %settings.data_dir.display(), endpoints = settings.endpoints.len(), sources = running.sources.what().len(), "collecting");
-    let serving = tokio::spawn(page::serve(listener, running.view.clone(), beside));
-    let receiving = alone.map(|(listener, router)| tokio::spawn(async move { axum::serve(listener, router).await }));
+    let connections = server::Connections::new(CONNECTIONS, REQUEST);
+    let ports = std::iter::once((listener, pages)).chain(own.into_iter().map(|listener| (listener, received.clone())));
+    // Until they are aborted: what is under way and not durable is not acknowledged, so its sender keeps it.
+    let serving: Vec<_> = ports
+        .map(|(listener, router)| tokio::spawn(server::serve_router(listener, router, connections.clone(), std::future::pending())))
+        .collect();
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     tracing::info!("stopping: what is pending stays in the spool");
-    serving.abort();
-    // What is under way and not durable is not acknowledged, so its sender keeps it.
-    if let Some(receiving) = receiving {
-        receiving.abort();
-    }
+    serving.iter().for_each(tokio::task::JoinHandle::abort);
     running.stop();
     Ok(())
 }

@@ -33,18 +33,14 @@ impl View {
     }
 }
 
-/// Serves it until it is aborted, and `beside` with it.
-pub async fn serve(listener: tokio::net::TcpListener, view: Arc<View>, beside: Router) {
-    let router = Router::new()
+/// Its paths.
+pub fn router(view: Arc<View>) -> Router {
+    Router::new()
         .route("/", get(page))
         .route("/api/v1/status", get(status))
         .route("/ready", get(|| async { "ready\n" }))
         .route("/metrics", get(metrics))
         .with_state(view)
-        .merge(beside);
-    if let Err(e) = axum::serve(listener, router).await {
-        tracing::error!(error = %e, "the agent's page is not served any more");
-    }
 }
 
 async fn page(State(view): State<Arc<View>>) -> Html<String> {

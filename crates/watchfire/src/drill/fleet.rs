@@ -131,6 +131,8 @@ impl Fleet {
         let n = &self.nodes[place];
         let mut text = String::from("memory_limit: 384MiB\ncollect: { files: [], host: false, itself: false }\n");
         text += &format!("storage: {{ url: '{}' }}\n", self.store);
+        // The usual ports are for who is not a drill.
+        text += "otlp: { listen: [] }\n";
         if self.nodes.len() > 1 {
             let all: Vec<String> = (0..self.nodes.len()).map(|p| self.address(p)).collect();
             let (own, secret) = (self.address(place), "the-secret-of-a-drill-is-none");

@@ -8,12 +8,13 @@ use base::units::{format_duration_ns, format_size};
 use crate::settings::Settings;
 
 /// Prints it to standard output.
-pub fn print(settings: &Settings, address: SocketAddr, node: Option<&str>, collected: &[String]) {
+pub fn print(settings: &Settings, address: SocketAddr, otlp: &[SocketAddr], node: Option<&str>, collected: &[String]) {
     // Nobody may be there to read it; that is no reason not to serve.
-    let _ = writeln!(std::io::stdout(), "{}", text(settings, address, node, collected));
+    let _ = writeln!(std::io::stdout(), "{}", text(settings, address, otlp, node, collected));
 }
 
-fn text(settings: &Settings, address: SocketAddr, node: Option<&str>, collected: &[String]) -> String {
+fn text(settings: &Settings, address: SocketAddr, otlp: &[SocketAddr], node: Option<&str>, collected: &[String]) -> String {
+    let ports: String = otlp.iter().map(|a| format!(", {a}")).collect();
     let at = format!("http://{address}");
     let keep = |k: Option<i64>| k.map_or("for good".to_owned(), format_duration_ns);
     let collected = if collected.is_empty() { "nothing".to_owned() } else { collected.join(", ") };
@@ -27,7 +28,7 @@ fn text(settings: &Settings, address: SocketAddr, node: Option<&str>, collected:
   collects {collected}{cluster}
   push     Loki       {at}/loki/api/v1/push
            Prometheus {at}/api/v1/write
-           OTLP/HTTP  {at}/v1/logs, {at}/v1/metrics, {at}/v1/traces
+           OTLP       {address}{ports}, over gRPC and HTTP
   ask      watchfire logs '{{job=\"files\"}}' --addr {at}
            curl{token} -G {at}/api/v1/query --data-urlencode 'query=up'
   stop     Ctrl-C (again: at once; nothing acknowledged is lost)",

@@ -1,6 +1,6 @@
 //! `watchfire serve`: the phases of a server's life.
 //!
-//! Start: settings, log, lock of the data directory, listener (which says "not ready" from the first moment), the cluster (whose
+//! Start: settings, log, lock of the data directory, listeners (which say "not ready" from the first moment), the cluster (whose
 //! other nodes see this one joining), store, collectors. Stop, on SIGTERM or SIGINT: a node of a cluster takes no more rows, gives
 //! what it holds to the object store while it still answers queries, and says goodbye; then admit nothing more, let what is in
 //! flight end, stop the collectors, flush, close. A second signal ends the process at once; nothing that was acknowledged is lost by it.
@@ -15,12 +15,14 @@ pub mod logging;
 mod moving;
 mod open;
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 use base::Kind;
-use server::{App, Node};
+use server::{App, Node, Paths};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::collect::Collectors;
@@ -90,10 +92,22 @@ async fn serve(args: &ServeArgs, settings: Settings, ground: Ground) -> Result<(
     let app = App::new(node.clone(), settings.server.clone());
     let listener = server::bind(&settings.listen).await.map_err(|e| anyhow!("{e}"))?;
     let address = listener.local_addr().context("asking for the address")?;
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let serving = tokio::spawn(server::serve(listener, app.clone(), async {
-        let _ = stopped.await;
-    }));
+    let mut ports = vec![(listener, Paths::All)];
+    ports.extend(bind_otlp(&settings).await?.into_iter().map(|l| (l, Paths::Otlp)));
+    let otlp: Vec<SocketAddr> =
+        ports[1..].iter().map(|(l, _)| l.local_addr()).collect::<Result<_, _>>().context("asking for the address")?;
+    let (stop, stopped) = tokio::sync::watch::channel(());
+    let serving: Vec<_> = ports
+        .into_iter()
+        .map(|(listener, paths)| {
+            let mut stopped = stopped.clone();
+            let stop = async move {
+                // Ends with an error when the sender is gone, which is the same.
+                let _ = stopped.changed().await;
+            };
+            tokio::spawn(server::serve(listener, app.clone(), paths, stop))
+        })
+        .collect();
     node.on_move(moving::give_store(args.clone(), ground.clone()));
     let settings = Arc::new(settings);
     let opening = tokio::task::spawn_blocking({
@@ -108,7 +122,7 @@ async fn serve(args: &ServeArgs, settings: Settings, ground: Ground) -> Result<(
     // Exits without a flush: what was acknowledged is in the log.
     let opened = opened?;
     let collectors = collect::start(&node, &app, &settings, address)?;
-    banner::print(&settings, address, opened.address(), &collectors.what());
+    banner::print(&settings, address, &otlp, opened.address(), &collectors.what());
     tracing::info!(%address, data_dir = %settings.data_dir.display(), memory_bytes = settings.memory_bytes, "serving");
 
     let asked = tokio::select! {
@@ -135,8 +149,10 @@ async fn serve(args: &ServeArgs, settings: Settings, ground: Ground) -> Result<(
     tracing::info!("stopping: no more requests are admitted");
     app.stop_admitting();
     node.not_ready("shutting down");
-    let _ = stop.send(());
-    serving.await.context("the listener")?.map_err(|e| anyhow!("{e}"))?;
+    drop(stop);
+    for listener in serving {
+        listener.await.context("the listener")?;
+    }
     tracing::info!("stopping: flushing");
     tokio::task::spawn_blocking(move || {
         collectors.into_iter().for_each(Collectors::stop);
@@ -147,6 +163,22 @@ async fn serve(args: &ServeArgs, settings: Settings, ground: Ground) -> Result<(
     .map_err(|e| anyhow!("closing the store: {e}; what was acknowledged is in the log"))?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Opens the ports of OTLP. The usual ones may be somebody else's, a collector's for example; those that somebody asked for may not.
+async fn bind_otlp(settings: &Settings) -> Result<Vec<TcpListener>> {
+    let mut open = vec![];
+    for at in &settings.otlp.listen {
+        match server::bind(at).await {
+            Ok(listener) => open.push(listener),
+            Err(e) if settings.otlp.is_wanted => return Err(anyhow!("otlp.listen: {e}")),
+            Err(e) => tracing::warn!(
+                "OTLP IS NOT TAKEN AT {at}: {e}. Senders reach this server at {}; otlp.listen says where else it listens, and [] that it does not",
+                settings.listen
+            ),
+        }
+    }
+    Ok(open)
 }
 
 /// Joins the cluster, if there is one, and opens the store.

@@ -44,6 +44,14 @@ pub const KEYS: &[Key] = &[
         &l.insecure
     )),
     key!(
+        "otlp.listen",
+        "list of address:port",
+        "More addresses for senders of OTLP, each over gRPC and over HTTP, where their SDKs look for a collector. `[]` opens none. An address that \
+         this file names must be free; without it, a usual one that is taken is left out with a warning. Those that others reach need \
+         `auth.token`, or `insecure`.",
+        |l| list(&l.otlp.listen)
+    ),
+    key!(
         "memory_limit",
         "size or share",
         "Memory for rows and queries, as a size or as a share of what the control group or the machine has.",

@@ -66,6 +66,8 @@ stacked!(
         listen: Option<Given<Text>>,
         /// `insecure`
         insecure: Option<Given<Switch>>,
+        /// `otlp`
+        otlp: Otlp,
         /// `memory_limit`
         memory_limit: Option<Given<Memory>>,
         /// `auth`
@@ -88,6 +90,13 @@ stacked!(
         collect: Collect,
         /// `log`
         log: Log,
+    }
+);
+stacked!(
+    /// Ports for senders of OTLP.
+    Otlp {
+        /// `otlp.listen`
+        listen: Option<Vec<Given<Text>>>,
     }
 );
 stacked!(

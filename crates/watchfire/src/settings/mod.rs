@@ -29,7 +29,7 @@ pub use load::read;
 #[cfg(test)]
 pub use load::{defaults, profile};
 pub use resolve::{Caps, Keep, LogFormat, Settings, Storage, is_loopback, log_of, revealed};
-pub use value::{Count, FromText, Given, ProfileName, Secret, Size, Span, Switch, Text};
+pub use value::{Count, FromText, Given, ProfileName, Secret, Several, Size, Span, Switch, Text};
 
 /// A value as a flag gives it.
 pub fn given<T>(value: T) -> Given<T> {

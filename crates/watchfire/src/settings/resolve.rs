@@ -77,6 +77,15 @@ impl std::fmt::Debug for Storage {
     }
 }
 
+/// Ports for senders of OTLP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Otlp {
+    /// Their addresses.
+    pub listen: Vec<String>,
+    /// Whether somebody asked for them. The usual ones may be somebody else's.
+    pub is_wanted: bool,
+}
+
 /// All settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -84,6 +93,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Address to listen on.
     pub listen: String,
+    /// Ports for senders of OTLP.
+    pub otlp: Otlp,
     /// Memory for rows and queries, bytes.
     pub memory_bytes: u64,
     /// Limits of each tenant.
@@ -114,18 +125,23 @@ impl Settings {
             Some(Given(name)) => load::profile(*name).over(load::defaults()),
             None => load::defaults(),
         };
+        let otlp_is_wanted = top.otlp.listen.is_some();
         let stack = top.over(below);
-        Ok((resolve(&stack)?, stack))
+        Ok((resolve(&stack, otlp_is_wanted)?, stack))
     }
 }
 
-fn resolve(l: &Layer) -> Result<Settings, String> {
+fn resolve(l: &Layer, otlp_is_wanted: bool) -> Result<Settings, String> {
     let listen = must(&l.listen, "listen")?.0.clone();
     let token = token(l)?;
-    if !is_loopback(&listen, "listen", 3100)? && token.is_none() && !l.insecure.as_ref().is_some_and(|s| s.0.0) {
-        return Err(format!(
-            "listen: {listen} can be reached by others: set auth.token, or allow it without one by `insecure: true` (flag --insecure)"
-        ));
+    let otlp = Otlp { listen: l.otlp.listen.iter().flatten().map(|g| g.0.0.clone()).collect(), is_wanted: otlp_is_wanted };
+    let addresses = std::iter::once(("listen", &listen, 3100)).chain(otlp.listen.iter().map(|a| ("otlp.listen", a, 4317)));
+    for (path, address, usual_port) in addresses {
+        if !is_loopback(address, path, usual_port)? && token.is_none() && !is_on(&l.insecure) {
+            return Err(format!(
+                "{path}: {address} can be reached by others: set auth.token, or allow it without one by `insecure: true` (flag --insecure)"
+            ));
+        }
     }
     let (cluster, storage) = (cluster::resolve(&l.cluster)?, storage(l)?);
     if cluster.is_some() && storage.bucket.is_none() {
@@ -143,6 +159,7 @@ fn resolve(l: &Layer) -> Result<Settings, String> {
     Ok(Settings {
         data_dir: must(&l.data_dir, "data_dir")?.0.clone().into(),
         listen,
+        otlp,
         memory_bytes,
         limits: caps(&l.limits)?,
         retention: keep(&l.retention),

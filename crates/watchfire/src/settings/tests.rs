@@ -55,6 +55,7 @@ fn the_whole_file_comes_out_as_it_was_written() {
     assert_eq!((own.logs, own.traces), (Some(2 * DAY), Some(DAY * 3 / 2)));
     assert_eq!((s.memory_bytes, s.server.body_bytes, s.server.query_timeout), (512 << 20, 8 << 20, Duration::from_secs(90)));
     assert!(s.server.token.is_some());
+    assert_eq!((s.otlp.listen.as_slice(), s.otlp.is_wanted), (&["0.0.0.0:4317".to_owned()][..], true));
     let c = s.cluster.as_ref().unwrap();
     assert_eq!((c.name.as_str(), c.zone.as_str(), c.replication, c.refuse_degraded), ("prod", "eu-1a", 3, true));
     assert_eq!(c.join, ["10.0.0.2:3101", "nodes.example.org:3101"]);
@@ -72,6 +73,7 @@ fn the_whole_file_comes_out_as_it_was_written() {
 fn without_a_profile_nothing_is_limited_and_everything_kept() {
     let (s, _) = Settings::compose(Layer::default(), Layer::default()).unwrap();
     assert_eq!((s.limits, s.retention), (Caps::default(), Keep::default()));
+    assert_eq!((s.otlp.listen.len(), s.otlp.is_wanted), (2, false), "nobody asked for the usual ports");
 }
 
 #[test]

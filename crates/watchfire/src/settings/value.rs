@@ -4,7 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use base::units;
-use serde::de::{Deserialize, Deserializer, Error, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
 /// A value that is written as one word or number.
 pub trait FromText: Sized {
@@ -17,6 +17,39 @@ pub trait FromText: Sized {
 /// A value of a settings file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Given<T>(pub T);
+
+/// One value, or a list of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Several<T>(pub Vec<Given<T>>);
+
+impl<T> Default for Several<T> {
+    fn default() -> Self {
+        Several(vec![])
+    }
+}
+
+impl<'de, T: FromText> Deserialize<'de> for Several<T> {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        struct OneOrMore<T>(PhantomData<T>);
+        impl<'de, T: FromText> Visitor<'de> for OneOrMore<T> {
+            type Value = Vec<Given<T>>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value or a list of values")
+            }
+            fn visit_str<E: Error>(self, v: &str) -> Result<Self::Value, E> {
+                Ok(vec![Given(Scalar(PhantomData).visit_str(v)?)])
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut out = vec![];
+                while let Some(value) = list.next_element()? {
+                    out.push(value);
+                }
+                Ok(out)
+            }
+        }
+        d.deserialize_any(OneOrMore(PhantomData)).map(Several)
+    }
+}
 
 struct Scalar<T>(PhantomData<T>);
 

@@ -3,6 +3,7 @@
 use base::Kind;
 use serde_json::json;
 
+use crate::grpc::code;
 use crate::proto::Writer;
 
 /// The form of a request, which its answer shares.
@@ -75,26 +76,11 @@ pub fn status(form: Form, kind: Kind, message: &str) -> Vec<u8> {
     match form {
         Form::Protobuf => {
             let mut w = Writer::default();
-            w.varint(1, grpc_code(kind));
+            w.varint(1, code(kind));
             w.bytes(2, message.as_bytes());
             w.out
         }
-        Form::Json => json!({"code": grpc_code(kind), "message": message}).to_string().into_bytes(),
-    }
-}
-
-/// The gRPC code of an error kind. Our own failures are `UNAVAILABLE`: a client gives up at `INTERNAL`, and the data
-/// would be lost for a bug that a restart may cure.
-pub fn grpc_code(kind: Kind) -> u64 {
-    match kind {
-        Kind::Canceled => 1,
-        Kind::Invalid | Kind::Unprocessable | Kind::TooLarge => 3,
-        Kind::Timeout => 4,
-        Kind::NotFound => 5,
-        Kind::Forbidden => 7,
-        Kind::LimitExceeded => 8,
-        Kind::Unavailable | Kind::Corrupt | Kind::Internal => 14,
-        Kind::Unauthenticated => 16,
+        Form::Json => json!({"code": code(kind), "message": message}).to_string().into_bytes(),
     }
 }
 

@@ -1,11 +1,9 @@
 //! Attributes as labels.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use base::attrs::{self, Value};
-use wire::limits::VALUE_DEPTH;
-use wire::otlp::json::to_base64;
+use base::attrs;
+use wire::otlp::show;
 
 use super::name;
 use super::options::{Strategy, Translation};
@@ -17,7 +15,7 @@ pub struct Attributes(BTreeMap<String, String>);
 impl Attributes {
     /// Reads encoded attributes.
     pub fn read(encoded: &[u8]) -> Self {
-        Attributes(attrs::iter(encoded).map(|(k, v)| (k.to_owned(), show(&v).into_owned())).collect())
+        Attributes(attrs::iter(encoded).map(|(k, v)| (k.to_owned(), show(&v, lang::number::format).into_owned())).collect())
     }
     /// Names and values.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
@@ -110,31 +108,4 @@ pub fn of_target(a: &Attributes, t: &Translation) -> Option<LabelList> {
     }
     own.iter().for_each(|(n, v)| out.set(n, v));
     Some(out)
-}
-
-/// A value as text: lists and maps as JSON.
-fn show<'a>(v: &Value<'a>) -> Cow<'a, str> {
-    Cow::Owned(match v {
-        Value::Empty => return Cow::Borrowed(""),
-        Value::Str(s) => return Cow::Borrowed(s),
-        Value::Bool(b) => b.to_string(),
-        Value::Int(i) => i.to_string(),
-        Value::Double(d) => lang::number::format(*d),
-        Value::Bytes(b) => to_base64(b),
-        Value::Array(_) | Value::Map(_) => json(v, 0).to_string(),
-    })
-}
-
-fn json(v: &Value<'_>, depth: usize) -> serde_json::Value {
-    use serde_json::Value as J;
-    match v {
-        Value::Array(b) if depth < VALUE_DEPTH => attrs::iter_array(b).map(|v| json(&v, depth + 1)).collect(),
-        Value::Map(b) if depth < VALUE_DEPTH => J::Object(attrs::iter(b).map(|(k, v)| (k.to_owned(), json(&v, depth + 1))).collect()),
-        Value::Str(s) => (*s).into(),
-        Value::Bool(b) => (*b).into(),
-        Value::Int(i) => (*i).into(),
-        Value::Double(d) => (*d).into(),
-        Value::Bytes(b) => to_base64(b).into(),
-        Value::Empty | Value::Array(_) | Value::Map(_) => J::Null,
-    }
 }

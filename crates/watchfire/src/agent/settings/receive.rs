@@ -10,13 +10,13 @@ use crate::settings::{Given, Secret, is_loopback, revealed};
 /// Receivers.
 #[derive(Clone, Debug, Default)]
 pub struct Receive {
-    /// Where they listen; none for the address of the agent's page.
-    pub listen: Option<String>,
+    /// Where they listen; empty for the address of the agent's page.
+    pub listen: Vec<String>,
     /// What senders must know.
     pub token: Option<receive::Secret>,
     /// Loki push, with its stages.
     pub loki: Option<Stages>,
-    /// OTLP over HTTP.
+    /// OTLP over HTTP and gRPC.
     pub otlp: bool,
     /// Prometheus remote write.
     pub remote_write: bool,
@@ -49,7 +49,7 @@ pub struct Firehose {
 /// Checks the section. `page` is where the agent shows itself.
 pub fn resolve(r: &layer::Receive, page: &str) -> Result<Receive, String> {
     let out = Receive {
-        listen: text(&r.listen),
+        listen: r.listen.0.iter().map(|g| g.0.0.clone()).collect(),
         token: secret(&r.token, "agent.receive.token")?,
         loki: r.loki.as_ref().map(|l| l.stages.clone()),
         otlp: r.otlp.as_ref().is_some_and(|g| g.0.0),
@@ -60,18 +60,20 @@ pub fn resolve(r: &layer::Receive, page: &str) -> Result<Receive, String> {
     if !out.is_wanted() || insecure {
         return Ok(out);
     }
-    let (key, listen) = match &out.listen {
-        Some(listen) => ("agent.receive.listen", listen.as_str()),
-        None => ("agent.listen", page),
+    let (key, addresses) = match out.listen.as_slice() {
+        [] => ("agent.listen", vec![page]),
+        own => ("agent.receive.listen", own.iter().map(String::as_str).collect()),
     };
-    let open =
-        |what: &str| Err(format!("{key}: {listen} can be reached by others: set {what}, or allow it without one by `insecure: true`"));
-    let reached = !is_loopback(listen, key, 3101)?;
-    if reached && out.takes_token() && out.token.is_none() {
-        return open("agent.receive.token");
-    }
-    if reached && out.firehose.as_ref().is_some_and(|f| f.access_key.is_none()) {
-        return open("agent.receive.firehose.access_key");
+    for listen in addresses {
+        let open =
+            |what: &str| Err(format!("{key}: {listen} can be reached by others: set {what}, or allow it without one by `insecure: true`"));
+        let reached = !is_loopback(listen, key, 3101)?;
+        if reached && out.takes_token() && out.token.is_none() {
+            return open("agent.receive.token");
+        }
+        if reached && out.firehose.as_ref().is_some_and(|f| f.access_key.is_none()) {
+            return open("agent.receive.firehose.access_key");
+        }
     }
     Ok(out)
 }
@@ -109,7 +111,9 @@ mod tests {
     fn nothing_is_received_unless_it_is_asked_for() {
         assert!(!of("{}").unwrap().is_wanted());
         assert!(of("{ loki: {} }").unwrap().loki.is_some());
-        assert!(of("{ otlp: true, listen: 127.0.0.1:4318 }").unwrap().otlp);
+        let otlp = of("{ otlp: true, listen: 127.0.0.1:4318 }").unwrap();
+        assert!(otlp.otlp && otlp.listen == ["127.0.0.1:4318"]);
+        assert_eq!(of("{ otlp: true, listen: [127.0.0.1:4317, 127.0.0.1:4318] }").unwrap().listen.len(), 2);
     }
 
     #[test]
@@ -117,6 +121,8 @@ mod tests {
         for (text, said) in [
             ("{ loki: {}, listen: 0.0.0.0:3100 }", "set agent.receive.token"),
             ("{ firehose: {}, listen: 0.0.0.0:3100, token: x }", "set agent.receive.firehose.access_key"),
+            ("{ otlp: true, listen: [127.0.0.1:4317, 0.0.0.0:4318] }", "agent.receive.listen: 0.0.0.0:4318 can be reached"),
+            ("{ otlp: true, listen: { a: b } }", "a value or a list of values"),
             ("{ otlp: true, token: \"a b\" }", "agent.receive.token: a token or key is"),
             ("{ lokki: {} }", "did you mean \"loki\""),
         ] {
