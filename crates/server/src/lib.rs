@@ -37,4 +37,4 @@ pub use auth::Token;
 pub use backend::Backend;
 pub use listen::{bind, serve};
 pub use node::{Figures, GiveStore, Node};
-pub use settings::Settings;
+pub use settings::{QueryLimits, Settings};

@@ -98,6 +98,7 @@ fn begin(
         prune: Prune::new(spec, request.predicate.as_ref()),
         only_used: for_merge,
         missing: request.missing.clone(),
+        meter: request.meter.clone(),
     };
     let announced: Vec<_> = streams.iter().map(|s| s.series.clone()).collect();
     let views = Views::new(sources, &announced, asked, &budget)?;
@@ -119,6 +120,7 @@ pub fn series(spec: &'static TableSpec, sources: &[Source], request: &ScanReques
         prune: Prune::default(),
         only_used: true,
         missing: request.missing.clone(),
+        meter: request.meter.clone(),
     };
     let views = Views::new(sources.to_vec(), &[], asked, &(Arc::new(Unbounded) as Arc<dyn Budget>))?;
     Ok(views.labels.to_vec())
