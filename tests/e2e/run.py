@@ -16,6 +16,8 @@ SCRIPTS = {
     "otlp_grpc": [],
     "promql": [],
     "host": [],
+    "log_queries": [],
+    "loki_differential": [],
     "agent": [],
     "agent_loss": [],
     "agent_docker": [],

@@ -18,3 +18,11 @@ pub const LINE_BYTES: usize = 8 << 20;
 pub const DEPTH: usize = 128;
 /// Rows this much in the future are refused: a clock is wrong, and such a row would never age out in time.
 pub const FUTURE_NS: i64 = 10 * 60 * 1_000_000_000;
+
+/// What is said of a request that an operator's bound ends: what it would have taken, the setting with its value, and how to go on.
+/// `setting` is a key of the section `queries`.
+pub fn beyond(what: &str, setting: &str, most: impl std::fmt::Display, advice: &str) -> String {
+    format!(
+        "{what}: the limit is {setting} = {most}. {advice}; or raise {setting} in the server's settings, for one tenant alone under tenants.<tenant>.{setting}"
+    )
+}

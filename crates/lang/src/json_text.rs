@@ -21,6 +21,17 @@ pub enum Value<'a> {
     Array(&'a str),
 }
 
+/// What numbers and words are made of.
+const IN_WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut b = 0;
+    while b < 256 {
+        table[b] = (b as u8).is_ascii_alphanumeric() || matches!(b as u8, b'+' | b'-' | b'.');
+        b += 1;
+    }
+    table
+};
+
 /// A place in JSON text.
 pub struct JsonCursor<'a> {
     text: &'a str,
@@ -33,27 +44,28 @@ impl<'a> JsonCursor<'a> {
         JsonCursor { text, at: 0 }
     }
 
+    #[inline]
     fn byte(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
-    fn skip_space(&mut self) {
+    /// The next byte that is not a space. Between members there mostly is none.
+    #[inline]
+    pub fn peek(&mut self) -> Option<u8> {
         while matches!(self.byte(), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
-    }
-    /// The next byte that is not a space.
-    pub fn peek(&mut self) -> Option<u8> {
-        self.skip_space();
         self.byte()
     }
     /// Takes `b`, after spaces.
+    #[inline]
     pub fn eat(&mut self, b: u8) -> bool {
-        let yes = self.peek() == Some(b);
+        let yes = self.byte() == Some(b) || self.peek() == Some(b);
         self.at += usize::from(yes);
         yes
     }
 
     /// The inside of the string that opens here.
+    #[inline]
     pub fn string(&mut self) -> Result<&'a str, Wrong> {
         if !self.eat(b'"') {
             return Err("expected a string");
@@ -73,6 +85,7 @@ impl<'a> JsonCursor<'a> {
     }
 
     /// The next value; objects and arrays are passed over whole.
+    #[inline]
     pub fn value(&mut self) -> Result<Value<'a>, Wrong> {
         match self.peek().ok_or("a value is missing")? {
             b'"' => self.string().map(Value::Text),
@@ -80,13 +93,12 @@ impl<'a> JsonCursor<'a> {
             b'[' => self.balanced().map(Value::Array),
             _ => {
                 let start = self.at;
-                while self.byte().is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')) {
-                    self.at += 1;
-                }
+                let rest = &self.text.as_bytes()[start..];
+                self.at += rest.iter().position(|b| !IN_WORD[usize::from(*b)]).unwrap_or(rest.len());
                 match &self.text[start..self.at] {
+                    w if w.as_bytes().first().is_some_and(|b| *b == b'-' || b.is_ascii_digit()) => Ok(Value::Word(w)),
                     "null" => Ok(Value::Null),
                     w @ ("true" | "false") => Ok(Value::Word(w)),
-                    w if w.starts_with(|c: char| c == '-' || c.is_ascii_digit()) => Ok(Value::Word(w)),
                     _ => Err("unknown value type"),
                 }
             }
@@ -116,6 +128,7 @@ impl<'a> JsonCursor<'a> {
 
     /// Calls `member` with each key, the cursor standing before its value, which `member` must take. Stops when it says
     /// false; true at the end if it never did.
+    #[inline]
     pub fn object(&mut self, mut member: impl FnMut(&mut Self, &'a str) -> Result<bool, Wrong>) -> Result<bool, Wrong> {
         if !self.eat(b'{') {
             return Err("expected an object");

@@ -18,11 +18,13 @@ pub struct Settings {
     pub max_series: usize,
     /// Lines in the answer of a log query.
     pub max_entries: usize,
+    /// Time that the windows of a metric query may span, nanoseconds.
+    pub max_window_ns: Option<i64>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { max_series: limits::SERIES, max_entries: limits::ENTRIES }
+        Settings { max_series: limits::SERIES, max_entries: limits::ENTRIES, max_window_ns: None }
     }
 }
 
@@ -45,7 +47,14 @@ pub struct Context<'a> {
 
 impl<'a> Context<'a> {
     pub(crate) fn source(&self) -> Source<'a> {
-        Source { rows: self.rows, tenant: self.tenant, cancel: self.cancel, now_ns: self.now_ns, erased: self.erased }
+        Source {
+            rows: self.rows,
+            tenant: self.tenant,
+            cancel: self.cancel,
+            now_ns: self.now_ns,
+            erased: self.erased,
+            max_window_ns: self.settings.max_window_ns,
+        }
     }
 }
 
@@ -196,9 +205,12 @@ fn check_series(found: usize, settings: &Settings) -> Result<()> {
     if found <= settings.max_series {
         return Ok(());
     }
-    Err(Error::invalid(format!(
-        "maximum number of series ({}) reached for a single query; consider reducing query cardinality by adding more specific stream selectors, reducing the time range, or aggregating results with functions like sum(), count() or topk()",
-        settings.max_series
+    let what = format!("maximum number of series ({}) reached for a single query", settings.max_series);
+    Err(Error::invalid(base::limits::beyond(
+        &what,
+        "queries.series",
+        settings.max_series,
+        "Add more specific stream selectors, ask for a shorter time, or aggregate with functions like sum(), count() or topk()",
     )))
 }
 

@@ -10,16 +10,17 @@ use axum::body::Body;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version};
+use base::limits::beyond;
 use base::stats::Exposition;
 use base::{Error, Kind, Labels, Result, Tenant};
 use bytes::Bytes;
 use futures_util::FutureExt;
-use table::{Cancel, FrameHeader, Ingested, Missing, RowStream, Rows, ScanRequest};
+use table::{Cancel, FrameHeader, Ingested, Meter, Missing, RowStream, Rows, ScanRequest};
 use wire::Encoding;
 
 use crate::backend::Backend;
 use crate::body::{self, Budget, Received};
-use crate::cpu::Pool;
+use crate::cpu::{Pool, Turn};
 use crate::listen::Connections;
 use crate::params::Params;
 use crate::stats::Stats;
@@ -229,29 +230,64 @@ impl Asking {
         F: FnOnce(&dyn Rows, &Cancel) -> Result<T> + Send + 'static,
     {
         let (app, missing) = (self.app.clone(), self.missing.clone());
+        let limits = app.settings.query_limits_of(&self.tenant).clone();
+        let turn = Turn { of: self.tenant.as_str().to_owned(), at_once: limits.at_once };
         async move {
             let cancel = Cancel::default();
             let _guard = CancelOnDrop(cancel.clone());
+            let meter = limits.bytes.map_or_else(Meter::default, Meter::up_to);
             let backend = app.backend.clone();
-            let job = app.queries.run(move || ask(&Noting { rows: backend.rows()?, missing: &missing }, &cancel));
-            let limit = app.settings.query_timeout;
-            tokio::time::timeout(limit, job).await.unwrap_or_else(|_| {
-                let seconds = limit.as_secs_f64();
-                Err(Error::new(Kind::Timeout, format!("the query ran longer than {seconds} s: ask for a shorter time or fewer series")))
-            })
+            let metered = meter.clone();
+            let job =
+                app.queries.run_in_turn(turn, move || ask(&Noting { rows: backend.rows()?, missing: &missing, meter: &metered }, &cancel));
+            let (time, setting) = match limits.time {
+                Some(t) if t < app.settings.query_timeout => (t, "queries.time"),
+                _ => (app.settings.query_timeout, "server.query_timeout"),
+            };
+            let done = tokio::time::timeout(time, job).await.unwrap_or_else(|_| {
+                let seconds = format!("{} s", time.as_secs_f64());
+                let text = match setting {
+                    "queries.time" => beyond("the query ran too long", setting, seconds, NARROWER),
+                    _ => format!("the query ran too long: the limit is {setting} = {seconds}. {NARROWER}; or raise {setting} in the server's settings"),
+                };
+                Err(Error::new(Kind::Timeout, text))
+            });
+            match limits.bytes {
+                Some(most) if done.is_err() && meter.is_over() => {
+                    let most = base::units::format_size(most);
+                    Err(Error::new(Kind::Unprocessable, beyond("the query reads too much", "queries.bytes", most, NARROWER)))
+                }
+                _ => done,
+            }
+        }
+    }
+
+    /// Refuses a query over more time than the tenant may ask for at once. Times are nanoseconds.
+    pub(crate) fn check_range(&self, start_ns: i64, end_ns: i64) -> Result<()> {
+        match self.app.settings.query_limits_of(&self.tenant).range_ns {
+            Some(most) if end_ns.saturating_sub(start_ns) > most => {
+                let shown = base::units::format_duration_ns;
+                let what = format!("the query spans {}", shown(end_ns.saturating_sub(start_ns)));
+                Err(Error::invalid(beyond(&what, "queries.range", shown(most), "Ask for a shorter time")))
+            }
+            _ => Ok(()),
         }
     }
 }
 
-/// The store as one call sees it: every scan takes its notes for the call's answer.
+/// What helps a query that takes too much.
+const NARROWER: &str = "Ask for a shorter time, or with a narrower selector";
+
+/// The store as one call sees it: every scan takes its notes for the call's answer, and counts what it reads.
 struct Noting<'a> {
     rows: &'a dyn Rows,
     missing: &'a Missing,
+    meter: &'a Meter,
 }
 
 impl Noting<'_> {
     fn with_notes(&self, q: &ScanRequest) -> ScanRequest {
-        ScanRequest { missing: self.missing.clone(), ..q.clone() }
+        ScanRequest { missing: self.missing.clone(), meter: self.meter.clone(), ..q.clone() }
     }
 }
 

@@ -22,13 +22,17 @@ pub trait Backend: Send + Sync + 'static {
     fn metrics(&self, out: &mut Exposition);
     /// The clock that says when a body was received.
     fn clock(&self) -> base::Clock;
-    /// Keeps a small document of the edge in the data directory, durably. Not for what all nodes of a cluster must know.
+    /// Keeps a small document of the edge, durably: in the data directory, or, in a cluster, where all nodes find it.
     fn keep(&self, _name: &str, _bytes: &[u8]) -> Result<()> {
         Err(no_store())
     }
-    /// What was kept under that name.
-    fn kept(&self, _name: &str) -> Result<Option<Vec<u8>>> {
-        Ok(None)
+    /// The documents whose names start with `prefix`, by name.
+    fn kept(&self, _prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        Ok(vec![])
+    }
+    /// Removes a document.
+    fn discard(&self, _name: &str) -> Result<()> {
+        Err(no_store())
     }
     /// What is scraped by this process itself.
     fn scraped(&self) -> agent::scrape::Watch {

@@ -39,4 +39,4 @@ pub use backend::Backend;
 pub use listen::{Connections, bind, serve, serve_router};
 pub use node::{Figures, GiveStore, Node};
 pub use routes::Paths;
-pub use settings::Settings;
+pub use settings::{QueryLimits, Settings};

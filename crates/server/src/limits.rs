@@ -66,6 +66,9 @@ pub const TAIL_PING: Duration = Duration::from_secs(10);
 pub const TAIL_DELAY_NS: i64 = 5 * 1_000_000_000;
 /// Delete requests that are kept: each is looked at by every query of its tenant.
 pub const DELETIONS: usize = 1_000;
+/// In a cluster the list of delete requests is read again when it is this old, nanoseconds: so long may others still show what one node
+/// was asked to delete.
+pub const DELETIONS_AGE_NS: i64 = 10 * 1_000_000_000;
 /// Refusals spelled out in one answer; the others are counted in it.
 pub const REFUSALS_SHOWN: usize = 10;
 /// After the stop signal, requests in flight get so long to end.

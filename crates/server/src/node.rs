@@ -121,8 +121,11 @@ impl Backend for Node {
     fn keep(&self, name: &str, bytes: &[u8]) -> Result<()> {
         self.store()?.engine().keep(name, bytes)
     }
-    fn kept(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        self.store()?.engine().kept(name)
+    fn kept(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        self.store()?.engine().kept(prefix)
+    }
+    fn discard(&self, name: &str) -> Result<()> {
+        self.store()?.engine().discard(name)
     }
     fn scraped(&self) -> Watch {
         self.scraped.clone()

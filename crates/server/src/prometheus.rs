@@ -109,6 +109,7 @@ pub(crate) async fn query_range(mut call: Call) -> Answer {
     let start_ms = time::prometheus_ms("start", params.require("start")?)?;
     let end_ms = time::prometheus_ms("end", params.require("end")?)?;
     let step_ms = time::duration_ns("step", params.require("step")?)? / 1_000_000;
+    call.asking().check_range(start_ms.saturating_mul(1_000_000), end_ms.saturating_mul(1_000_000))?;
     let (options, limit) = (query_options(&call, &params)?, limit(&params)?);
     ask(&call, move |rows, tenant, cancel, missing| {
         let options = QueryOptions { cancel: cancel.clone(), ..options };

@@ -1,8 +1,26 @@
 //! What can be tuned at the edge.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use base::Tenant;
+
 use crate::auth::Token;
+
+/// What one query of a tenant may take. None is no bound of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueryLimits {
+    /// Time that it may span, nanoseconds.
+    pub range_ns: Option<i64>,
+    /// Bytes of rows that it may decode.
+    pub bytes: Option<u64>,
+    /// Series in the answer of a metric query of logs; `logs::limits::SERIES` when there is none.
+    pub series: Option<usize>,
+    /// How long it may run.
+    pub time: Option<Duration>,
+    /// How many of them may run at once.
+    pub at_once: Option<usize>,
+}
 
 /// Settings of the listener and the adapters.
 #[derive(Clone, Debug)]
@@ -21,6 +39,12 @@ pub struct Settings {
     pub query_concurrency: usize,
     /// A query that runs longer is stopped.
     pub query_timeout: Duration,
+    /// What queries of each tenant may take.
+    pub query_limits: QueryLimits,
+    /// The same of tenants that have bounds of their own.
+    pub tenant_query_limits: BTreeMap<Tenant, QueryLimits>,
+    /// How long after a delete request its lines are removed from where they are kept; until then it can be cancelled.
+    pub erase_after: Duration,
     /// See [`metrics::Options::start_timestamps`].
     pub start_timestamps: bool,
     /// How long samples are kept, as clients are told; empty for good.
@@ -39,9 +63,19 @@ impl Default for Settings {
             ingest_concurrency: 16,
             query_concurrency: std::thread::available_parallelism().map_or(2, usize::from).max(2),
             query_timeout: Duration::from_secs(120),
+            query_limits: QueryLimits::default(),
+            tenant_query_limits: BTreeMap::new(),
+            erase_after: Duration::from_secs(86_400),
             start_timestamps: false,
             retention: String::new(),
             otlp: metrics::ingest::otlp::Translation::default(),
         }
+    }
+}
+
+impl Settings {
+    /// What a query of `tenant` may take.
+    pub fn query_limits_of(&self, tenant: &Tenant) -> &QueryLimits {
+        self.tenant_query_limits.get(tenant).unwrap_or(&self.query_limits)
     }
 }

@@ -8,6 +8,7 @@
 
 mod catalog;
 mod engine;
+mod erase;
 mod frame;
 mod generation;
 mod ingest;
@@ -25,9 +26,10 @@ pub mod sorted;
 mod spec;
 
 pub use engine::{
-    Admission, BlockRef, Commits, Engine, EngineOptions, Ingested, MergeWhat, Owner, Prepared, RATE_LIMITED_ENTRY, Refresh, Retention,
-    STATS, Settings, WAL_TAIL_DAMAGED,
+    Admission, BlockRef, Commits, Engine, EngineOptions, Erase, Ingested, MergeWhat, Owner, Prepared, RATE_LIMITED_ENTRY, Refresh,
+    Retention, STATS, Settings, WAL_TAIL_DAMAGED,
 };
+pub use erase::Erasing;
 pub use ingest::{Codec, FrameHeader, Origin, Refusal, Sink, TableId};
 pub use keys::Keys;
 pub use loss::{Loss, Losses};
@@ -36,5 +38,5 @@ pub use memory_budget::{MemoryBudget, QueryBudget};
 pub use meta::{BlockMeta, Checkpoint, RunMeta};
 pub use missing::{Lack, Missing};
 pub use predicate::Predicate;
-pub use scan::{Cancel, Direction, RowStream, Rows, ScanRequest, TimeRange};
+pub use scan::{Cancel, Direction, Meter, RowStream, Rows, ScanRequest, TimeRange};
 pub use spec::{Column, ColumnType, Order, Prefer, SERIES, SkipFilter, TableSpec, TimeUnit};

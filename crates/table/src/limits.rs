@@ -73,3 +73,8 @@ pub const RETRY_AT_MOST: std::time::Duration = std::time::Duration::from_secs(60
 pub const STOP_WAITS: u32 = 50;
 /// Partitions that a scan looks up one by one when a block has vanished; beyond, the whole list is read.
 pub const LOOKED_UP: usize = 16;
+/// How often it is looked for blocks with rows that somebody asked to delete: a look reads labels of blocks, and they go a day after
+/// the request. Nanoseconds.
+pub const ERASE_EVERY_NS: i64 = 60 * 1_000_000_000;
+/// Blocks of which it is remembered that they hold no such row, with the requests.
+pub const UNTOUCHED_BLOCKS: usize = 20_000;

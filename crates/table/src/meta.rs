@@ -68,6 +68,9 @@ pub struct BlockMeta {
     pub series: String,
     /// Runs and blocks whose rows of this partition it holds, all that are not confirmed gone.
     pub ancestors: Vec<String>,
+    /// Names of the requests to delete rows whose rows it does not hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub erased: Vec<String>,
     /// Its files.
     pub sorted: SortedMeta,
 }
@@ -119,9 +122,10 @@ impl BlockMeta {
     pub fn decode(bytes: &[u8]) -> Result<BlockMeta> {
         decode(bytes)
     }
-    /// The id of the block that merges `parents` to `level`: two nodes that merge the same arrive at the same name.
-    pub fn id_of(table: &str, tenant: &Tenant, day: i64, level: u32, parents: &[String]) -> String {
-        let mut p = parents.to_vec();
+    /// The id of the block that merges `parents` to `level` without the rows of the requests `erased`: two nodes that merge the same
+    /// arrive at the same name.
+    pub fn id_of(table: &str, tenant: &Tenant, day: i64, level: u32, parents: &[String], erased: &[String]) -> String {
+        let mut p: Vec<String> = parents.iter().cloned().chain(erased.iter().map(|e| format!("-{e}"))).collect();
         p.sort();
         format!("b{:032x}", base::hash::hash128(format!("{table}/{tenant}/{day}/{level}/{}", p.join(",")).as_bytes()))
     }

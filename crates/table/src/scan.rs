@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arrow_array::RecordBatch;
 use base::{Error, Kind, Labels, Matcher, Result, Tenant};
@@ -58,6 +58,39 @@ impl Cancel {
     }
 }
 
+/// Counts the bytes of rows that the scans of one query decode, and ends them at a bound. Cheap to clone.
+#[derive(Clone)]
+pub struct Meter(Arc<(AtomicU64, u64)>);
+
+impl Default for Meter {
+    fn default() -> Self {
+        Meter::up_to(u64::MAX)
+    }
+}
+
+impl Meter {
+    /// At most `bytes`, over all scans that hold a clone.
+    pub fn up_to(bytes: u64) -> Self {
+        Meter(Arc::new((AtomicU64::new(0), bytes)))
+    }
+    /// What was decoded so far, bytes.
+    pub fn bytes(&self) -> u64 {
+        self.0.0.load(Ordering::Relaxed)
+    }
+    /// Whether the bound was reached.
+    pub fn is_over(&self) -> bool {
+        self.bytes() > self.0.1
+    }
+    /// Counts; an error of kind `Unprocessable` beyond the bound.
+    pub fn add(&self, bytes: usize) -> Result<()> {
+        self.0.0.fetch_add(bytes as u64, Ordering::Relaxed);
+        if self.is_over() {
+            return Err(Error::new(Kind::Unprocessable, format!("the query reads more than {} bytes", self.0.1)));
+        }
+        Ok(())
+    }
+}
+
 /// What to scan.
 #[derive(Clone)]
 pub struct ScanRequest {
@@ -79,6 +112,8 @@ pub struct ScanRequest {
     pub cancel: Cancel,
     /// Takes notes of what the answer may lack, until its last batch.
     pub missing: Missing,
+    /// Counts what is read.
+    pub meter: Meter,
 }
 
 impl ScanRequest {
@@ -94,6 +129,7 @@ impl ScanRequest {
             direction: Direction::Forward,
             cancel: Cancel::default(),
             missing: Missing::default(),
+            meter: Meter::default(),
         }
     }
 }

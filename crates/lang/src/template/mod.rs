@@ -12,6 +12,7 @@
 //! integers have 64 bits; text is UTF-8.
 
 mod ast;
+mod decimal;
 mod eval;
 pub mod functions;
 mod numbers;

@@ -2,7 +2,7 @@
 
 use super::value::Value;
 
-/// `%v` of a float: the shortest digits, with an exponent below 1e-4 and from 1e21.
+/// `%v` and `%g` of a float: the shortest digits, with an exponent below 1e-4 and from 1e6 on.
 pub(super) fn shown(v: f64) -> String {
     if v.is_nan() {
         return "NaN".into();
@@ -11,7 +11,7 @@ pub(super) fn shown(v: f64) -> String {
         return if v > 0.0 { "+Inf" } else { "-Inf" }.into();
     }
     let magnitude = v.abs();
-    if v == 0.0 || (1e-4..1e21).contains(&magnitude) { v.to_string() } else { exponent(&format!("{v:e}")) }
+    if v == 0.0 || (1e-4..1e6).contains(&magnitude) { v.to_string() } else { exponent(&format!("{v:e}")) }
 }
 
 /// Rust's `1.5e21` in Go's form, `1.5e+21`.

@@ -29,9 +29,9 @@ impl Key {
             Key::By(l) => l.iter().any(|x| x == name),
         }
     }
-    /// The part of a label set that is in.
+    /// The part of a label set that is in. An empty label, which stages can make, is none.
     pub fn of_labels(&self, labels: &Labels) -> Labels {
-        crate::stage::labels::labels_of(labels.iter().filter(|(n, _)| self.has(n)).collect())
+        crate::stage::labels::labels_of(labels.iter().filter(|(n, v)| self.has(n) && !v.is_empty()).collect())
     }
 }
 

@@ -1,7 +1,7 @@
 //! Metric expressions: windows over lines, and what is made of their series.
 
 use base::{Error, Labels, MatchOp, Result};
-use table::Direction;
+use table::{Direction, TimeRange};
 
 use super::keys::{Key, Keys};
 use super::scan::{self, Batch, Reads};
@@ -66,6 +66,7 @@ struct Extract<'e> {
 
 fn range(source: Source<'_>, r: &RangeExpr, outer: Option<&Key>, steps: Steps) -> Result<Vec<Series>> {
     let windows = Windows::new(steps, r.range_ns, r.offset_ns);
+    check_span(source, windows.span())?;
     let extract = Extract::new(r, outer, source.now_ns)?;
     let mut keys = Keys::default();
     let seconds = windows.seconds();
@@ -87,6 +88,19 @@ fn range(source: Source<'_>, r: &RangeExpr, outer: Option<&Key>, steps: Steps) -
         counts.finish(keys.labels(), |lines, bytes| value(seconds, lines, bytes))
     };
     Ok(if r.op == RangeOp::Absent { absent(&r.log.matchers, &series, steps) } else { series })
+}
+
+/// Refuses windows that reach over more time than may be asked for.
+fn check_span(source: Source<'_>, span: TimeRange) -> Result<()> {
+    match source.max_window_ns {
+        // The start that the windows exclude is not counted.
+        Some(most) if span.end.saturating_sub(span.start) > most => {
+            let shown = base::units::format_duration_ns;
+            let what = format!("the windows of the query span {}", shown(span.end.saturating_sub(span.start)));
+            Err(Error::invalid(base::limits::beyond(&what, "queries.range", shown(most), "Ask for a shorter time or shorter windows")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Takes what [`Extract::run`] finds.

@@ -38,6 +38,8 @@ pub struct Source<'a> {
     pub now_ns: i64,
     /// Rows that are as good as gone.
     pub erased: &'a [Erasure],
+    /// Time that the windows of an aggregation may span, nanoseconds.
+    pub max_window_ns: Option<i64>,
 }
 
 /// A series of a metric query: its points are `(step, value)`, ascending.

@@ -100,9 +100,11 @@ fn label_filter() -> impl Strategy<Value = LabelFilter> {
         (0u64..1 << 50).prop_map(Quantity::Size),
     ];
     let op = prop::sample::select(CompareOp::ALL.map(|(_, op)| op).to_vec());
+    let address = prop::sample::select(vec!["10.0.0.1", "10.0.0.0/8", "10.0.0.1-10.0.0.9", "::1", "fe80::/10"]);
     let leaf = prop_oneof![
         matcher().prop_map(LabelFilter::Match),
         (name(), op, quantity).prop_map(|(name, op, value)| LabelFilter::Compare { name, op, value }),
+        (name(), any::<bool>(), address).prop_map(|(name, negative, a)| LabelFilter::Ip { name, negative, pattern: spanned(a.into()) }),
     ];
     leaf.prop_recursive(3, 8, 2, |inner| {
         (inner.clone(), inner, any::<bool>()).prop_map(|(a, b, and)| {
@@ -112,55 +114,135 @@ fn label_filter() -> impl Strategy<Value = LabelFilter> {
     })
 }
 
+fn spanned<T>(value: T) -> lang::Spanned<T> {
+    lang::Spanned::new(value, Span::default())
+}
+
+fn one_of(texts: &'static [&'static str]) -> impl Strategy<Value = String> {
+    prop::sample::select(texts).prop_map(str::to_string)
+}
+
+fn template() -> impl Strategy<Value = String> {
+    one_of(&["", "{{.x}}", "a \"{{ .x | ToUpper }}\"\n", "{{ if eq .x `1` }}y{{ end }}"])
+}
+
+fn line_filter() -> impl Strategy<Value = LineFilter> {
+    let filter = |ops: &'static [LineOp], operand: BoxedStrategy<Operand>| {
+        (prop::sample::select(ops), prop::collection::vec(operand.prop_map(spanned), 1..3))
+            .prop_map(|(op, operands)| LineFilter { op, operands })
+    };
+    let ip = || one_of(&["10.0.0.0/8", "::1"]).prop_map(Operand::Ip);
+    prop_oneof![
+        filter(&[LineOp::Contains, LineOp::NotContains], prop_oneof![3 => text().prop_map(Operand::Text), 1 => ip()].boxed()),
+        filter(&[LineOp::Regex, LineOp::NotRegex], one_of(&["a+", "(?i)x|\\d", "", "`"]).prop_map(Operand::Text).boxed()),
+        filter(&[LineOp::Pattern, LineOp::NotPattern], one_of(&["<_> a <_>", "a", "\"<_>\""]).prop_map(Operand::Text).boxed()),
+    ]
+}
+
+fn stage() -> impl Strategy<Value = StageExpr> {
+    let fields = |paths: &'static [&'static str]| {
+        prop::collection::vec((name(), one_of(paths)), 0..3)
+            .prop_map(|f| f.into_iter().map(|(name, path)| Extraction { name, path: spanned(path) }).collect::<Vec<_>>())
+    };
+    let picks = || prop::collection::vec(prop_oneof![name().prop_map(Pick::Name), matcher().prop_map(Pick::Match)], 1..3);
+    let format = prop_oneof![name().prop_map(FormatSource::Label), template().prop_map(|t| FormatSource::Template(spanned(t)))];
+    // A label is set once in a stage.
+    let formats = prop::collection::btree_map(name(), format, 1..3)
+        .prop_map(|f| StageExpr::LabelFormat(f.into_iter().map(|(name, from)| LabelFormat { name, from }).collect()));
+    prop_oneof![
+        4 => line_filter().prop_map(StageExpr::LineFilter),
+        4 => label_filter().prop_map(StageExpr::LabelFilter),
+        2 => fields(&["a", "a.b[0]", "[\"k k\"].c"]).prop_map(StageExpr::Json),
+        2 => (any::<bool>(), any::<bool>(), fields(&["a", "b.c", "d-e"]))
+            .prop_map(|(strict, keep_empty, fields)| StageExpr::Logfmt { strict, keep_empty, fields }),
+        1 => one_of(&["(?P<x>.)", "`(?P<a>\\w+) (?P<b>\"x\")"]).prop_map(StageExpr::Regexp),
+        1 => one_of(&["<a> <_> <b>", "[<a>] \"<b>\""]).prop_map(StageExpr::Pattern),
+        1 => template().prop_map(StageExpr::LineFormat),
+        1 => formats,
+        2 => picks().prop_map(StageExpr::Drop),
+        2 => picks().prop_map(StageExpr::Keep),
+        1 => Just(StageExpr::Unpack),
+        1 => Just(StageExpr::Decolorize),
+    ]
+}
+
 fn log() -> impl Strategy<Value = LogExpr> {
-    let operand = text().prop_map(|t| lang::Spanned::new(Operand::Text(t), Span::default()));
-    let stage = prop_oneof![
-        (prop::sample::select(vec![LineOp::Contains, LineOp::NotContains]), prop::collection::vec(operand, 1..3))
-            .prop_map(|(op, operands)| StageExpr::LineFilter(LineFilter { op, operands })),
-        label_filter().prop_map(StageExpr::LabelFilter),
-        Just(StageExpr::Json(vec![])),
-        (any::<bool>(), any::<bool>()).prop_map(|(strict, keep_empty)| StageExpr::Logfmt { strict, keep_empty, fields: vec![] }),
-        prop::collection::vec(prop_oneof![name().prop_map(Pick::Name), matcher().prop_map(Pick::Match)], 1..3).prop_map(StageExpr::Drop),
-        Just(StageExpr::Unpack),
-    ];
-    let selector = name().prop_map(|n| vec![base::Matcher::eq(n, "x")]);
-    (selector, prop::collection::vec(stage.prop_map(|s| lang::Spanned::new(s, Span::default())), 0..4))
-        .prop_map(|(matchers, stages)| LogExpr { matchers, stages })
+    let selector = (name(), prop::collection::vec(matcher(), 0..2)).prop_map(|(n, more)| {
+        let mut all = vec![base::Matcher::eq(n, "x")];
+        all.extend(more);
+        all
+    });
+    (selector, prop::collection::vec(stage().prop_map(spanned), 0..4)).prop_map(|(matchers, stages)| LogExpr { matchers, stages })
 }
 
 fn grouping() -> impl Strategy<Value = Option<Grouping>> {
     prop::option::of((any::<bool>(), prop::collection::vec(name(), 0..3)).prop_map(|(without, labels)| Grouping { without, labels }))
 }
 
-fn metric() -> impl Strategy<Value = MetricExpr> {
-    let range = (log(), 1..1_000_000_000_000_000i64, -1_000_000_000_000i64..1_000_000_000_000, any::<bool>()).prop_map(
-        |(log, range_ns, offset_ns, rate)| {
-            let op = if rate { RangeOp::Rate } else { RangeOp::Count };
-            MetricExpr::Range(RangeExpr { op, parameter: None, log, unwrap: None, range_ns, offset_ns, grouping: None })
-        },
-    );
-    let unwrapped = (log(), name(), prop::collection::vec(label_filter(), 0..2), grouping()).prop_map(|(log, name, filters, grouping)| {
-        let unwrap = Some(Unwrap { name, conversion: Conversion::Duration, filters });
-        MetricExpr::Range(RangeExpr {
-            op: RangeOp::Quantile,
-            parameter: Some(0.5),
-            log,
-            unwrap,
-            range_ns: 60_000_000_000,
-            offset_ns: 0,
-            grouping,
-        })
+fn range() -> impl Strategy<Value = RangeExpr> {
+    use RangeOp::*;
+    let unwrap = (name(), prop::collection::vec(label_filter(), 0..2), 0..4usize).prop_map(|(name, filters, c)| {
+        let conversion = [Conversion::Number, Conversion::Duration, Conversion::DurationSeconds, Conversion::Bytes][c];
+        Unwrap { name, conversion, filters }
     });
-    let leaf = prop_oneof![(-1e12..1e12f64).prop_map(MetricExpr::Vector), range, unwrapped];
+    let times = (1..1_000_000_000_000_000i64, prop_oneof![Just(0), -1_000_000_000_000i64..1_000_000_000_000]);
+    let ops = RangeOp::ALL.map(|(_, op)| op);
+    (prop::sample::select(ops.to_vec()), log(), unwrap, any::<bool>(), times, grouping(), 0.0..1.0f64).prop_map(
+        |(op, log, unwrap, may_unwrap, (range_ns, offset_ns), grouping, quantile)| {
+            let takes_lines = matches!(op, Count | Rate | Bytes | BytesRate | Absent);
+            let takes_samples = !matches!(op, Count | Bytes | BytesRate);
+            let unwrap = (takes_samples && (!takes_lines || may_unwrap)).then_some(unwrap);
+            let grouping = grouping.filter(|_| matches!(op, Avg | Min | Max | First | Last | Stddev | Stdvar | Quantile));
+            RangeExpr { op, parameter: (op == Quantile).then_some(quantile), log, unwrap, range_ns, offset_ns, grouping }
+        },
+    )
+}
+
+fn matching() -> impl Strategy<Value = Matching> {
+    let group = prop::option::of((any::<bool>(), prop::collection::vec(name(), 0..2)));
+    let labels = prop::option::of((any::<bool>(), prop::collection::vec(name(), 0..3)));
+    (labels, group).prop_map(|(labels, group)| match labels {
+        None => Matching::default(),
+        // `ignoring ()` is the same as nothing.
+        Some((on, labels)) if on || !labels.is_empty() => Matching {
+            on,
+            labels,
+            group: group.as_ref().map(|g| if g.0 { Side::Left } else { Side::Right }),
+            include: group.map(|g| g.1).unwrap_or_default(),
+        },
+        Some(_) => Matching::default(),
+    })
+}
+
+fn metric() -> impl Strategy<Value = MetricExpr> {
+    let leaf = prop_oneof![1 => (-1e12..1e12f64).prop_map(MetricExpr::Vector), 5 => range().prop_map(MetricExpr::Range)];
     leaf.prop_recursive(3, 8, 2, |inner| {
         let op = prop::sample::select(BinaryOp::ALL.map(|(_, op)| op).to_vec());
+        let over = prop::sample::select(AggregateOp::ALL.map(|(_, op)| op).to_vec());
+        let joined =
+            (inner.clone(), inner.clone(), op.clone(), any::<bool>(), matching()).prop_map(|(left, right, op, bool, mut matching)| {
+                if op.is_set() {
+                    (matching.group, matching.include) = (None, vec![]);
+                }
+                let returns_bool = bool && matches!(op, BinaryOp::Compare(_));
+                MetricExpr::Binary(Box::new(Binary { op, returns_bool, matching, left, right }))
+            });
+        let with_number = (inner.clone(), -1e6..1e6f64, op, any::<bool>())
+            .prop_filter("sets are joined of series", |(_, _, op, _)| !op.is_set())
+            .prop_map(|(e, n, op, left)| {
+                let (left, right) = if left { (MetricExpr::Literal(n), e) } else { (e, MetricExpr::Literal(n)) };
+                MetricExpr::Binary(Box::new(Binary { op, returns_bool: false, matching: Matching::default(), left, right }))
+            });
         prop_oneof![
-            (inner.clone(), grouping()).prop_map(|(e, grouping)| {
-                MetricExpr::Aggregate(Aggregate { op: AggregateOp::Sum, parameter: None, inner: Box::new(e), grouping })
+            (inner.clone(), over, grouping(), 1..9usize).prop_map(|(e, op, grouping, k)| {
+                use AggregateOp::*;
+                let grouping = grouping.filter(|_| !matches!(op, Sort | SortDesc | ApproxTopk));
+                MetricExpr::Aggregate(Aggregate { op, parameter: op.takes_k().then_some(k), inner: Box::new(e), grouping })
             }),
-            (inner.clone(), inner, op, any::<bool>(), prop::collection::vec(name(), 1..3)).prop_map(|(left, right, op, on, labels)| {
-                let matching = Matching { on, labels, ..Matching::default() };
-                MetricExpr::Binary(Box::new(Binary { op, returns_bool: false, matching, left, right }))
+            joined,
+            with_number,
+            (inner, name(), text(), text(), one_of(&["(.*)", "a|`"])).prop_map(|(inner, target, replacement, source, pattern)| {
+                MetricExpr::LabelReplace(Box::new(LabelReplace { inner, target, replacement, source, pattern: spanned(pattern) }))
             }),
         ]
     })

@@ -59,6 +59,10 @@ impl Flatten<'_, '_> {
     fn object(&mut self, cursor: &mut JsonCursor<'_>, depth: usize) -> std::result::Result<bool, Wrong> {
         let prefix = self.name.len();
         let out = cursor.object(|cursor, key| {
+            if !self.may_be_wanted(prefix, key) {
+                cursor.value()?;
+                return Ok(true);
+            }
             self.name.truncate(prefix);
             if prefix > 0 {
                 self.name.push('_');
@@ -77,6 +81,25 @@ impl Flatten<'_, '_> {
         });
         self.name.truncate(prefix);
         out
+    }
+
+    /// Whether somebody wants a label that comes of the member `key` of the object whose name is `self.name[..prefix]`. It is asked
+    /// of every member of every line, and mostly its first letter tells. What is not plainly a name is looked at closely.
+    #[inline]
+    fn may_be_wanted(&self, prefix: usize, key: &str) -> bool {
+        let Wanted::Only(names) = self.wanted else { return true };
+        let Some(&first) = key.as_bytes().first() else { return true };
+        if !(first.is_ascii_alphabetic() || first == b'_') {
+            return true;
+        }
+        // Nested names are joined by one more character.
+        let at = if prefix > 0 { prefix + 1 } else { 0 };
+        let mut likely = names.iter().filter(|n| n.as_bytes().get(at) == Some(&first)).peekable();
+        if likely.peek().is_none() {
+            return false;
+        }
+        let is_name = key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        !is_name || likely.any(|n| n.as_bytes()[at..].starts_with(key.as_bytes()) && n.starts_with(&self.name[..prefix]))
     }
 
     fn found(&mut self, value: &str) {
@@ -132,6 +155,8 @@ impl Stage for JsonPathStage {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::super::testing::run;
     use super::*;
 
@@ -154,6 +179,30 @@ mod tests {
         assert_eq!(run(&only(&["x_y"]), r#"{"x":{"z":1,"y":2},"b":2}"#), r#"{app="web", x_y="2"}"#);
         assert_eq!(run(&only(&[]), "not json"), r#"{app="web"}"#);
         assert_eq!(run(&only(&["app_extracted"]), r#"{"app":"z"}"#), r#"{app="web", app_extracted="z"}"#);
+        // Keys that are no names become some.
+        assert_eq!(run(&only(&["a_b", "_1"]), r#"{"a":{"b":1,"c":{}},"1":2}"#), r#"{_1="2", a_b="1", app="web"}"#);
+        assert_eq!(run(&only(&["a_b"]), r#"{"ab":0,"a":{"bc":3,"\u0062":1}}"#), r#"{a_b="1", app="web"}"#);
+        assert_eq!(run(&only(&["a_b"]), r#"{" a-b ":1}"#), r#"{a_b="1", app="web"}"#);
+    }
+
+    proptest! {
+        /// What is wanted has the values that it has among all labels, whatever the keys are.
+        #[test]
+        fn some_labels_are_as_among_all(
+            members in prop::collection::vec(("[ab_1 .-]{0,3}", "[ab]{1,2}", any::<bool>()), 0..6),
+            wanted in prop::collection::vec("[ab_]{1,3}(_[ab_]{1,2})?", 1..4),
+        ) {
+            let inner = |(key, name, nested): &(String, String, bool)| {
+                if *nested { format!(r#""{key}":{{"{name}":"1","b":{{"{name}":2}}}}"#) } else { format!(r#""{key}":"{name}""#) }
+            };
+            let line = format!("{{{}}}", members.iter().map(inner).collect::<Vec<_>>().join(","));
+            let labels = |stage: JsonStage| {
+                let mut labels = RowLabels::default();
+                stage.apply(&mut Row { time_ns: 0, line: line.as_str().into(), labels: &mut labels });
+                wanted.iter().map(|n| labels.get(n).map(str::to_string)).collect::<Vec<_>>()
+            };
+            prop_assert_eq!(labels(JsonStage::new(Wanted::Only(wanted.clone()))), labels(JsonStage::new(Wanted::All)), "{}", line);
+        }
     }
 
     #[test]

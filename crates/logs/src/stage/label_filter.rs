@@ -39,7 +39,8 @@ impl LabelFilterStage {
         })
     }
 
-    /// Whether the row passes. A row with an error passes everything but matchers: only they can filter errors out.
+    /// Whether the row passes. An address is not looked for in a row with an error, which passes; of a label that holds no such quantity the
+    /// row gets an error, unless it has one, and passes: matchers can filter it out.
     pub fn passes(&self, labels: &mut RowLabels) -> bool {
         match self {
             Self::Match(m) => m.matches_value(labels.get(&m.name).unwrap_or("")),
@@ -47,14 +48,16 @@ impl LabelFilterStage {
             Self::Or(a, b) => a.passes(labels) || b.passes(labels),
             // An error is no quantity.
             Self::Compare(name, ..) if name == ERROR || name == ERROR_DETAILS => false,
-            _ if labels.error().is_some() => true,
+            Self::Ip(..) if labels.error().is_some() => true,
             Self::Ip(name, negative, ip) => labels.get(name).is_some_and(|v| ip.is_in(v) != *negative),
             Self::Compare(name, op, quantity) => {
                 let Some(value) = labels.get(name) else { return false };
                 match compare(value, *op, *quantity) {
                     Ok(yes) => yes,
                     Err(details) => {
-                        labels.fail(FILTER_ERROR, &details);
+                        if labels.error().is_none() {
+                            labels.fail(FILTER_ERROR, &details);
+                        }
                         true
                     }
                 }

@@ -81,8 +81,10 @@ pub fn predicate(filter: &LineFilter) -> Option<Predicate> {
 
 /// A pattern with the texts that its matches contain, by which the scan can leave pages out. Shorter ones would only cost.
 fn with_texts(pattern: &str, regex: Predicate) -> Predicate {
-    let texts = lang::re2::required_texts(pattern).into_iter().filter(|t| t.len() >= PRUNING_BYTES);
-    let mut all: Vec<Predicate> = texts.map(|t| Predicate::Contains(spec::LINE.to_string(), t.into_bytes())).collect();
+    let mut texts: Vec<String> = lang::re2::required_texts(pattern).into_iter().filter(|t| t.len() >= PRUNING_BYTES).collect();
+    // Conditions are looked at in turn, and the longer text is likely the rarer one.
+    texts.sort_by_key(|t| std::cmp::Reverse(t.len()));
+    let mut all: Vec<Predicate> = texts.into_iter().map(|t| Predicate::Contains(spec::LINE.to_string(), t.into_bytes())).collect();
     if all.is_empty() {
         return regex;
     }

@@ -15,6 +15,7 @@
 //! ```
 //! A query that answers nothing is followed by no line. `#` in front makes a comment.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use base::Labels;
@@ -36,6 +37,33 @@ fn scripts() {
     }
     assert!(wrong.is_empty(), "{wrong}");
     assert!(checks > 50, "only {checks} checks were found");
+}
+
+/// Every operator, stage and function of the language is asked for in some script, so that each has its test as data.
+#[test]
+fn every_operator_and_function_has_a_script() {
+    use logs::logql::ast::{AggregateOp, BinaryOp, LineOp, RangeOp};
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts");
+    let files = std::fs::read_dir(&dir).expect("scripts").map(|f| std::fs::read_to_string(f.expect("a file").path()).expect("a script"));
+    let text: String = files.collect();
+    let is_query = |l: &&str| ["instant ", "range ", "lines "].iter().any(|w| l.starts_with(w));
+    let queries: Vec<&str> = text.lines().filter(is_query).collect();
+    let words: BTreeSet<&str> = queries.iter().flat_map(|q| q.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')).collect();
+    let of_functions = logs::stage::template::FUNCTIONS.names();
+    let of_ranges = RangeOp::ALL.map(|(n, _)| n);
+    let of_aggregates = AggregateOp::ALL.map(|(n, _)| n);
+    let of_stages = "json logfmt regexp pattern unpack line_format label_format decolorize drop keep unwrap ip duration duration_seconds \
+        bytes offset bool on ignoring group_left group_right by without label_replace vector strict keep_empty or and __error__ \
+        __error_details__ __line__ __timestamp__ now";
+    let named = of_functions.iter().copied().chain(of_ranges).chain(of_aggregates);
+    let missing: Vec<&str> = named
+        .chain(of_stages.split_whitespace())
+        .filter(|n| !words.contains(n) && !text.contains(&format!("--{}", n.replace('_', "-"))))
+        .collect();
+    assert!(missing.is_empty(), "no script asks for {missing:?}");
+    let signs = LineOp::ALL.map(|(n, _)| n).into_iter().chain(BinaryOp::ALL.map(|(n, _)| n));
+    let missing: Vec<&str> = signs.filter(|n| !queries.iter().any(|q| q.contains(&format!(" {n} ")))).collect();
+    assert!(missing.is_empty(), "no script asks for {missing:?}");
 }
 
 fn run(file: &str, text: &str, wrong: &mut String, checks: &mut usize) {

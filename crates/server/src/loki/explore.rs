@@ -47,6 +47,7 @@ pub(crate) async fn volume_range(mut call: Call) -> Answer {
 fn volumes(call: &Call, params: &Params, step_ns: Option<i64>) -> Result<impl Future<Output = Answer> + Send + use<>> {
     let query = params.require("query")?.to_owned();
     let (start_ns, end_ns) = span(call, params, DEFAULT_SINCE_NS)?;
+    call.asking().check_range(start_ns, end_ns)?;
     if step_ns.is_some_and(|step| end_ns.abs_diff(start_ns) / step.unsigned_abs() > MAX_POINTS) {
         return Err(too_many_points());
     }
@@ -70,6 +71,7 @@ pub(crate) async fn patterns(mut call: Call) -> Answer {
     let params = call.params().await?;
     let query = params.require("query")?.to_owned();
     let (start, end) = span(&call, &params, DEFAULT_SINCE_NS)?;
+    call.asking().check_range(start, end)?;
     let step = step_ns(&params, start, end)?.max(PATTERN_STEP_NS);
     ask(&call, move |c, missing| Ok(response::patterns(&explore::patterns(c, &query, start, end, step)?, &warnings(missing)))).await
 }

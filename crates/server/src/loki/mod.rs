@@ -70,6 +70,7 @@ pub(crate) async fn query_range(mut call: Call) -> Answer {
         // Whole seconds, as many as make a chart of the usual width.
         None => ((end_ns - start_ns) / SECOND_NS / DEFAULT_POINTS).max(1) * SECOND_NS,
     };
+    call.asking().check_range(start_ns, end_ns)?;
     if step_ns <= 0 {
         return Err(Error::invalid("zero or negative query resolution step widths are not accepted. Try a positive integer"));
     }
@@ -160,9 +161,12 @@ where
 {
     let Asking { app, tenant, missing } = asking.clone();
     let now_ns = app.backend.clock().now_ns();
+    let limits = app.settings.query_limits_of(&tenant);
+    let settings =
+        Settings { max_series: limits.series.unwrap_or(logs::limits::SERIES), max_window_ns: limits.range_ns, ..Settings::default() };
     asking.query(move |rows: &dyn Rows, cancel: &Cancel| {
         let erased = app.deletions.of(&*app.backend, &tenant)?;
-        f(Context { rows, tenant: &tenant, cancel, settings: &Settings::default(), now_ns, erased: &erased }, &missing)
+        f(Context { rows, tenant: &tenant, cancel, settings: &settings, now_ns, erased: &erased }, &missing)
     })
 }
 

@@ -49,7 +49,7 @@ impl Book {
     }
 
     fn read(backend: &dyn Backend) -> Result<Book> {
-        let Some(bytes) = backend.kept(DOCUMENT)? else { return Ok(Book::default()) };
+        let Some((_, bytes)) = backend.kept(DOCUMENT)?.into_iter().find(|d| d.0 == DOCUMENT) else { return Ok(Book::default()) };
         let all = serde_json::from_slice(&bytes)
             .map_err(|e| Error::new(Kind::Corrupt, format!("documents/{DOCUMENT} in the data directory cannot be read: {e}")))?;
         Book::of(all)

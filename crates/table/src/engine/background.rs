@@ -92,6 +92,7 @@ impl Engine {
     /// One pass over what is due to be merged, moved or removed.
     pub fn merge_due(&self) -> Result<()> {
         self.merge(MergeWhat::Due)?;
+        self.erase_due()?;
         self.move_blocks()?;
         self.sweep()
     }

@@ -10,6 +10,7 @@ use base::{Kind, Result};
 use super::Engine;
 use super::blocks::{Draft, Remote};
 use crate::catalog::{self, Block, Dead, Home, PartitionKey};
+use crate::erase::Erasing;
 use crate::limits;
 use crate::meta::{BlockMeta, FORMAT};
 use crate::sorted::{self, MergeOptions, SortedFile, Source};
@@ -27,12 +28,21 @@ pub enum MergeWhat {
 
 /// Inputs of one merge, and what they are called.
 #[derive(Default)]
-struct Inputs {
+pub(super) struct Inputs {
     sources: Vec<Source>,
     parents: Vec<String>,
     level: u32,
     bytes: u64,
     series: u64,
+}
+
+/// What a merge makes.
+struct Successor {
+    level: u32,
+    id: String,
+    /// Names of the requests whose rows it does not hold.
+    erased: Vec<String>,
+    erasing: Option<Arc<dyn Erasing>>,
 }
 
 impl Inputs {
@@ -44,7 +54,7 @@ impl Inputs {
         self.series += file.meta().series;
     }
 
-    fn of_blocks<'a>(blocks: impl IntoIterator<Item = &'a Arc<Block>>) -> Inputs {
+    pub(super) fn of_blocks<'a>(blocks: impl IntoIterator<Item = &'a Arc<Block>>) -> Inputs {
         let mut inputs = Inputs::default();
         blocks.into_iter().for_each(|b| inputs.add(&b.meta.id, &b.file, b.meta.level));
         inputs
@@ -119,7 +129,7 @@ impl Engine {
     }
 
     /// Another owner may have merged and deleted what we are about to merge: then we look what there is, and begin anew.
-    fn merge_again(&self, key: &PartitionKey, inputs: &dyn Fn() -> Result<Inputs>) -> Result<()> {
+    pub(super) fn merge_again(&self, key: &PartitionKey, inputs: &dyn Fn() -> Result<Inputs>) -> Result<()> {
         match self.merge_partition(key, inputs()?) {
             Err(e) if e.kind() == Kind::NotFound && self.blocks.remote().is_some() => {
                 self.refresh_partition(key)?;
@@ -135,9 +145,12 @@ impl Engine {
         }
         let spec = self.tables[key.table];
         let level = inputs.level + 1;
-        let id = BlockMeta::id_of(spec.name, &key.tenant, key.day, level, &inputs.parents);
+        let erasing = self.erasing();
+        let erased = erasing.as_ref().map_or_else(Vec::new, |e| e.names(spec.name, &key.tenant, self.day_range(key)));
+        let id = BlockMeta::id_of(spec.name, &key.tenant, key.day, level, &inputs.parents, &erased);
         let draft = self.blocks.draft(&self.block_key(key, &id), &id)?;
-        let done = self.merge_into(key, inputs, level, id, &draft);
+        let erasing = erasing.filter(|_| !erased.is_empty());
+        let done = self.merge_into(key, inputs, Successor { level, id, erased, erasing }, &draft);
         self.blocks.discard(&draft);
         let (block, doubles) = done?;
         self.note_commit(&block);
@@ -147,9 +160,10 @@ impl Engine {
         Ok(())
     }
 
-    fn merge_into(&self, key: &PartitionKey, inputs: Inputs, level: u32, id: String, draft: &Draft) -> Result<(Block, u64)> {
+    fn merge_into(&self, key: &PartitionKey, inputs: Inputs, new: Successor, draft: &Draft) -> Result<(Block, u64)> {
         let spec = self.tables[key.table];
-        let options = MergeOptions { keep_from: None, cancel: self.stop_merging.clone() };
+        let Successor { level, id, erased, erasing } = new;
+        let options = MergeOptions { keep_from: None, erasing, cancel: self.stop_merging.clone() };
         let Inputs { sources, parents, .. } = inputs;
         let (sorted, stats) = sorted::merge(spec, sources, &key.tenant, key.day, &*draft.fs, &draft.data, &draft.series, &options)?;
         let meta = BlockMeta {
@@ -164,9 +178,11 @@ impl Engine {
             data: String::new(),
             series: String::new(),
             ancestors: self.ancestors(key, &parents),
+            erased,
             sorted,
         };
         let block = self.blocks.commit(&self.block_key(key, &meta.id), draft, meta)?;
+        self.stats.erased.fetch_add(stats.erased, Ordering::Relaxed);
         Ok((block, stats.doubles))
     }
 
@@ -259,6 +275,7 @@ impl Engine {
         self.retention_now_ns(); // also without a retention, so that the checkpoint never carries a stale one
         let now = self.clock.now_ns();
         let expired = self.live.write().catalog.expire(&|k| self.is_expired(k), now);
+        let expired = expired + self.expire_by_size(now);
         self.stats.expired.fetch_add(expired as u64, Ordering::Relaxed);
         let removable = self.live.read().catalog.removable();
         for (dead, since_ns) in removable {

@@ -15,6 +15,7 @@ mod blocks;
 mod commit;
 mod commits;
 mod documents;
+mod erase;
 mod flush;
 mod ingest;
 mod list;
@@ -26,10 +27,10 @@ mod scan;
 mod settings;
 mod stats;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use base::{Clock, Error, Result};
 use disk::Fs;
@@ -46,6 +47,7 @@ use crate::sorted::{self, IndexCache, SortedFile, SortedMeta};
 use crate::spec::TableSpec;
 
 pub use commits::{BlockRef, Commits, Owner};
+pub use erase::Erase;
 pub use ingest::{Admission, Ingested, Prepared, RATE_LIMITED_ENTRY};
 pub use list::Refresh;
 pub use merge::MergeWhat;
@@ -118,6 +120,10 @@ pub struct Engine {
     pub(crate) orphans: Mutex<Vec<(String, String, bool)>>,
     pub(crate) to_fetch: Mutex<VecDeque<Arc<crate::catalog::Block>>>,
     pub(crate) compacted_ns: AtomicI64,
+    /// Who knows what is to be deleted; when it was last looked for; blocks that hold no row of it, with the names of the requests.
+    pub(crate) erase: OnceLock<Arc<dyn Erase>>,
+    pub(crate) erased_ns: AtomicI64,
+    pub(crate) untouched: Mutex<HashSet<(String, Vec<String>)>>,
     pub(crate) merge_failures: AtomicU32,
     pub(crate) list_failures: AtomicU32,
     pub(crate) owner: RwLock<Owner>,
@@ -132,6 +138,7 @@ impl Engine {
         self.seal()?;
         self.flush_sealed()?;
         self.merge(MergeWhat::All)?;
+        self.erase_rows()?;
         match self.sweep() {
             // What is to be removed from a store can wait: no row depends on it.
             Err(e) if self.blocks.remote().is_some() => tracing::warn!(error = %e, "superseded blocks are not removed yet"),

@@ -11,11 +11,15 @@
 //! The checkpoint carries it over a restart. A start after a long stop looks like a jump ahead, and is treated as one: what
 //! has come of age during the stop goes a day later. A suspended machine is no jump, because elapsed time goes on in it.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use base::Tenant;
 
 use super::Engine;
-use crate::catalog::PartitionKey;
+use crate::catalog::{Block, PartitionKey};
 use crate::limits;
+use crate::loss::Loss;
 use crate::meta::RetentionMark;
 
 /// What retention believes of the time.
@@ -82,6 +86,57 @@ impl Engine {
         match self.settings.keep_ns(spec.name, tenant.as_str()) {
             None => i64::MIN,
             Some(keep) => spec.unit.from_ns(self.retention_now_ns().saturating_sub(keep)),
+        }
+    }
+
+    /// Removes the oldest days of any table while blocks take more than [`Settings::max_bytes`]; returns how many directories go. What
+    /// goes before its time is a loss, and stated as one.
+    pub(super) fn expire_by_size(&self, now_ns: i64) -> usize {
+        let Some(most) = self.settings.max_bytes.filter(|_| !self.settings.shared_store) else { return 0 };
+        let mut victims = BTreeSet::new();
+        {
+            let live = self.live.read();
+            let mut days: Vec<(i64, &PartitionKey, u64)> = vec![];
+            for (k, blocks) in live.catalog.partitions() {
+                let end_ns = self.tables[k.table].unit.to_ns(self.day_range(k).end);
+                days.push((end_ns, k, blocks.iter().map(|b| b.bytes()).sum()));
+            }
+            let mut total: u64 = days.iter().map(|d| d.2).sum();
+            let all = total;
+            days.sort();
+            // The day that is under way stays, and one of which a run still holds rows: they would come back with it.
+            let may_go = |d: &(i64, &PartitionKey, u64)| d.0 <= now_ns && !live.catalog.runs().any(|r| r.partitions.contains(d.1));
+            for (_, key, bytes) in days.into_iter().filter(may_go) {
+                if total <= most {
+                    break;
+                }
+                total -= bytes;
+                let blocks = live.catalog.blocks_of(key);
+                self.losses.add(self.gone_early(
+                    key,
+                    blocks,
+                    bytes,
+                    format!("blocks took {all} bytes of {most} that they may take"),
+                    now_ns,
+                ));
+                victims.insert(key.clone());
+            }
+        }
+        if victims.is_empty() { 0 } else { self.live.write().catalog.expire(&|k| victims.contains(k), now_ns) }
+    }
+
+    fn gone_early(&self, key: &PartitionKey, blocks: &[Arc<Block>], bytes: u64, detail: String, now_ns: i64) -> Loss {
+        let spec = self.tables[key.table];
+        let spans = || blocks.iter().flat_map(|b| &b.meta.sorted.partitions);
+        Loss {
+            source: format!("{} of {} of {}", spec.name, key.tenant, crate::keys::day_name(key.day)),
+            reason: "retention_size".into(),
+            rows: Some(blocks.iter().map(|b| b.meta.sorted.rows).sum()),
+            bytes: Some(bytes),
+            first_ns: spans().map(|p| spec.unit.to_ns(p.first_time)).min(),
+            last_ns: spans().map(|p| spec.unit.to_ns(p.last_time)).max(),
+            found_ns: now_ns,
+            detail,
         }
     }
 

@@ -40,6 +40,8 @@ pub struct Settings {
     pub merge_age: Duration,
     /// The most specific entry decides; none keeps rows for ever.
     pub retention: Vec<Retention>,
+    /// Blocks take this much at most, in bytes; the oldest days go before their time. Not where nodes share a store.
+    pub max_bytes: Option<u64>,
     /// Writes are refused when less than this is free on the disk, so that flushes can still end.
     pub min_free_bytes: u64,
     /// How long a writer waits for memory before it is asked to come back.
@@ -72,6 +74,7 @@ impl Default for Settings {
             merge_runs: 6,
             merge_age: Duration::from_secs(3600),
             retention: vec![],
+            max_bytes: None,
             min_free_bytes: 32 << 20,
             write_wait: Duration::from_secs(10),
             wal_segment_bytes: 64 << 20,

@@ -19,6 +19,8 @@ const FLUSHES: Desc = Desc::counter("watchfire_flushes_total", "runs", "Memtable
 const MERGES: Desc = Desc::counter("watchfire_merges_total", "blocks", "Blocks made by merging.");
 const DOUBLES: Desc =
     Desc::counter("watchfire_doubles_total", "rows", "Rows that were a second copy of a stored row and were collapsed (P3).");
+const ERASED: Desc =
+    Desc::counter("watchfire_erased_rows_total", "rows", "Rows that somebody asked to delete and that a merge left out for good.");
 const EXPIRED: Desc = Desc::counter("watchfire_expired_total", "directories", "Runs and blocks that ended by retention.");
 const REMOVED: Desc = Desc::counter("watchfire_removed_total", "directories", "Superseded or expired directories removed from disk (P5).");
 const SCANS: Desc = Desc::counter("watchfire_scans_total", "scans", "Scans begun (P2).");
@@ -85,6 +87,7 @@ pub const STATS: &[&Desc] = &[
     &FLUSHES,
     &MERGES,
     &DOUBLES,
+    &ERASED,
     &EXPIRED,
     &REMOVED,
     &SCANS,
@@ -129,6 +132,7 @@ pub(crate) struct Counters {
     pub flushes: AtomicU64,
     pub merges: AtomicU64,
     pub doubles: AtomicU64,
+    pub erased: AtomicU64,
     pub expired: AtomicU64,
     pub removed: AtomicU64,
     pub scans: AtomicU64,
@@ -155,6 +159,7 @@ impl Counters {
             flushes: c(),
             merges: c(),
             doubles: c(),
+            erased: c(),
             expired: c(),
             removed: c(),
             scans: c(),
@@ -182,6 +187,7 @@ impl Engine {
             (&FLUSHES, &s.flushes),
             (&MERGES, &s.merges),
             (&DOUBLES, &s.doubles),
+            (&ERASED, &s.erased),
             (&EXPIRED, &s.expired),
             (&REMOVED, &s.removed),
             (&SCANS, &s.scans),

@@ -8,6 +8,9 @@
 //!
 //! The grams of an id of 32 digits are 7, an eighth of what all its substrings would be, and a needle of 20 digits must
 //! find 3 or 4 of them in one page: which is why eight bits for each gram do.
+//!
+//! Words that people look for are shorter. For them a page also notes which three letters follow one another in it, whatever their case:
+//! a bit for each of the 26³ that there are. `error` is in a page only if `err`, `rro` and `ror` are.
 
 use std::ops::Range;
 
@@ -23,8 +26,86 @@ const GRAM: usize = 8;
 const STRIDE: usize = 4;
 /// Bits of a filter for each gram: one wrong "perhaps" in about 30 grams.
 const BITS_PER_GRAM: usize = 8;
-/// What a blob begins with.
-const VERSION: u8 = 1;
+/// What a blob begins with. Version 1 had no letters.
+const VERSION: u8 = 2;
+const WITHOUT_LETTERS: u8 = 1;
+/// Letters that are told apart, and what every other byte is.
+const LETTERS: usize = 26;
+const NO_LETTER: u8 = 31;
+/// Bytes of a page's letters.
+const LETTERS_BYTES: usize = (LETTERS * LETTERS * LETTERS).div_ceil(8);
+/// Pages with less text than this have none: reading them costs no more.
+const LETTERS_FROM_BYTES: usize = 64 << 10;
+
+/// The letter that each byte is, without its case.
+const LETTER: [u8; 256] = {
+    let mut table = [NO_LETTER; 256];
+    let mut b = 0;
+    while b < 256 {
+        let letter = (b as u8 | 0x20).wrapping_sub(b'a');
+        if b < 128 && letter < LETTERS as u8 {
+            table[b] = letter;
+        }
+        b += 1;
+    }
+    table
+};
+
+/// Whether each three letters are in a page, by five bits for each of them: a byte is written without looking at it, which is all
+/// that is done for each byte of text.
+struct Threes(Box<[u8; 1 << 15]>);
+
+impl Default for Threes {
+    fn default() -> Self {
+        Threes(Box::new([0; 1 << 15]))
+    }
+}
+
+impl Threes {
+    fn note(&mut self, lengths: &[u32], text: &[u8]) {
+        self.0.fill(0);
+        let mut rest = text;
+        for len in lengths {
+            let Some((line, after)) = rest.split_at_checked(*len as usize) else { return };
+            rest = after;
+            let (mut first, mut second) = (NO_LETTER, NO_LETTER);
+            for b in line {
+                let third = LETTER[usize::from(*b)];
+                let at = usize::from(first) << 10 | usize::from(second) << 5 | usize::from(third);
+                self.0[at & 0x7FFF] = 1;
+                (first, second) = (second, third);
+            }
+        }
+    }
+
+    /// As they are kept: a bit for each three letters, in the order of the alphabet.
+    fn bits(&self) -> [u8; LETTERS_BYTES] {
+        let mut out = [0; LETTERS_BYTES];
+        let mut n = 0;
+        for first in 0..LETTERS {
+            for second in 0..LETTERS {
+                for third in 0..LETTERS {
+                    out[n / 8] |= self.0[first << 10 | second << 5 | third] << (n % 8);
+                    n += 1;
+                }
+            }
+        }
+        out
+    }
+}
+
+/// The numbers of the bits of all three letters that follow one another in a text.
+fn threes_of(text: &[u8]) -> Vec<u16> {
+    let number = |w: &[u8]| {
+        let letters = [LETTER[usize::from(w[0])], LETTER[usize::from(w[1])], LETTER[usize::from(w[2])]];
+        let all = letters.iter().all(|l| *l != NO_LETTER);
+        all.then(|| letters.iter().fold(0, |n, l| n * LETTERS as u16 + u16::from(*l)))
+    };
+    let mut out: Vec<u16> = text.windows(3).filter_map(number).collect();
+    out.sort_unstable();
+    out.dedup();
+    out
+}
 /// Hashes met lately, as a power of two: words of a template come in every line, and need not be noted each time.
 const LATELY: u32 = 13;
 
@@ -41,12 +122,21 @@ pub struct PageGrams {
     hashes: Vec<u64>,
     heads: Vec<u8>,
     filters: Vec<u8>,
+    threes: Threes,
     pages: u64,
 }
 
 impl Default for PageGrams {
     fn default() -> Self {
-        PageGrams { words: vec![], lately: vec![0; 1 << LATELY], hashes: vec![], heads: vec![], filters: vec![], pages: 0 }
+        PageGrams {
+            words: vec![],
+            lately: vec![0; 1 << LATELY],
+            hashes: vec![],
+            heads: vec![],
+            filters: vec![],
+            threes: Threes::default(),
+            pages: 0,
+        }
     }
 }
 
@@ -73,6 +163,13 @@ impl PageGrams {
         write_varint(&mut self.heads, lengths.len() as u64);
         write_varint(&mut self.heads, filter.len() as u64);
         self.filters.extend_from_slice(&filter);
+        if text.len() >= LETTERS_FROM_BYTES {
+            self.threes.note(lengths, text);
+            write_varint(&mut self.heads, LETTERS_BYTES as u64);
+            self.filters.extend_from_slice(&self.threes.bits());
+        } else {
+            write_varint(&mut self.heads, 0);
+        }
         self.pages += 1;
     }
 
@@ -147,6 +244,8 @@ pub struct Needle {
     /// All of these must be in a page: for each word, the cases of where it may have begun, each of them the grams that
     /// there are then.
     words: Vec<Vec<Vec<u64>>>,
+    /// All of these three letters must be in a page.
+    threes: Vec<u16>,
 }
 
 impl Needle {
@@ -167,11 +266,16 @@ impl Needle {
                 words.push(cases);
             }
         }
-        (!words.is_empty()).then_some(Needle { words })
+        let threes = threes_of(needle);
+        (!words.is_empty() || !threes.is_empty()).then_some(Needle { words, threes })
     }
 
-    fn may_be_in(&self, filter: &[u8]) -> bool {
+    fn may_be_in(&self, filter: &[u8], letters: &[u8]) -> bool {
         let holds = |grams: &Vec<u64>| grams.iter().all(|g| filter::may_hold(filter, *g));
+        let is_there = |n: &u16| letters[usize::from(*n) / 8] >> (n % 8) & 1 == 1;
+        if letters.len() == LETTERS_BYTES && !self.threes.iter().all(is_there) {
+            return false;
+        }
         self.words.iter().all(|cases| cases.iter().any(holds))
     }
 }
@@ -180,7 +284,7 @@ impl Needle {
 /// be understood: then nothing is known.
 pub fn pages_with(blob: &[u8], rows_of_chunk: u32, needles: &[Needle]) -> Option<Vec<Range<u32>>> {
     let (version, rest) = blob.split_first()?;
-    if *version != VERSION {
+    if *version != VERSION && *version != WITHOUT_LETTERS {
         return None;
     }
     let (pages, mut rest) = read_varint(rest)?;
@@ -188,17 +292,19 @@ pub fn pages_with(blob: &[u8], rows_of_chunk: u32, needles: &[Needle]) -> Option
     for _ in 0..pages {
         let (rows, r) = read_varint(rest)?;
         let (len, r) = read_varint(r)?;
+        let (letters, r) = if *version == WITHOUT_LETTERS { (0, r) } else { read_varint(r)? };
         rest = r;
-        heads.push((u32::try_from(rows).ok()?, usize::try_from(len).ok()?));
+        heads.push((u32::try_from(rows).ok()?, usize::try_from(len).ok()?, usize::try_from(letters).ok()?));
     }
     let mut out: Vec<Range<u32>> = vec![];
     let mut row = 0u32;
-    for (rows, len) in heads {
+    for (rows, len, letters) in heads {
         let (filter, r) = rest.split_at_checked(len)?;
+        let (letters, r) = r.split_at_checked(letters)?;
         rest = r;
         let here = row..row.checked_add(rows)?;
         row = here.end;
-        if needles.iter().any(|n| n.may_be_in(filter)) {
+        if needles.iter().any(|n| n.may_be_in(filter, letters)) {
             match out.last_mut() {
                 Some(l) if l.end == here.start => l.end = here.end,
                 _ => out.push(here),

@@ -23,7 +23,7 @@ use super::view::{Asked, Views};
 use super::writer::{RowWriter, partitions};
 use super::{Budget, FORMAT_VERSION, MergeOptions, MergeStats, SeriesKey, SortedFile, SortedMeta, Source, limits};
 use crate::missing::Missing;
-use crate::scan::TimeRange;
+use crate::scan::{Meter, TimeRange};
 use crate::spec::{ColumnType, TableSpec};
 
 /// Slices, and pieces of each, whose first rows are looked at to find frequent keys: a few per cent of the work.
@@ -54,6 +54,7 @@ pub fn merge(
         prune: Prune::default(),
         only_used: true,
         missing: Missing::default(),
+        meter: Meter::default(),
     };
     let files: Vec<Arc<SortedFile>> = sources.iter().filter_map(Source::file).cloned().collect();
     let views = Views::new(sources, &[], asked, &budget)?;
@@ -66,6 +67,15 @@ pub fn merge(
             options.cancel.check()?;
             let kept = keep_from(&batch, range.start)?;
             stats.expired += (batch.num_rows() - kept.num_rows()) as u64;
+            let before = kept.num_rows();
+            let kept = match &options.erasing {
+                Some(e) => e.rest(spec.name, tenant, &views.labels, kept)?,
+                None => kept,
+            };
+            stats.erased += (before - kept.num_rows()) as u64;
+            if kept.num_rows() == 0 {
+                continue;
+            }
             stats.rows_out += kept.num_rows() as u64;
             writer.write(tenant, slice, &kept)?;
         }

@@ -72,6 +72,7 @@ use arrow_array::RecordBatch;
 use base::{Labels, Result, Tenant};
 use serde::{Deserialize, Serialize};
 
+use crate::erase::Erasing;
 use crate::missing::Lack;
 use crate::scan::Cancel;
 
@@ -219,6 +220,8 @@ impl Source {
 pub struct MergeOptions {
     /// Rows before this time are dropped (retention), in the table's unit.
     pub keep_from: Option<i64>,
+    /// Rows that are to be deleted.
+    pub erasing: Option<Arc<dyn Erasing>>,
     /// Stops it early.
     pub cancel: Cancel,
 }
@@ -234,4 +237,6 @@ pub struct MergeStats {
     pub doubles: u64,
     /// Rows dropped because they were older than `keep_from`.
     pub expired: u64,
+    /// Rows that somebody asked to delete.
+    pub erased: u64,
 }

@@ -17,6 +17,7 @@ use super::index::{Segment, Stretch};
 use super::numbers::Steady;
 use super::order::{key_values, time_key};
 use crate::missing::Missing;
+use crate::scan::Meter;
 
 /// A decoded batch that counts against a budget until it is dropped.
 pub struct Held {
@@ -89,6 +90,7 @@ pub struct Piece {
     keys: Keys,
     at: usize,
     missing: Missing,
+    meter: Meter,
     /// Counts the batches, so that users can tell whether they have seen the current one.
     pub generation: u64,
 }
@@ -108,9 +110,9 @@ enum Keys {
 }
 
 impl Piece {
-    pub fn new(source: usize, rows: Rows, stretches: Vec<Stretch>, missing: Missing) -> Piece {
+    pub fn new(source: usize, rows: Rows, stretches: Vec<Stretch>, missing: Missing, meter: Meter) -> Piece {
         let reading = Reading::Closed(rows);
-        Piece { reading, stretches: stretches.into(), source, current: None, keys: Keys::None, at: 0, missing, generation: 0 }
+        Piece { reading, stretches: stretches.into(), source, current: None, keys: Keys::None, at: 0, missing, meter, generation: 0 }
     }
 
     /// Whether its stretches are only those of the rows at hand.
@@ -187,7 +189,9 @@ impl Piece {
             self.keys = Keys::None;
             self.at = 0;
             self.generation += 1;
-            self.current = Some(Held::new(batch, budget)?);
+            let held = Held::new(batch, budget)?;
+            self.meter.add(held.bytes)?;
+            self.current = Some(held);
         }
         Ok(!self.stretches.is_empty())
     }

@@ -98,6 +98,7 @@ fn begin(
         prune: Prune::new(spec, request.predicate.as_ref()),
         only_used: for_merge,
         missing: request.missing.clone(),
+        meter: request.meter.clone(),
     };
     let announced: Vec<_> = streams.iter().map(|s| s.series.clone()).collect();
     let views = Views::new(sources, &announced, asked, &budget)?;
@@ -130,6 +131,7 @@ fn listed<'a>(spec: &'static TableSpec, request: &'a ScanRequest) -> Asked<'a> {
         prune: Prune::default(),
         only_used: true,
         missing: request.missing.clone(),
+        meter: request.meter.clone(),
     }
 }
 

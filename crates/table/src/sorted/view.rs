@@ -27,7 +27,7 @@ use super::piece::{Piece, Rows};
 use super::prune::Prune;
 use super::{Budget, SeriesNames, Source};
 use crate::missing::Missing;
-use crate::scan::TimeRange;
+use crate::scan::{Meter, TimeRange};
 use crate::spec::{Order, TableSpec};
 
 /// Memory for labels is taken from the budget in steps of this size.
@@ -44,6 +44,8 @@ pub struct Asked<'a> {
     pub only_used: bool,
     /// Takes notes of rows that cannot be read.
     pub missing: Missing,
+    /// Counts what is read.
+    pub meter: Meter,
 }
 
 /// Sorted rows of unsorted ones, of one slice.
@@ -191,6 +193,7 @@ pub struct Views {
     range: TimeRange,
     prune: Prune,
     missing: Missing,
+    meter: Meter,
     views: Vec<View>,
     /// The series asked for that the sources know, in label order.
     pub labels: Arc<[Labels]>,
@@ -243,6 +246,7 @@ impl Views {
             range: asked.range,
             prune: asked.prune,
             missing: asked.missing,
+            meter: asked.meter,
             views,
             labels,
             _reserved: reserved,
@@ -278,7 +282,7 @@ impl Views {
     /// A piece of the `i`-th stream of arriving rows.
     pub fn arriving_piece(&self, i: usize, rows: Slice, stretches: Vec<Stretch>) -> Option<Piece> {
         let (source, _) = self.arriving().nth(i)?;
-        Some(Piece::new(source, Rows::Arriving(rows), stretches, self.missing.clone()))
+        Some(Piece::new(source, Rows::Arriving(rows), stretches, self.missing.clone(), self.meter.clone()))
     }
 
     /// The pieces of a slice.
@@ -323,7 +327,7 @@ impl Views {
             }
         }
         let rows = Rows::Segment { data: data.clone(), segment: s.clone(), ranges, only };
-        Ok(Some(Piece::new(source, rows, stretches, self.missing.clone())))
+        Ok(Some(Piece::new(source, rows, stretches, self.missing.clone(), self.meter.clone())))
     }
 
     fn memory_piece(&self, source: usize, v: &View, s: &MemorySegment) -> Option<Piece> {
@@ -332,7 +336,7 @@ impl Views {
             Order::Key(_) => (std::iter::once(0..s.batch.num_rows() as u32).collect(), s.stretches.clone()),
         };
         let rows = Rows::Memory { batch: s.batch.clone(), ranges };
-        (!stretches.is_empty()).then(|| Piece::new(source, rows, stretches, self.missing.clone()))
+        (!stretches.is_empty()).then(|| Piece::new(source, rows, stretches, self.missing.clone(), self.meter.clone()))
     }
 
     /// The stretches of series that were asked for and touch the range, under the caller's numbers.

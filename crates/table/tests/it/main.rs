@@ -3,6 +3,7 @@
 
 mod damage;
 mod diskfull;
+mod erase;
 mod golden;
 mod retention;
 mod shared;

@@ -142,3 +142,28 @@ fn a_damaged_checkpoint_does_not_make_a_wrong_clock_believed() {
     k.pass(1);
     assert_eq!(k.old(), (1, true));
 }
+
+#[test]
+fn the_oldest_days_go_before_their_time_where_blocks_take_too_much_and_are_stated_as_lost() {
+    let (fs, clock) = (SimFs::seeded(4), Clock::manual(NOW));
+    let settings = Settings { max_bytes: Some(1), ..settings() };
+    let engine = open(&fs, &clock, Settings { max_bytes: None, ..settings.clone() }).unwrap();
+    for day in [3, 2, 1, 0] {
+        let body = format!("N s {} row{day}\n", NOW - day * DAY);
+        engine.ingest(header("a", &clock, None), body.into(), None).unwrap();
+    }
+    engine.flush().unwrap();
+    assert!(engine.losses().is_empty());
+    engine.shutdown().unwrap();
+    let engine = open(&fs, &clock, settings).unwrap();
+    engine.flush().unwrap();
+    let left: Vec<String> = read(&*engine, "a", vec![]).unwrap().into_keys().collect();
+    assert_eq!(left, [format!("a N s {NOW} row0")], "the day that is under way stays");
+    let losses = engine.losses();
+    assert_eq!(losses.iter().map(|l| (l.reason.as_str(), l.rows)).collect::<Vec<_>>(), vec![("retention_size", Some(1)); 3]);
+    assert_eq!(losses[0].first_ns, Some(NOW - 3 * DAY), "the oldest goes first");
+    assert!(losses[0].source.contains("2023-12-06"), "{:?}", losses[0]);
+    engine.flush().unwrap();
+    assert_eq!(engine.losses().len(), 3);
+    assert!(!fs.paths().iter().any(|p| p.starts_with("/data/blocks/notes/a/2023-12-06")));
+}

@@ -8,7 +8,7 @@ use agent::{Pause, Runner};
 use base::Result;
 use cluster::{Cluster, Distributor, Ledger, Limits, Rate};
 use server::Node;
-use table::{Engine, EngineOptions, Retention};
+use table::{Engine, EngineOptions, Erase, Erasing, Retention};
 
 use super::cluster::Joined;
 use super::ground::Ground;
@@ -48,6 +48,7 @@ pub fn open(node: &Node, settings: &Settings, ground: &Ground, mut joined: Optio
         codecs: [logs::ingest::codecs(), metrics::ingest::codecs(), traces::ingest::codecs()].concat(),
         settings: table::Settings {
             retention: retention(settings),
+            max_bytes: settings.storage.max_bytes,
             cache_bytes: settings.storage.cache_bytes,
             shared_store: joined.is_some(),
             delete_delay: DELETE_DELAY.max(settings.server.query_timeout + 2 * LIST_EVERY),
@@ -55,6 +56,7 @@ pub fn open(node: &Node, settings: &Settings, ground: &Ground, mut joined: Optio
         }
         .with_memory_limit(settings.memory_bytes as usize),
     })?;
+    engine.erase_with(Arc::new(DeleteRequests { after: settings.server.erase_after, rules: settings.stream_retention.clone() }));
     let ledger = Arc::new(Ledger::open(fs, dir.join("ledger.json"))?);
     let mut store = Distributor::new(engine.clone(), limits(&settings.limits), ledger);
     if let Some(j) = &mut joined {
@@ -71,6 +73,20 @@ pub fn open(node: &Node, settings: &Settings, ground: &Ground, mut joined: Optio
     node.open(store.clone());
     store.cluster().into_iter().for_each(|c| c.activate());
     Ok(Opened { store, ledger, joined })
+}
+
+/// What people asked to delete, as merges ask for it.
+struct DeleteRequests {
+    after: Duration,
+    rules: Vec<logs::erase::Rule>,
+}
+
+impl Erase for DeleteRequests {
+    fn due(&self, engine: &Engine, now_ns: i64) -> Result<Option<Arc<dyn Erasing>>> {
+        let kept = engine.kept(logs::erase::DOCUMENTS)?;
+        let requests = kept.iter().map(|(name, bytes)| logs::erase::Request::read(name, bytes)).collect::<Result<_>>()?;
+        logs::erase::Due::of(requests, now_ns.saturating_sub(self.after.as_nanos() as i64), &self.rules, now_ns)
+    }
 }
 
 impl Opened {

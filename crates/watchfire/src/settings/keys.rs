@@ -84,6 +84,18 @@ pub const KEYS: &[Key] = &[
     ),
     key!("storage.cache_size", "size", "Disk in `data_dir` for pieces of blocks that are in a bucket.", |l| one(&l.storage.cache_size)),
     key!(
+        "storage.max_size",
+        "size or `none`",
+        "Disk for blocks; beyond it the oldest days go before their time, each with an entry in the ledger. Not in a cluster.",
+        |l| one(&l.storage.max_size)
+    ),
+    key!(
+        "storage.erase_after",
+        "duration",
+        "How long after a delete request its lines are removed from disk and bucket. No answer has them from the request on; until they go, it can be cancelled.",
+        |l| one(&l.storage.erase_after)
+    ),
+    key!(
         "limits.rate",
         "size or `none`",
         "Bytes a second that one tenant may push; beyond it pushes are asked to come again (429).",
@@ -94,13 +106,38 @@ pub const KEYS: &[Key] = &[
     key!("limits.stream_burst", "size or `none`", "Bytes that one log stream may push at once. `none` is the rate.", |l| one(&l
         .limits
         .stream_burst)),
+    key!(
+        "queries.range",
+        "duration or `none`",
+        "Time that one query may span; longer ones are refused (400). Log and metric queries, with their windows.",
+        |l| one(&l.queries.range)
+    ),
+    key!("queries.bytes", "size or `none`", "Bytes of rows that one query may decode; it ends when it needs more (422).", |l| one(&l
+        .queries
+        .bytes)),
+    key!("queries.series", "number", "Series in the answer of a metric query of logs (400).", |l| one(&l.queries.series)),
+    key!("queries.time", "duration or `none`", "How long one query may run, if less than `server.query_timeout` (504).", |l| one(&l
+        .queries
+        .time)),
+    key!(
+        "queries.at_once",
+        "number or `none`",
+        "Queries of one tenant that run at once; more wait in its queue, then are asked to come again (429). Tenants take turns.",
+        |l| one(&l.queries.at_once)
+    ),
     key!("retention.logs", "duration or `none`", "Age at which log lines are removed.", |l| one(&l.retention.logs)),
     key!("retention.metrics", "duration or `none`", "Age at which samples are removed.", |l| one(&l.retention.metrics)),
     key!("retention.traces", "duration or `none`", "Age at which spans are removed.", |l| one(&l.retention.traces)),
     key!(
+        "retention.streams",
+        "list of `AGE SELECTOR`",
+        "Log streams that are kept for less time than `retention.logs`, as in `3d {level=\"debug\"}`. Their lines go by whole days.",
+        |l| list(&l.retention.streams)
+    ),
+    key!(
         "tenants",
         "sections by tenant",
-        "`retention` of single tenants, as in `team-a: { retention: { logs: 90d } }`; what is left out there is as for all.",
+        "`retention` and `queries` of single tenants, as in `team-a: { retention: { logs: 90d }, queries: { bytes: 100GiB } }`; what is left out there is as for all.",
         |l| { (!l.tenants.is_empty()).then(|| l.tenants.keys().cloned().collect::<Vec<_>>().join(", ")) }
     ),
     key!("server.body_size", "size", "Largest body of a request as received; larger ones are refused (413).", |l| one(&l.server.body_size)),

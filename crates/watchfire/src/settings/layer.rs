@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::value::{
-    Age, Cap, ClusterName, Copies, Count, Format, Given, Level, Memory, NodeAddress, ProfileName, Secret, Size, Span, Switch, Text,
-    TranslationStrategy, WhenDegraded,
+    Age, AtMost, Cap, ClusterName, Copies, Count, Format, Given, Level, Memory, NodeAddress, ProfileName, Secret, Size, Span, StreamAge,
+    Switch, Text, TranslationStrategy, WhenDegraded,
 };
 
 /// Puts one layer on top of another.
@@ -76,6 +76,8 @@ stacked!(
         storage: Storage,
         /// `limits`
         limits: Limits,
+        /// `queries`
+        queries: Queries,
         /// `retention`
         retention: Retention,
         /// `tenants`
@@ -121,6 +123,10 @@ stacked!(
         secret_key: Option<Given<Secret>>,
         /// `storage.cache_size`
         cache_size: Option<Given<Size>>,
+        /// `storage.max_size`
+        max_size: Option<Given<Cap>>,
+        /// `storage.erase_after`
+        erase_after: Option<Given<Span>>,
     }
 );
 stacked!(
@@ -137,6 +143,21 @@ stacked!(
     }
 );
 stacked!(
+    /// What one query may take.
+    Queries {
+        /// `queries.range`
+        range: Option<Given<AtMost<Span>>>,
+        /// `queries.bytes`
+        bytes: Option<Given<Cap>>,
+        /// `queries.series`
+        series: Option<Given<Count>>,
+        /// `queries.time`
+        time: Option<Given<AtMost<Span>>>,
+        /// `queries.at_once`
+        at_once: Option<Given<AtMost<Count>>>,
+    }
+);
+stacked!(
     /// How long rows are kept.
     Retention {
         /// `retention.logs`
@@ -145,6 +166,8 @@ stacked!(
         metrics: Option<Given<Age>>,
         /// `retention.traces`
         traces: Option<Given<Age>>,
+        /// `retention.streams`
+        streams: Option<Vec<Given<StreamAge>>>,
     }
 );
 stacked!(
@@ -152,6 +175,8 @@ stacked!(
     OfTenant {
         /// Its retention.
         retention: Retention,
+        /// What its queries may take.
+        queries: Queries,
     }
 );
 stacked!(

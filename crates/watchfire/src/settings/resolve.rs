@@ -1,6 +1,6 @@
 //! What a stack of layers comes to, every value checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use ::agent::scrape;
 
 use super::cluster::{self, Cluster};
-use super::layer::{Layer, Limits, Log, MetricsOtlp, Over, Retention};
+use super::layer::{Layer, Limits, Log, MetricsOtlp, OfTenant, Over, Queries, Retention};
 use super::load;
 use super::memory;
-use super::value::{Format, FromText, Given, Level, Memory, Secret, Switch, Text};
+use super::value::{AtMost, Format, FromText, Given, Level, Memory, Secret, Span, StreamAge, Switch, Text};
 
 /// Bytes a second and at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +68,8 @@ pub struct Storage {
     pub bucket: Option<store::RemoteOptions>,
     /// Disk for pieces of blocks, bytes.
     pub cache_bytes: u64,
+    /// Disk for blocks, bytes.
+    pub max_bytes: Option<u64>,
 }
 
 /// Without secrets.
@@ -103,6 +105,8 @@ pub struct Settings {
     pub retention: Keep,
     /// Tenants with a retention of their own.
     pub tenants: BTreeMap<base::Tenant, Keep>,
+    /// Log streams that are kept for less time than others.
+    pub stream_retention: Vec<logs::erase::Rule>,
     /// Where blocks are kept.
     pub storage: Storage,
     /// The listener.
@@ -151,11 +155,7 @@ fn resolve(l: &Layer, otlp_is_wanted: bool) -> Result<Settings, String> {
         Memory::Bytes(n) => *n,
         Memory::Percent(p) => (memory::available(Path::new("/")) / 100 * p).max(64 << 20),
     };
-    let mut tenants = BTreeMap::new();
-    for (name, own) in &l.tenants {
-        let tenant = base::Tenant::new(name).map_err(|e| format!("tenants: {e}"))?;
-        tenants.insert(tenant, keep(&own.retention.clone().over(l.retention.clone())));
-    }
+    let tenants = tenants(l)?.into_iter().map(|(t, own)| (t, keep(&own.retention.clone().over(l.retention.clone())))).collect();
     Ok(Settings {
         data_dir: must(&l.data_dir, "data_dir")?.0.clone().into(),
         listen,
@@ -164,6 +164,7 @@ fn resolve(l: &Layer, otlp_is_wanted: bool) -> Result<Settings, String> {
         limits: caps(&l.limits)?,
         retention: keep(&l.retention),
         tenants,
+        stream_retention: stream_retention(l)?,
         storage,
         server: server_settings(l, token, memory_bytes)?,
         cluster,
@@ -218,6 +219,18 @@ pub fn log_of(l: &Log) -> (&'static str, LogFormat) {
     (l.level.as_ref().map_or("info", |g| word_of(&g.0)), l.format.as_ref().map_or(LogFormat::Text, |g| form_of(&g.0)))
 }
 
+/// What queries may take, of a section that lies on top of what holds for all.
+fn query_limits(l: &Queries) -> server::QueryLimits {
+    let span = |g: &Option<Given<AtMost<Span>>>| g.as_ref().and_then(|g| g.0.0.as_ref()).map(|s| s.0);
+    server::QueryLimits {
+        range_ns: span(&l.range),
+        bytes: l.bytes.as_ref().and_then(|g| g.0.0),
+        series: l.series.as_ref().map(|g| g.0.0 as usize),
+        time: span(&l.time).map(duration),
+        at_once: l.at_once.as_ref().and_then(|g| g.0.0.as_ref()).map(|n| n.0 as usize),
+    }
+}
+
 fn server_settings(l: &Layer, token: Option<server::Token>, memory_bytes: u64) -> Result<server::Settings, String> {
     let s = &l.server;
     let body_bytes = must(&s.body_size, "server.body_size")?.0 as usize;
@@ -230,10 +243,36 @@ fn server_settings(l: &Layer, token: Option<server::Token>, memory_bytes: u64) -
         ingest_concurrency: must(&s.pushes, "server.pushes")?.0 as usize,
         query_concurrency: must(&s.queries, "server.queries")?.0 as usize,
         query_timeout: duration(must(&s.query_timeout, "server.query_timeout")?.0),
+        erase_after: duration(must(&l.storage.erase_after, "storage.erase_after")?.0),
+        query_limits: query_limits(&l.queries),
+        tenant_query_limits: tenants(l)?
+            .into_iter()
+            .map(|(t, own)| (t, query_limits(&own.queries.clone().over(l.queries.clone()))))
+            .collect(),
         start_timestamps: is_on(&l.metrics.start_timestamps),
         retention: keep(&l.retention).metrics.map_or_else(String::new, base::units::format_duration_ns),
         otlp: translation(&l.metrics.otlp),
     })
+}
+
+/// The rules of all tenants; a tenant that has some of its own has no others.
+fn stream_retention(l: &Layer) -> Result<Vec<logs::erase::Rule>, String> {
+    let own: BTreeMap<base::Tenant, &Vec<Given<StreamAge>>> =
+        tenants(l)?.into_iter().filter_map(|(t, own)| Some((t, own.retention.streams.as_ref()?))).collect();
+    let but: BTreeSet<base::Tenant> = own.keys().cloned().collect();
+    let rule = |tenant: Option<&base::Tenant>, g: &Given<StreamAge>| logs::erase::Rule {
+        tenant: tenant.cloned(),
+        but: but.clone(),
+        keep_ns: g.0.keep_ns,
+        selector: g.0.selector.clone(),
+    };
+    let of_all = l.retention.streams.iter().flatten().map(|g| rule(None, g));
+    Ok(of_all.chain(own.iter().flat_map(|(t, list)| list.iter().map(|g| rule(Some(t), g)))).collect())
+}
+
+/// Tenants with settings of their own.
+fn tenants(l: &Layer) -> Result<BTreeMap<base::Tenant, &OfTenant>, String> {
+    l.tenants.iter().map(|(name, own)| Ok((base::Tenant::new(name).map_err(|e| format!("tenants: {e}"))?, own))).collect()
 }
 
 fn is_on(g: &Option<Given<Switch>>) -> bool {
@@ -301,7 +340,11 @@ fn storage(l: &Layer) -> Result<Storage, String> {
     } else if !known.iter().any(|k| bucket.url.starts_with(k)) {
         return Err(format!("storage.url: {:?} begins with none of {}", bucket.url, known.join(", ")));
     }
-    Ok(Storage { bucket: (!bucket.url.is_empty()).then_some(bucket), cache_bytes: must(&s.cache_size, "storage.cache_size")?.0 })
+    Ok(Storage {
+        bucket: (!bucket.url.is_empty()).then_some(bucket),
+        cache_bytes: must(&s.cache_size, "storage.cache_size")?.0,
+        max_bytes: s.max_size.as_ref().and_then(|g| g.0.0),
+    })
 }
 
 /// A secret's text, from the file that holds it if the setting names one. It is in no message.

@@ -54,6 +54,20 @@ fn the_whole_file_comes_out_as_it_was_written() {
     let own = &s.tenants[&base::Tenant::new("team-a").unwrap()];
     assert_eq!((own.logs, own.traces), (Some(2 * DAY), Some(DAY * 3 / 2)));
     assert_eq!((s.memory_bytes, s.server.body_bytes, s.server.query_timeout), (512 << 20, 8 << 20, Duration::from_secs(90)));
+    let all = server::QueryLimits {
+        range_ns: Some(30 * DAY),
+        bytes: Some(10 << 30),
+        series: Some(1000),
+        time: Some(Duration::from_secs(60)),
+        at_once: Some(4),
+    };
+    assert_eq!(*s.server.query_limits_of(&base::Tenant::default()), all);
+    let own = server::QueryLimits { bytes: None, at_once: Some(2), ..all };
+    assert_eq!(*s.server.query_limits_of(&base::Tenant::new("team-a").unwrap()), own);
+    let rules: Vec<_> =
+        s.stream_retention.iter().map(|r| (r.tenant.as_ref().map(|t| t.as_str()), r.keep_ns, r.selector.as_str())).collect();
+    assert_eq!(rules, [(None, 2 * DAY, "{app=\"debug\"}"), (Some("team-a"), DAY, "{app=~\"a|b\"}")]);
+    assert_eq!(s.storage.max_bytes, Some(1 << 40));
     assert!(s.server.token.is_some());
     assert_eq!((s.otlp.listen.as_slice(), s.otlp.is_wanted), (&["0.0.0.0:4317".to_owned()][..], true));
     let c = s.cluster.as_ref().unwrap();
@@ -74,6 +88,7 @@ fn without_a_profile_nothing_is_limited_and_everything_kept() {
     let (s, _) = Settings::compose(Layer::default(), Layer::default()).unwrap();
     assert_eq!((s.limits, s.retention), (Caps::default(), Keep::default()));
     assert_eq!((s.otlp.listen.len(), s.otlp.is_wanted), (2, false), "nobody asked for the usual ports");
+    assert!(s.stream_retention.is_empty() && s.storage.max_bytes.is_none());
 }
 
 #[test]
@@ -144,7 +159,8 @@ fn the_table_of_keys_is_complete() {
     // Every key that can have a default has one, or the reference page would have a hole.
     let shown = show(&defaults());
     let without = ["profile", "auth.token", "tenants", "cluster.name", "cluster.advertise", "cluster.secret", "cluster.zone"];
-    let bucket = |path: &str| path.starts_with("storage.") && path != "storage.cache_size";
+    let bucket =
+        |path: &str| path.starts_with("storage.") && !matches!(path, "storage.cache_size" | "storage.max_size" | "storage.erase_after");
     for k in keys::KEYS.iter().filter(|k| !without.contains(&k.path) && !k.path.starts_with("cluster.tls.") && !bucket(k.path)) {
         assert!(shown.iter().any(|(p, _)| *p == k.path), "{} has no default", k.path);
     }

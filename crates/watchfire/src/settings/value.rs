@@ -193,6 +193,47 @@ impl FromText for Cap {
     }
 }
 
+/// How long the lines of some log streams are kept: `3d {level="debug"}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamAge {
+    /// Nanoseconds from a line's time.
+    pub keep_ns: i64,
+    /// Which streams.
+    pub selector: String,
+}
+
+impl FromText for StreamAge {
+    fn from_text(t: &str) -> Result<Self, String> {
+        let (age, selector) = t.split_once(' ').ok_or_else(|| format!("{t:?} is no age and selector, as in '3d {{level=\"debug\"}}'"))?;
+        let keep_ns = Age::from_text(age)?.0.ok_or_else(|| format!("{t:?} keeps its lines for good: leave it out"))?;
+        let selector = selector.trim().to_owned();
+        match logs::logql::parse_selector(&selector) {
+            Ok(m) if !m.is_empty() => Ok(StreamAge { keep_ns, selector }),
+            Ok(_) => Err(format!("{t:?} selects all streams: that is retention.logs")),
+            Err(e) => Err(format!("{t:?}: {}", e.message())),
+        }
+    }
+    fn show(&self) -> String {
+        format!("{} {}", units::format_duration_ns(self.keep_ns), self.selector)
+    }
+}
+
+/// A bound, or `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AtMost<T>(pub Option<T>);
+
+impl<T: FromText> FromText for AtMost<T> {
+    fn from_text(t: &str) -> Result<Self, String> {
+        if t == "none" {
+            return Ok(AtMost(None));
+        }
+        T::from_text(t).map(|v| AtMost(Some(v))).map_err(|e| format!("{e}; \"none\" sets no limit"))
+    }
+    fn show(&self) -> String {
+        self.0.as_ref().map_or_else(|| "none".into(), FromText::show)
+    }
+}
+
 /// A duration with a unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span(pub i64);

@@ -1,6 +1,7 @@
 //! Calculation, as Sprig and Loki have it: arguments may be text that is a number.
 
 use super::{Function, Value};
+use crate::template::decimal::Decimal;
 use crate::template::numbers::{to_float, to_int};
 
 const ANY: usize = usize::MAX;
@@ -14,10 +15,15 @@ pub(super) const ALL: &[Function] = &[
     Function::plain("mod", 2, 2, |a| divided(a, i64::wrapping_rem)),
     Function::plain("max", 1, ANY, |a| Ok(ints(a, i64::max))),
     Function::plain("min", 1, ANY, |a| Ok(ints(a, i64::min))),
-    Function::plain("addf", 1, ANY, |a| Ok(floats(a, |x, y| x + y))),
-    Function::plain("subf", 1, ANY, |a| Ok(floats(a, |x, y| x - y))),
-    Function::plain("mulf", 1, ANY, |a| Ok(floats(a, |x, y| x * y))),
-    Function::plain("divf", 1, ANY, |a| Ok(floats(a, |x, y| x / y))),
+    Function::plain("addf", 1, ANY, |a| decimals(a, Decimal::add, |x, y| x + y)),
+    Function::plain("subf", 1, ANY, |a| decimals(a, Decimal::sub, |x, y| x - y)),
+    Function::plain("mulf", 1, ANY, |a| decimals(a, Decimal::mul, |x, y| x * y)),
+    Function::plain("divf", 1, ANY, |a| {
+        if a[1..].iter().any(|d| to_float(d) == 0.0) {
+            return Err("division by zero".into());
+        }
+        decimals(a, Decimal::div, |x, y| x / y)
+    }),
     Function::plain("maxf", 1, ANY, |a| Ok(floats(a, f64::max))),
     Function::plain("minf", 1, ANY, |a| Ok(floats(a, f64::min))),
     Function::plain("ceil", 1, 1, |a| Ok(Value::Float(to_float(&a[0]).ceil()))),
@@ -38,6 +44,17 @@ fn ints<'a>(a: &[Value<'a>], f: fn(i64, i64) -> i64) -> Value<'a> {
 
 fn floats<'a>(a: &[Value<'a>], f: fn(f64, f64) -> f64) -> Value<'a> {
     Value::Float(a[1..].iter().map(to_float).fold(to_float(&a[0]), f))
+}
+
+/// In tens, as Sprig does it; by `otherwise` where that takes too many digits.
+fn decimals<'a>(a: &[Value<'a>], f: fn(Decimal, Decimal) -> Option<Decimal>, otherwise: fn(f64, f64) -> f64) -> Result<Value<'a>, String> {
+    if a.iter().any(|v| !to_float(v).is_finite()) {
+        return Err("infinity and what is no number have no decimals".into());
+    }
+    let mut all = a.iter().map(|v| Decimal::of(to_float(v)));
+    let first = all.next().flatten();
+    let exact = all.try_fold(first, |sum, next| Some(Some(f(sum?, next?)?))).flatten();
+    Ok(exact.map_or_else(|| floats(a, otherwise), |d| Value::Float(d.to_f64())))
 }
 
 fn divided<'a>(a: &[Value<'a>], f: fn(i64, i64) -> i64) -> Result<Value<'a>, String> {

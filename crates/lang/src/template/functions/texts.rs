@@ -27,12 +27,21 @@ pub(super) const ALL: &[Function] = &[
     Function::plain("trimSuffix", 2, 2, |a| without(a, 1, 0, |t, p| t.strip_suffix(p))),
     Function::plain("trunc", 2, 2, |a| {
         let (n, t) = (to_int(&a[0]), a[1].as_text()?);
-        Ok(Value::owned(if n >= 0 { cut(t, 0, n) } else { cut(t, (chars(t) + n).max(0), i64::MAX) }))
+        let len = t.len() as i64;
+        match n {
+            0.. => bytes(t, 0, n.min(len)),
+            _ if len + n > 0 => bytes(t, len + n, len),
+            _ => bytes(t, 0, len),
+        }
     }),
     Function::plain("substr", 3, 3, |a| {
         let (from, to, t) = (to_int(&a[0]), to_int(&a[1]), a[2].as_text()?);
-        let to = if to < 0 || to > chars(t) { chars(t) } else { to };
-        Ok(Value::owned(if from < 0 { cut(t, 0, to) } else { cut(t, from, to) }))
+        let len = t.len() as i64;
+        match (from, to) {
+            (..0, _) => bytes(t, 0, to),
+            (_, 0..) if to <= len => bytes(t, from, to),
+            _ => bytes(t, from, len),
+        }
     }),
     Function::plain("contains", 2, 2, |a| Ok(Value::Bool(a[1].as_text()?.contains(a[0].as_text()?)))),
     Function::plain("hasPrefix", 2, 2, |a| Ok(Value::Bool(a[1].as_text()?.starts_with(a[0].as_text()?)))),
@@ -70,6 +79,18 @@ pub(super) const ALL: &[Function] = &[
     Function::plain("urlencode", 1, 1, |a| Ok(Value::owned(url_query(a[0].as_text()?)))),
     Function::plain("urldecode", 1, 1, |a| url_decode(a[0].as_text()?).map(Value::owned)),
 ];
+
+/// As Go cuts text: by bytes. Those of a character that was cut through are shown as every reader of JSON shows them.
+fn bytes<'a>(t: &str, from: i64, to: i64) -> Result<Value<'a>, String> {
+    let range = || Some(usize::try_from(from).ok()?..usize::try_from(to).ok()?);
+    let cut = range().and_then(|r| t.as_bytes().get(r)).ok_or_else(|| format!("slice bounds out of range [{from}:{to}]"))?;
+    let mut out = String::with_capacity(cut.len());
+    for chunk in cut.utf8_chunks() {
+        out.push_str(chunk.valid());
+        out.extend(chunk.invalid().iter().map(|_| char::REPLACEMENT_CHARACTER));
+    }
+    Ok(Value::owned(out))
+}
 
 fn chars(t: &str) -> i64 {
     t.chars().count() as i64

@@ -66,6 +66,21 @@ proptest! {
     }
 
     #[test]
+    fn all_letters_of_a_needle_are_among_those_of_its_page(texts in prop::collection::vec(text(), 0..6)) {
+        let mut threes = Threes::default();
+        let lengths: Vec<u32> = texts.iter().map(|t| t.len() as u32).collect();
+        threes.note(&[3], b"zzz");
+        threes.note(&lengths, &texts.concat());
+        let bits = threes.bits();
+        let noted: Vec<u16> = (0..LETTERS.pow(3) as u16).filter(|n| bits[usize::from(*n) / 8] >> (n % 8) & 1 == 1).collect();
+        let mut all: Vec<u16> = texts.iter().flat_map(|t| threes_of(t)).collect();
+        all.sort_unstable();
+        all.dedup();
+        // Exactly those: of no text's end and the next one's beginning.
+        prop_assert_eq!(noted, all);
+    }
+
+    #[test]
     fn a_damaged_blob_is_refused_or_answers_something(pages in prop::collection::vec(prop::collection::vec(text(), 0..4), 1..4), at in 0usize..10_000, with in any::<u8>()) {
         let (mut bytes, rows) = blob(&pages);
         prop_assert_eq!(pages_with(&bytes, rows + 1, &[]), None);
@@ -78,7 +93,7 @@ proptest! {
 
 #[test]
 fn a_needle_says_something_from_11_bytes_of_a_word_or_8_where_it_begins() {
-    let says = |n: &str| Needle::new(n.as_bytes()).is_some();
+    let says = |n: &str| Needle::new(n.as_bytes()).is_some_and(|n| !n.words.is_empty());
     assert!(says("01234567890") && !says("0123456789"));
     assert!(says(" 01234567") && !says(" 0123456") && !says("01234567 "));
     assert!(says("a b c=\"deadlock_") && !says("a b c d e f g") && !says(""));
@@ -92,7 +107,7 @@ fn ids_that_are_nowhere_open_hardly_a_page() {
         |p: u64| (0..1000).map(|i| format!("level=info msg=\"order placed\" trace={} took=5ms", hex(p * 1000 + i)).into_bytes()).collect();
     let pages: Vec<Vec<Vec<u8>>> = (0..100).map(page).collect();
     let b = blob(&pages);
-    assert!(b.0.len() < 100 * 1000 * 8, "{} bytes for 100,000 ids", b.0.len());
+    assert!(b.0.len() < 100 * (1000 * 8 + LETTERS_BYTES), "{} bytes for 100,000 ids", b.0.len());
     let opened = |needle: &[u8]| found(&b, needle).unwrap().iter().map(|r| r.len()).sum::<usize>() / 1000;
     let absent = |len: usize| (0..200u64).map(|i| opened(&hex(1 << 40 | i).as_bytes()[6..6 + len])).sum::<usize>() as f64 / 200.0;
     assert!(absent(26) < 0.1, "{}", absent(26));
@@ -100,14 +115,16 @@ fn ids_that_are_nowhere_open_hardly_a_page() {
     assert!(absent(11) < 30.0, "{}", absent(11));
     let there = (0..200u64).map(|i| opened(&hex(i * 400).as_bytes()[6..26])).sum::<usize>() as f64 / 200.0;
     assert!((1.0..1.1).contains(&there), "{there}");
-    assert_eq!(found(&b, b"msg=\"order placed\" trace="), None, "words of less than eight bytes are not noted");
+    assert_eq!(opened(b"msg=\"order placed\" trace="), 100, "what is in all pages opens all of them");
+    assert_eq!((opened(b"refund"), opened(b"ORDER"), opened(b"older")), (0, 100, 0), "short words are told by their letters, without case");
+    assert_eq!(found(&b, b"5m"), None, "two letters tell nothing");
 }
 
 #[test]
 fn a_page_of_random_text_has_no_filter_and_is_never_left_out() {
     let noise: Vec<Vec<u8>> = (0..20_000u64).map(|i| hex(i).into_bytes()).collect();
     let b = blob(&[noise, vec![b"plain".to_vec()]]);
-    assert!(b.0.len() < 100);
+    assert!(b.0.len() < 100 + LETTERS_BYTES);
     let all = found(&b, b"0123456789abcdef").unwrap();
     assert!(all.len() == 1 && all[0] == (0..20_000), "{all:?}");
 }
