@@ -19,6 +19,10 @@ pub const RATES_FRESH_NS: i64 = 2_000_000_000;
 /// A hello names at most [`MEMBERS`] others and [`RATES_TOLD`] rates, each in some hundred bytes.
 pub const HELLO_BYTES: usize = 64 << 10;
 
+/// After so many hedges without anybody left to send to, a writer's node prepares to hold the row alone: later than a healthy disk
+/// takes, and so early that a client with a second and a half of patience is still there when all have heard of it.
+pub const ALONE_AFTER_HEDGES: u32 = 2;
+
 // Between nodes (`transport::http`).
 
 /// A TCP connection to another node is there within this, or not at all: nodes are near each other.

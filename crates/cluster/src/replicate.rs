@@ -13,6 +13,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use table::{Admission, Engine, FrameHeader, Ingested};
 
+use crate::limits;
 use crate::membership::{Membership, Peer, State};
 use crate::settings::{Degraded, Timing};
 use crate::transport::{Answers, Method, NodeId, Transport, is_unreachable};
@@ -51,6 +52,8 @@ struct Sending<'a> {
     outstanding: Vec<NodeId>,
     holders: Vec<NodeId>,
     problems: Vec<String>,
+    /// This node has tried to take the alone mark already.
+    marked: bool,
 }
 
 impl Replicator<'_> {
@@ -84,7 +87,7 @@ impl Replicator<'_> {
             sending.problems.push(format!("this node: {e}"));
             sending.send_one();
         }
-        sending.gather(settings.replication - usize::from(own.is_ok()), &settings.timing);
+        sending.gather(settings.replication - usize::from(own.is_ok()), own.is_ok() && settings.degraded == Degraded::Accept);
         self.conclude(own, sending).map(|()| done)
     }
 
@@ -152,6 +155,7 @@ impl<'a> Sending<'a> {
             outstanding: vec![],
             holders: vec![],
             problems: vec![],
+            marked: false,
         }
     }
 
@@ -175,14 +179,16 @@ impl<'a> Sending<'a> {
         Duration::from_nanos((self.r.clock.elapsed_ns() - self.began_ns).max(0) as u64)
     }
 
-    /// Waits until `need` others hold the copy, nobody is left to ask, or patience ends.
-    fn gather(&mut self, need: usize, timing: &Timing) {
+    /// Waits until `need` others hold the copy, nobody is left to ask, or patience ends. With `may_be_alone` this node takes the alone mark
+    /// before that, when nobody is left to send to: whoever hangs has to be waited for with the mark as well, and a client shall not wait
+    /// for both one after the other.
+    fn gather(&mut self, need: usize, may_be_alone: bool) {
+        let timing = self.r.membership.settings().timing;
         let mut hedges = 1;
         while self.holders.len() < need && !self.outstanding.is_empty() {
             let elapsed = self.elapsed();
-            let Some(left) = timing.patience.checked_sub(elapsed).filter(|l| !l.is_zero()) else { break };
-            let hedge = (timing.hedge * hedges).saturating_sub(elapsed);
-            match self.answers.next(if hedge.is_zero() { left } else { hedge.min(left) }) {
+            let left = timing.patience.saturating_sub(elapsed);
+            match self.answers.next((timing.hedge * hedges).saturating_sub(elapsed).min(left)) {
                 Some((id, Ok(_))) => {
                     self.outstanding.retain(|o| *o != id);
                     self.holders.push(id);
@@ -194,7 +200,11 @@ impl<'a> Sending<'a> {
                 }
                 None if self.elapsed() < timing.patience => {
                     hedges += 1;
-                    self.replace();
+                    if !self.replace() && may_be_alone && hedges > limits::ALONE_AFTER_HEDGES && !std::mem::replace(&mut self.marked, true)
+                    {
+                        // If it fails now, it is tried once more before the row is acknowledged.
+                        let _ = self.r.mark_alone();
+                    }
                 }
                 None => break,
             }
@@ -206,10 +216,13 @@ impl<'a> Sending<'a> {
         }
     }
 
-    fn replace(&mut self) {
+    /// Sends to the next member instead of one that is late or failed; false if there is none.
+    fn replace(&mut self) -> bool {
         let before = self.outstanding.len();
         self.send_one();
-        self.r.counters.replaced.fetch_add((self.outstanding.len() - before) as u64, Ordering::Relaxed);
+        let sent = self.outstanding.len() > before;
+        self.r.counters.replaced.fetch_add(u64::from(sent), Ordering::Relaxed);
+        sent
     }
 
     fn failed(&mut self, id: NodeId, e: &Error) {

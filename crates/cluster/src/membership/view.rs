@@ -33,6 +33,8 @@ pub struct Peer {
     pub zone: String,
     /// How it stands.
     pub condition: Condition,
+    /// It is there for the first time and has taken no row yet: nothing can be missing because of it.
+    pub empty: bool,
 }
 
 /// A member, for people.
@@ -205,7 +207,8 @@ impl Member {
     }
 
     pub fn peer(&self) -> Peer {
-        Peer { id: self.record.life.id, address: self.record.address.clone(), zone: self.record.zone.clone(), condition: self.condition() }
+        let r = &self.record;
+        Peer { id: r.life.id, address: r.address.clone(), zone: r.zone.clone(), condition: self.condition(), empty: self.is_empty() }
     }
 
     pub fn status(&self, now_ns: i64) -> MemberStatus {

@@ -52,7 +52,8 @@ impl ClusterRows {
     /// The members that are asked; the verdict takes down the others.
     fn present(&self, peers: Vec<Peer>, verdict: &Verdict) -> Vec<Peer> {
         let (present, absent): (Vec<Peer>, Vec<Peer>) = peers.into_iter().partition(is_asked);
-        for p in &absent {
+        // One that is empty now may have taken rows when the answer ends; they were not there when the question came.
+        for p in absent.iter().filter(|p| !p.empty) {
             verdict.absent(p, if p.condition == Condition::Joining { "it is joining and not whole yet" } else { "it does not answer" });
         }
         verdict.judge();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use base::{Error, Matcher, Result, Tenant};
 use bytes::Bytes;
+use cluster::membership::State;
 use cluster::transport::{Answer, Messages, Method, Transport, unreachable};
 use parking_lot::Mutex;
 use table::{Cancel, Direction, Missing, Predicate, Rows, ScanRequest, TimeRange};
@@ -237,6 +238,27 @@ fn a_new_disk_at_the_old_address_does_not_answer_for_the_old_one() {
     town.start(1).unwrap();
     let (got, lacks) = texts(town.at(0).cluster.rows(), |_| {});
     assert!(got.len() < 20 && lacks.iter().any(|l| l.contains("node-1")), "{} rows, {lacks:?}", got.len());
+}
+
+/// A new disk in the place of one that is gone: two names at one address, of which the new one had no row when the question came.
+#[test]
+fn a_new_member_that_becomes_whole_while_an_answer_goes_on_hides_nothing() {
+    let mut town = Town::running(57, 3);
+    town.push(0, "a", &format!("N s {BEGAN_NS} x\n")).unwrap();
+    town.wipe(2, 58);
+    town.pass(Duration::from_secs(2), &BTreeSet::new());
+    town.start(2).unwrap();
+    let new = town.at(2).membership.clone();
+    let tell = |state| {
+        new.set_state(state);
+        town.rounds(1, &BTreeSet::new());
+    };
+    tell(State::Joining);
+    let q = ScanRequest::new(&NOTES, Tenant::new("a").unwrap(), vec![], TimeRange::ALL);
+    let answer = town.at(0).cluster.rows().scan(&q).unwrap();
+    tell(State::Active);
+    drop(answer);
+    assert_eq!(notes(&q.missing), Vec::<String>::new());
 }
 
 #[test]

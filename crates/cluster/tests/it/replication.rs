@@ -1,10 +1,15 @@
 //! How many nodes hold a row when it is acknowledged (P1), and what happens when they cannot (P7).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use base::Kind;
+use bytes::Bytes;
 use cluster::Degraded;
+use cluster::transport::{Answer, Messages, Method, Transport};
+use parking_lot::Mutex;
 
 use crate::town::Town;
 
@@ -124,4 +129,48 @@ fn a_joining_or_leaving_node_takes_nothing() {
     assert_eq!(town.push(1, "a", LINE).unwrap_err().kind(), Kind::Unavailable);
     town.push(0, "a", LINE).unwrap();
     assert_eq!(holders(&town), [0]);
+}
+
+/// Copies are under way until this node says hello to somebody, or for five seconds.
+struct Slow {
+    inner: Arc<dyn Transport>,
+    held: Mutex<Option<Receiver<()>>>,
+    hello: Sender<()>,
+}
+
+impl Transport for Slow {
+    fn call(&self, address: &str, method: Method, body: Bytes, deadline: Duration, answer: Answer) {
+        if method == Method::Append
+            && let Some(hello) = self.held.lock().take()
+        {
+            let (inner, address) = (self.inner.clone(), address.to_owned());
+            while hello.try_recv().is_ok() {}
+            std::thread::spawn(move || {
+                let _ = hello.recv_timeout(Duration::from_secs(5));
+                inner.call(&address, method, body, deadline, answer);
+            });
+            return;
+        }
+        self.inner.call(address, method, body, deadline, answer);
+        if method == Method::Hello {
+            let _ = self.hello.send(());
+        }
+    }
+    fn stream(&self, address: &str, method: Method, body: Bytes, deadline: Duration) -> base::Result<Messages> {
+        self.inner.stream(address, method, body, deadline)
+    }
+}
+
+/// Else a writer waits for a member that hangs twice: for its copy, and then for it to hear of the mark.
+#[test]
+fn with_nobody_left_to_ask_the_mark_is_told_while_the_copy_is_still_awaited() {
+    let mut town = Town::new(9, 2);
+    town.wires = Some(Box::new(|node, inner| {
+        let (hello, held) = channel();
+        if node == 0 { Arc::new(Slow { inner, held: Mutex::new(Some(held)), hello }) } else { inner }
+    }));
+    town.start_all();
+    town.push(0, "a", LINE).unwrap();
+    assert!(town.at(0).membership.alone_since_ns().is_some(), "the copy came only after the mark was told");
+    assert_eq!(holders(&town), [0, 1]);
 }

@@ -33,3 +33,5 @@ pub const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub const PROBLEMS: usize = 8;
 /// Bytes of a node's own log that a report of a failure shows.
 pub const LAST_WORDS: u64 = 3_000;
+/// From a healed link to the first client that comes back over it: longer than from one hello to the next.
+pub const RECONNECTED: Duration = Duration::from_millis(500);

@@ -127,7 +127,7 @@ impl Met {
         }
     }
     fn problem(&mut self, text: String) {
-        let key: String = text.chars().take_while(|c| *c != '\n').take(240).collect();
+        let key: String = text.chars().take_while(|c| *c != '\n').take(400).collect();
         if self.problems.len() < PROBLEMS || self.problems.contains_key(&key) {
             *self.problems.entry(key).or_default() += 1;
         }

@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::control;
 use super::fleet::{Fleet, Plan};
-use super::limits::LOOK_EVERY;
+use super::limits::{LOOK_EVERY, RECONNECTED};
 use super::progress::Progress;
 use super::reader::Met;
 use super::report::{Reads as ReadsFound, Report, Rows, Writes};
@@ -157,8 +157,8 @@ impl Stage<'_> {
             Step::Freeze(n) => self.fleet.freeze(n, true),
             Step::Wake(n) => self.fleet.freeze(n, false),
             Step::Wipe(n) => self.fleet.wipe(n),
-            Step::CutOff(n) => self.cut(n, true),
-            Step::Reconnect(n) => self.cut(n, false),
+            Step::CutOff(n) => self.cut_off(n),
+            Step::Reconnect(n) => self.reconnect(n),
             Step::Store(places, faults) => {
                 let up = self.fleet.up();
                 places.iter().filter(|p| up.contains(p)).try_for_each(|p| self.fleet.set_faults(*p, |f| f.store = faults))
@@ -189,12 +189,23 @@ impl Stage<'_> {
         }
     }
 
-    /// Clients are cut off as well: the node has lost its network.
-    fn cut(&mut self, n: Place, cut: bool) -> Result<()> {
+    /// The node loses its network: clients lose it first, since nodes are told one after the other.
+    fn cut_off(&mut self, n: Place) -> Result<()> {
         if let Some(t) = &self.traffic {
-            t.targets().cut(n, cut);
+            t.targets().cut(n, true);
         }
-        self.fleet.cut(n, cut)
+        self.fleet.cut(n, true)
+    }
+
+    /// The network is back: for clients last, and only when the nodes have said hello. Until then the lonely node takes the others for dead and
+    /// answers with what it has, which is what no system without a third party can better (`docs/decisions/0005`).
+    fn reconnect(&mut self, n: Place) -> Result<()> {
+        self.fleet.cut(n, false)?;
+        self.pause(RECONNECTED)?;
+        if let Some(t) = &self.traffic {
+            t.targets().cut(n, false);
+        }
+        Ok(())
     }
 
     /// The answers are of no interest: what was asked for may fail now, or come to nothing because the node dies.
