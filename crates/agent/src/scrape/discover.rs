@@ -81,7 +81,7 @@ impl Discovery {
                 Place::Http(url) => From::Http(url.clone()),
                 Place::Docker(d) => {
                     let address = docker::client::Address::parse(&d.endpoint)?;
-                    From::Docker(Box::new(d.clone()), docker::client::Client::new(address, d.timeout))
+                    From::Docker(d.clone(), docker::client::Client::new(address, d.timeout))
                 }
                 Place::Dns(d) => From::Dns(d.clone()),
             };
@@ -261,7 +261,7 @@ mod tests {
     fn what_is_no_source_is_refused() {
         for job in [
             Place::Files("relative/*.json".into()),
-            Place::Docker(docker::Settings { endpoint: "x".into(), ..docker::Settings::default() }),
+            Place::Docker(Box::new(docker::Settings { endpoint: "x".into(), ..docker::Settings::default() })),
         ] {
             let job = Job { lookups: vec![job.into()], ..Job::default() };
             assert!(Discovery::new(&job).is_err(), "{job:?}");

@@ -142,7 +142,7 @@ impl Resolver {
         for server in &self.servers {
             match exchange(*server, name, kind) {
                 Ok(records) => return Ok(records),
-                Err(e) => last = e.context(&format!("{name} at {server}")),
+                Err(e) => last = e.context(format!("{name} at {server}")),
             }
         }
         Err(last)

@@ -41,7 +41,7 @@ pub enum Place {
     /// An address that answers with them.
     Http(String),
     /// Containers whose ports are targets.
-    Docker(docker::Settings),
+    Docker(Box<docker::Settings>),
     /// Records of a name.
     Dns(dns::Settings),
 }

@@ -212,7 +212,7 @@ pub fn parse(text: &str, directory: &Path) -> Result<Configured> {
     let mut jobs: Vec<Job> = vec![];
     for w in file.scrape_configs.unwrap_or_default() {
         let name = w.job_name.0.clone();
-        let job = w.job(&global, directory).map_err(|e| e.context(&format!("job {name:?}")))?;
+        let job = w.job(&global, directory).map_err(|e| e.context(format!("job {name:?}")))?;
         if jobs.iter().any(|j| j.job == name) {
             return Err(Error::invalid(format!("job {name:?}: there are two of that name")));
         }
@@ -383,7 +383,7 @@ fn lookups(files: Vec<Files>, http: Vec<HttpTargets>, dns: Vec<Names>, docker: V
         add(Place::Dns(dns::Settings { names: n.names, kind, port }), &n.refresh_interval)?;
     }
     for c in docker {
-        add(Place::Docker(docker::Settings { endpoint: c.host, ..docker::Settings::default() }), &c.refresh_interval)?;
+        add(Place::Docker(Box::new(docker::Settings { endpoint: c.host, ..docker::Settings::default() })), &c.refresh_interval)?;
     }
     Ok(out)
 }

@@ -14,7 +14,7 @@ pub const ROW_GROUP_CUT_ROWS: usize = 1 << 16;
 pub const ROW_GROUP_CUT_BYTES: usize = 8 << 20;
 /// Rows of a page of numbers: what a read of one series or trace must decode at least.
 pub const PAGE_ROWS: usize = 16_384;
-/// Rows of a page of differences of doubles: they are most of what samples take, and zstd finds 5 % more in four times as many.
+/// Rows of a page of differences of doubles: they are most of what samples take, and zstd finds 2 to 5 % more in four times as many.
 pub const DIFFERENCE_PAGE_ROWS: usize = 1 << 16;
 /// Bytes of a page of text, before compression: zstd finds little more in a larger window at level 1.
 pub const TEXT_PAGE_BYTES: usize = 1 << 20;

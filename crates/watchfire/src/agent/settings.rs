@@ -361,7 +361,7 @@ fn scrape_of(i: usize, s: &layer::Scrape, routes: &Routes<'_>) -> Result<Scrape,
 fn lookups_of(s: &layer::Scrape) -> Vec<scrape::Lookup> {
     let places = texts(&s.files).into_iter().map(Place::Files);
     let places = places.chain(texts(&s.http).into_iter().map(Place::Http));
-    places.chain(s.docker.as_ref().map(containers_of).map(Place::Docker)).map(Into::into).collect()
+    places.chain(s.docker.as_ref().map(containers_of).map(Box::new).map(Place::Docker)).map(Into::into).collect()
 }
 
 fn containers_of(d: &layer::ScrapeDocker) -> docker::Settings {
