@@ -44,12 +44,15 @@ struct Places {
     freed: Notify,
 }
 
+/// How many of its tenant may run at once, and where its place goes.
+type Waiter = (Option<usize>, oneshot::Sender<Place>);
+
 #[derive(Default)]
 struct Queues {
     free: usize,
     /// Those that wait, in the order of their turns.
     turns: VecDeque<String>,
-    waiting: HashMap<String, VecDeque<(Option<usize>, oneshot::Sender<Place>)>>,
+    waiting: HashMap<String, VecDeque<Waiter>>,
     running: HashMap<String, usize>,
 }
 

@@ -174,7 +174,7 @@ mod tests {
         watch.scraped("app", &first, away.clone());
         let said = Metadata { name: "x".into(), kind: 1, help: "h".into(), unit: String::new() };
         for labels in both.keys() {
-            watch.said("app", labels, &[said.clone()]);
+            watch.said("app", labels, std::slice::from_ref(&said));
         }
         watch.scraped("other", &first, Scraped { error: None, ..away.clone() });
         let seen = watch.active(None);

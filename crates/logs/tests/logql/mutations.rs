@@ -128,6 +128,7 @@ fn try_one(store: &Store, query: &str) -> bool {
 
 #[test]
 fn spliced_queries_are_read_or_refused() {
+    #[allow(clippy::disallowed_methods)] // how long to look is the tester's to say
     let number = |name: &str| std::env::var(name).ok().and_then(|v| v.parse::<u64>().ok());
     let seconds = number("WATCHFIRE_FUZZ_SECONDS").unwrap_or(1);
     let seed = number("WATCHFIRE_FUZZ_SEED").unwrap_or(1);
