@@ -69,6 +69,8 @@ pub const DELETIONS: usize = 1_000;
 /// In a cluster the list of delete requests is read again when it is this old, nanoseconds: so long may others still show what one node
 /// was asked to delete.
 pub const DELETIONS_AGE_NS: i64 = 10 * 1_000_000_000;
+/// A query waits at most this long for the list: an object store answers sooner, or is in trouble, of which reads must not know.
+pub const DELETIONS_WAIT: Duration = Duration::from_millis(500);
 /// Refusals spelled out in one answer; the others are counted in it.
 pub const REFUSALS_SHOWN: usize = 10;
 /// After the stop signal, requests in flight get so long to end.

@@ -20,7 +20,10 @@ use crate::routes::Answer;
 struct Book {
     all: Vec<Request>,
     by_tenant: BTreeMap<String, Arc<[Erasure]>>,
+    /// When it was read, or was last tried to be.
     read_ns: i64,
+    /// Counts the requests that came or went here since: a list that was read meanwhile may lack them.
+    changes: u64,
 }
 
 /// All requests, read when they are first looked at, and in a cluster again and again.
@@ -36,6 +39,17 @@ impl Book {
         Ok(book)
     }
 
+    /// Where the list is in the object store, which may be down, a node goes on without it and looks again soon.
+    fn first(backend: &dyn Backend) -> Result<Book> {
+        Book::read(backend).or_else(|e| {
+            if !backend.is_clustered() {
+                return Err(e);
+            }
+            tracing::warn!(error = %e, "delete requests cannot be read: answers may show lines that were deleted");
+            Ok(Book { read_ns: backend.clock().now_ns(), ..Book::default() })
+        })
+    }
+
     fn index(&mut self) -> Result<()> {
         let mut by_tenant: BTreeMap<String, Vec<Erasure>> = BTreeMap::new();
         for r in &self.all {
@@ -44,30 +58,57 @@ impl Book {
         self.by_tenant = by_tenant.into_iter().map(|(t, e)| (t, e.into())).collect();
         Ok(())
     }
-
-    fn is_old(&self, backend: &dyn Backend) -> bool {
-        backend.is_clustered() && backend.clock().now_ns().saturating_sub(self.read_ns) > limits::DELETIONS_AGE_NS
-    }
 }
 
 impl Deletions {
-    /// What is deleted of a tenant's rows. May block.
-    pub(crate) fn of(&self, backend: &dyn Backend, tenant: &Tenant) -> Result<Arc<[Erasure]>> {
-        self.with(backend, |book| Ok(book.by_tenant.get(tenant.as_str()).cloned().unwrap_or_default()))
+    /// What is deleted of a tenant's rows. A list that has become old is read again first, but no query waits long for an object store
+    /// that does not answer: it goes on with what is known. May block.
+    pub(crate) fn of(app: &Arc<App>, tenant: &Tenant) -> Result<Arc<[Erasure]>> {
+        let now_ns = app.backend.clock().now_ns();
+        let mut guard = app.deletions.0.lock();
+        let book = match &mut *guard {
+            Some(book) => book,
+            none => none.insert(Book::first(&*app.backend)?),
+        };
+        if app.backend.is_clustered() && now_ns.saturating_sub(book.read_ns) > limits::DELETIONS_AGE_NS {
+            book.read_ns = now_ns;
+            let (app_of_it, changes) = (app.clone(), book.changes);
+            let (done, is_done) = std::sync::mpsc::channel();
+            let read = move || {
+                app_of_it.deletions.read_again(&*app_of_it.backend, changes);
+                // Whoever waited may have gone on.
+                let _ = done.send(());
+            };
+            std::thread::Builder::new().name("deletions".into()).spawn(read)?;
+            drop(guard);
+            let _ = is_done.recv_timeout(limits::DELETIONS_WAIT);
+            guard = app.deletions.0.lock();
+        }
+        let erasures = guard.as_ref().and_then(|b| b.by_tenant.get(tenant.as_str()));
+        Ok(erasures.cloned().unwrap_or_default())
     }
 
+    fn read_again(&self, backend: &dyn Backend, changes: u64) {
+        match Book::read(backend) {
+            Ok(new) => {
+                let mut book = self.0.lock();
+                if book.as_ref().is_none_or(|old| old.changes == changes) {
+                    *book = Some(Book { changes, ..new });
+                }
+            }
+            // What was deleted is still left out; what others delete meanwhile is not known.
+            Err(e) => tracing::warn!(error = %e, "delete requests could not be read again"),
+        }
+    }
+
+    /// Looks at the list as it is now, or changes it. May block.
     fn with<T>(&self, backend: &dyn Backend, f: impl FnOnce(&mut Book) -> Result<T>) -> Result<T> {
         let mut book = self.0.lock();
-        let read = match &mut *book {
-            None => Book::read(backend)?,
-            Some(old) if old.is_old(backend) => Book::read(backend).unwrap_or_else(|e| {
-                // What was deleted is still left out; what others delete meanwhile is not known.
-                tracing::warn!(error = %e, "delete requests could not be read again");
-                Book { read_ns: backend.clock().now_ns(), ..std::mem::take(old) }
-            }),
-            Some(book) => return f(book),
-        };
-        f(book.insert(read))
+        if backend.is_clustered() || book.is_none() {
+            let changes = book.as_ref().map_or(0, |b| b.changes);
+            *book = Some(Book { changes, ..Book::read(backend)? });
+        }
+        book.as_mut().map_or_else(|| Err(Error::internal("no delete requests")), f)
     }
 
     /// Takes a request: durably first.
@@ -86,6 +127,7 @@ impl Deletions {
             let bytes = serde_json::to_vec_pretty(&new).map_err(|e| Error::internal(e.to_string()))?;
             backend.keep(&new.document(), &bytes)?;
             book.all.push(new);
+            book.changes += 1;
             book.index()
         })
     }
@@ -103,6 +145,7 @@ impl Deletions {
             }
             backend.discard(&found.document())?;
             book.all.retain(|r| !is_it(r));
+            book.changes += 1;
             book.index()
         })
     }

@@ -165,7 +165,7 @@ where
     let settings =
         Settings { max_series: limits.series.unwrap_or(logs::limits::SERIES), max_window_ns: limits.range_ns, ..Settings::default() };
     asking.query(move |rows: &dyn Rows, cancel: &Cancel| {
-        let erased = app.deletions.of(&*app.backend, &tenant)?;
+        let erased = delete::Deletions::of(&app, &tenant)?;
         f(Context { rows, tenant: &tenant, cancel, settings: &settings, now_ns, erased: &erased }, &missing)
     })
 }

@@ -1,9 +1,8 @@
 //! Columns of numbers, decoded page by page without Parquet's record reader.
 //!
 //! What a query over samples reads are mantissas with split bytes, scales that stay the same for thousands of rows, and columns
-//! that are empty. For these the general way (levels, records, builders, arrays of 32 bits made narrower) took four fifths of the
-//! time of decoding: 7.2 million samples of a histogram's buckets took 120 ms, and take 30 ms so. Everything else, and every page of
-//! another shape, is left to Parquet's reader.
+//! that are empty. The general way to them (levels, records, builders, arrays of 32 bits made narrower) was a sixth of the time of a range
+//! query. Everything else, and every page of another shape, is left to Parquet's reader.
 
 use std::collections::VecDeque;
 use std::ops::Range;
