@@ -3,9 +3,13 @@
 
     run.py [SCRIPT ...]      all of them without names
 """
+import collections
+import os
 import pathlib
+import signal
 import subprocess
 import sys
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -32,26 +36,43 @@ SCRIPTS = {
 }
 # A script that hangs is a failure, and the others are still run.
 SECONDS = 900
+# Of a script that failed, said again at the end.
+LAST_LINES = 12
 
 
 def one(name):
+    """How it ended, after how many seconds, and the last that it said."""
     began = time.monotonic()
     print(f"--- {name}", flush=True)
-    try:
-        code = subprocess.run([sys.executable, str(HERE / f"{name}.py"), *SCRIPTS[name]], stdin=subprocess.DEVNULL, timeout=SECONDS).returncode
-    except subprocess.TimeoutExpired:
-        print(f"{name} did not end within {SECONDS} s", flush=True)
-        code = 1
-    return {0: "passed", 77: "skipped"}.get(code, "FAILED"), time.monotonic() - began
+    command = [sys.executable, str(HERE / f"{name}.py"), *SCRIPTS[name]]
+    last = collections.deque(maxlen=LAST_LINES)
+    said = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **said) as script:
+        # What it has started goes with it, and lets go of its output.
+        alarm = threading.Timer(SECONDS, os.killpg, (script.pid, signal.SIGKILL))
+        alarm.start()
+        for line in script.stdout:
+            print(line, end="", flush=True)
+            last.append(line)
+        code = script.wait()
+        alarm.cancel()
+    took = time.monotonic() - began
+    if took >= SECONDS:
+        last.append(f"{name} did not end within {SECONDS} s\n")
+    return {0: "passed", 77: "skipped"}.get(code, "FAILED"), took, last
 
 
 def main():
     names = sys.argv[1:] or list(SCRIPTS)
     ended = {name: one(name) for name in names}
     print("---")
-    for name, (how, seconds) in ended.items():
+    for name, (how, seconds, _) in ended.items():
         print(f"{how:8} {name} ({seconds:.0f} s)")
-    counts = {how: sum(1 for h, _ in ended.values() if h == how) for how in ("passed", "skipped", "FAILED")}
+    # Whoever reads the end of a long log sees why.
+    for name, (how, _, last) in ended.items():
+        if how == "FAILED":
+            print(f"--- the last that {name} said", "".join(last), sep="\n", end="")
+    counts = {how: sum(1 for h, *_ in ended.values() if h == how) for how in ("passed", "skipped", "FAILED")}
     print(f"e2e result: {counts['passed']} passed, {counts['FAILED']} failed, {counts['skipped']} skipped")
     return 1 if counts["FAILED"] else 0
 
