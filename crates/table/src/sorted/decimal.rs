@@ -56,13 +56,18 @@ fn at_scale(v: f64, s: i8) -> Option<i64> {
     None
 }
 
+/// What the mantissas of a scale are divided by; `None` where they are bits.
+pub fn divisor(scale: i8) -> Option<f64> {
+    usize::try_from(scale).ok().and_then(|s| POWERS.get(s)).copied()
+}
+
 /// The double of a mantissa and scale; NaN for a scale that no encoder writes.
 #[inline]
 pub fn decode(mantissa: i64, scale: i8) -> f64 {
     match scale {
         0 => mantissa as f64,
         RAW => f64::from_bits(mantissa as u64),
-        s => POWERS.get(s as usize).map_or(f64::NAN, |p| mantissa as f64 / p),
+        s => divisor(s).map_or(f64::NAN, |p| mantissa as f64 / p),
     }
 }
 

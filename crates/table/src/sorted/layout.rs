@@ -362,9 +362,16 @@ fn join_decimals(mantissas: &ArrayRef, scales: &ArrayRef, delta: Option<(&[(usiz
         let rows = out.len()..(out.len() + len).min(m.len());
         let deltas = &m.values()[rows.clone()];
         match nulls {
-            // Most stretches have one scale, and most of these none.
-            None if s[rows.clone()].iter().fold(0, |any, s| any | s) == 0 => out.extend(deltas.iter().map(|d| step(*d) as f64)),
-            None => out.extend(deltas.iter().zip(&s[rows]).map(|(d, s)| decimal::decode(step(*d), *s))),
+            None => {
+                let scales = &s[rows];
+                let one = scales.first().copied().filter(|one| !scales.iter().fold(false, |other, s| other | (s != one)));
+                // Most stretches have one scale, and most of these none.
+                match one.map(|one| (one, decimal::divisor(one))) {
+                    Some((0, _)) => out.extend(deltas.iter().map(|d| step(*d) as f64)),
+                    Some((_, Some(divisor))) => out.extend(deltas.iter().map(|d| step(*d) as f64 / divisor)),
+                    _ => out.extend(deltas.iter().zip(scales).map(|(d, s)| decimal::decode(step(*d), *s))),
+                }
+            }
             Some(nulls) => {
                 let value =
                     |(i, d): (usize, &i64)| if nulls.is_valid(rows.start + i) { decimal::decode(step(*d), s[rows.start + i]) } else { 0.0 };

@@ -119,6 +119,7 @@ fn arrays(series: &[SeriesKey], first: usize, names: &[String]) -> Vec<ArrayRef>
     arrays
 }
 
+#[derive(PartialEq)]
 struct LabelColumn {
     name: String,
     values: StringArray,
@@ -136,6 +137,7 @@ impl LabelColumn {
 }
 
 /// A series file in memory.
+#[derive(PartialEq)]
 pub struct SeriesTable {
     tenants: Vec<(Tenant, Range<u32>)>,
     columns: Vec<LabelColumn>,

@@ -217,7 +217,13 @@ fn steady_times(all: &mut VecDeque<Steady>, ranges: &[Range<u32>], n: usize) -> 
                 all.pop_front();
                 continue;
             }
-            out.extend((at - s.rows.start..end - s.rows.start).map(|i| s.first + s.step * i64::from(i)));
+            // Added up: a product for each takes three times as long.
+            let mut t = s.first + s.step * i64::from(at - s.rows.start);
+            out.extend((at..end).map(|_| {
+                let this = t;
+                t = t.wrapping_add(s.step);
+                this
+            }));
             at = end;
         }
     }

@@ -272,7 +272,11 @@ impl Scan {
         let TimeRange { start, end } = self.request.range;
         if start > slice || end < slice.saturating_add(self.plan.spec.slice) {
             let times = batch.column(1).as_primitive::<Int64Type>().values();
-            and(BooleanBuffer::collect_bool(n, |i| times[i] >= start && times[i] < end));
+            let inside = |t: &i64| *t >= start && *t < end;
+            // Mostly all: that is seen for several at a time.
+            if !times.iter().fold(true, |all, t| all & inside(t)) {
+                and(BooleanBuffer::collect_bool(n, |i| inside(&times[i])));
+            }
         }
         if let Some(p) = &self.request.predicate {
             let mask = p.eval(&batch)?;

@@ -33,6 +33,9 @@ use crate::spec::{Order, TableSpec};
 /// Memory for labels is taken from the budget in steps of this size.
 const RESERVE_STEP: usize = 64 << 10;
 
+/// Of so many series it is cheaper to compare two files' series with each other than to put the labels of each together.
+const TWIN_SERIES: usize = 1024;
+
 /// What is asked of the sources.
 pub struct Asked<'a> {
     pub spec: &'static TableSpec,
@@ -86,6 +89,14 @@ impl View {
     fn get(&self, number: u32) -> Option<u32> {
         let at = number.checked_sub(self.base)?;
         self.map.get(at as usize).copied().filter(|n| *n != u32::MAX)
+    }
+
+    /// Whether it is a file of the same series under the same numbers.
+    fn has_series_of(&self, other: &View) -> bool {
+        match (&self.rest, &other.rest) {
+            (Rest::File { series: a, .. }, Rest::File { series: b, .. }) => a == b,
+            _ => false,
+        }
     }
 
     fn labels(&self, number: u32) -> Result<Labels> {
@@ -450,7 +461,14 @@ fn used(asked: &Asked<'_>, v: &View, numbers: Vec<u32>) -> Result<Vec<u32>> {
 /// the first ones of each is the first of all: only labels that are ranked are ever held, not those of every view.
 fn rank(numbers: &[Vec<u32>], views: &mut [View], reserved: &mut Reserved) -> Result<Arc<[Labels]>> {
     let mut next = BinaryHeap::with_capacity(views.len());
+    // Files of the same series, as those of one day mostly are, number them alike. To find that out is not worth it for few.
+    let like =
+        |v: usize| (0..v).find(|u| numbers[v].len() >= TWIN_SERIES && numbers[*u] == numbers[v] && views[*u].has_series_of(&views[v]));
+    let twins: Vec<Option<usize>> = (0..views.len()).map(like).collect();
     for (v, numbers) in numbers.iter().enumerate() {
+        if twins[v].is_some() {
+            continue;
+        }
         let (Some(&first), Some(&least), Some(&most)) = (numbers.first(), numbers.iter().min(), numbers.iter().max()) else { continue };
         let len = (most - least) as usize + 1;
         reserved.add((len + numbers.len()) * size_of::<u32>())?;
@@ -483,6 +501,10 @@ fn rank(numbers: &[Vec<u32>], views: &mut [View], reserved: &mut Reserved) -> Re
         }
     }
     reserved.add(bytes)?;
+    for (v, u) in twins.iter().enumerate().filter_map(|(v, u)| Some((v, (*u)?))) {
+        reserved.add(views[u].map.len() * size_of::<u32>())?;
+        (views[v].base, views[v].map) = (views[u].base, views[u].map.clone());
+    }
     Ok(labels.into())
 }
 
