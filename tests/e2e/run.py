@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the end-to-end scripts one after the other, each in a process of its own, and says how they ended.
 
-    run.py [SCRIPT ...]      all of them without names
+    run.py [SCRIPT ...]      all that CI runs without names
 """
 import collections
 import os
@@ -44,7 +44,7 @@ def one(name):
     """How it ended, after how many seconds, and the last that it said."""
     began = time.monotonic()
     print(f"--- {name}", flush=True)
-    command = [sys.executable, str(HERE / f"{name}.py"), *SCRIPTS[name]]
+    command = [sys.executable, str(HERE / f"{name}.py"), *SCRIPTS.get(name, [])]
     last = collections.deque(maxlen=LAST_LINES)
     said = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **said) as script:
