@@ -9,7 +9,9 @@ use base::{Kind, Labels, Matcher, Tenant};
 use metrics::eval::value::Sample;
 use metrics::limits;
 use metrics::metadata::{self, Scope};
+use metrics::spec::STALE_NAN_BITS;
 use metrics::{Options, Value, instant, parse_selector, range};
+use proptest::prelude::*;
 use support::{Point, almost, load, load_with_starts};
 use table::{Cancel, MemoryRows};
 
@@ -184,4 +186,63 @@ fn starts_of_counting_are_heeded_where_they_are_asked_for() {
     // One sample is enough when its start is inside.
     assert!(almost(value(&rows, "increase(c_total[2m])", 120, &heeding), 10.0));
     assert_eq!(instant(&rows, &Tenant::default(), "increase(c_total[2m])", 120_000, &plain).unwrap().value, Value::Vector(vec![]));
+}
+
+/// Samples at equal distances, but for some that are missing, late, stale, or less than the one before.
+fn uneven() -> impl Strategy<Value = Vec<(i64, Point)>> {
+    let sample = (0..200u32, 0.0..9.0f64);
+    proptest::collection::vec(sample, 1..1200).prop_map(|samples| {
+        let mut total = 0.0;
+        let at = samples.into_iter().enumerate().filter_map(|(k, (what, more))| {
+            let t = k as i64 * STEP_MS + 4_000;
+            total = if what == 0 { more } else { total + more };
+            match what {
+                1 => None,
+                2 => Some((t + 1_500, Point::Float(total))),
+                3 => Some((t, Point::Float(f64::from_bits(STALE_NAN_BITS)))),
+                4 => Some((t, Point::Float(f64::NAN))),
+                _ => Some((t, Point::Float(total))),
+            }
+        });
+        at.collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// What is calculated for many steps at once is what is calculated for each alone, to the last bit.
+    #[test]
+    fn a_range_says_what_instants_say(
+        series in proptest::collection::vec(uneven(), 1..3),
+        step in prop_oneof![Just(15_000i64), Just(30_000), Just(60_000), Just(40_000), Just(300_000)],
+        width in prop_oneof![Just("15s"), Just("20s"), Just("1m"), Just("5m"), Just("90m")],
+        start in 0i64..3_000_000,
+    ) {
+        let rows = MemoryRows::default();
+        for (i, samples) in series.iter().enumerate() {
+            load(&rows, labels(&[("__name__", "n_total"), ("i", ["a", "b"][i])]), samples);
+        }
+        let functions = ["rate", "increase", "delta", "irate", "sum_over_time", "avg_over_time", "min_over_time", "max_over_time",
+            "count_over_time", "last_over_time", "present_over_time", "resets", "stddev_over_time"];
+        let mut queries: Vec<String> = functions.iter().map(|f| format!("{f}(n_total[{width}])")).collect();
+        queries.extend(["n_total", "n_total offset 1m", "sum(n_total)", "avg(rate(n_total[5m]))"].map(String::from));
+        let (tenant, options) = (Tenant::default(), Options::default());
+        let end = start + 40 * step;
+        for q in queries {
+            let mut all = vec![];
+            for (l, points) in floats(range(&rows, &tenant, &q, start, end, step, &options).unwrap().value) {
+                all.extend(points.into_iter().map(|(t, v)| (t, l.clone(), v.to_bits())));
+            }
+            all.sort();
+            let mut single = vec![];
+            for t in (start..=end).step_by(step as usize) {
+                for (l, points) in floats(instant(&rows, &tenant, &q, t, &options).unwrap().value) {
+                    single.extend(points.into_iter().map(|(t, v)| (t, l.clone(), v.to_bits())));
+                }
+            }
+            single.sort();
+            prop_assert_eq!(all, single, "{}", q);
+        }
+    }
 }
