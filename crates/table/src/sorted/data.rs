@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{Schema, SchemaRef};
 use base::{Error, Kind, Result};
 use bytes::Bytes;
@@ -27,9 +27,11 @@ use super::index::{Directory, Segment, Stretch, decode_stretches};
 use super::layout::{Layout, Stretches, internal};
 use super::numbers::{Numbers, Steady};
 use super::piece::Wanted;
+use super::text::read::Texts;
 use super::writer::{FOOTER_KEY, FooterNote};
 use super::{Damage, FORMAT_VERSION, LostRows, limits};
 use crate::missing::Missing;
+use crate::predicate::Sieve;
 use crate::spec::TableSpec;
 
 /// A data file whose footer is in memory.
@@ -215,13 +217,13 @@ impl DataFile {
         wanted: &Wanted,
         missing: &Missing,
     ) -> Result<(RowReader, Vec<Range<u32>>)> {
-        let (wanted, batch_rows) = (&wanted.columns[..], wanted.batch_rows);
+        let (sieve, wanted, batch_rows) = (&wanted.sieve, &wanted.columns[..], wanted.batch_rows);
         let leaves = self.layout.leaves(wanted);
-        let mut numbers = vec![];
+        let mut own = vec![];
         if let (Some(steady), Some(time)) = (steady, self.layout.leaf(1).filter(|t| leaves.contains(t))) {
-            numbers.push((time, Numbers::Steady(steady.into())));
+            own.push((time, Own::Numbers(Numbers::Steady(steady.into()))));
         }
-        let read: Vec<usize> = leaves.iter().copied().filter(|l| numbers.iter().all(|n| n.0 != *l)).collect();
+        let read: Vec<usize> = leaves.iter().copied().filter(|l| own.iter().all(|n| n.0 != *l)).collect();
         let mut left = joined(stretches);
         if let Some(only) = only {
             left = common(&left, only);
@@ -235,12 +237,12 @@ impl DataFile {
         let wrong = |e| pages.failed.lock().take().unwrap_or_else(|| self.unreadable(s, e));
         let mut others = vec![];
         for leaf in read {
-            match self.numbers(s, leaf, &left, &pages).map_err(wrong)? {
-                Some(n) => numbers.push((leaf, n)),
+            match self.own(s, leaf, &left, sieve.as_ref(), &pages).map_err(wrong)? {
+                Some(column) => own.push((leaf, column)),
                 None => others.push(leaf),
             }
         }
-        numbers.sort_by_key(|n| n.0);
+        own.sort_by_key(|c| c.0);
         let mut inner = None;
         if !others.is_empty() {
             let levels = self.levels(&others)?;
@@ -253,7 +255,7 @@ impl DataFile {
         let fields: Vec<_> = wanted.iter().map(|w| self.layout.rows.field(*w).clone()).collect();
         let reader = RowReader {
             inner,
-            numbers,
+            own,
             left: left.clone().into(),
             batch_rows,
             pages,
@@ -283,17 +285,23 @@ impl DataFile {
         out
     }
 
-    /// The decoder of a column, if it is one of numbers.
-    fn numbers(
+    /// Our reader of a column, if it has a shape that we read ourselves.
+    fn own(
         &self,
         s: &Segment,
         leaf: usize,
         rows: &[Range<u32>],
+        sieve: Option<&Arc<Sieve>>,
         pages: &Arc<Pages>,
-    ) -> parquet::errors::Result<Option<Numbers<Pages>>> {
+    ) -> parquet::errors::Result<Option<Own>> {
         let group = self.group(s.row_group as usize);
+        let (column, index, n) = (group.column(leaf), self.pages(s.row_group as usize, leaf), group.num_rows() as u32);
         let ty = self.layout.schema.field(leaf).data_type();
-        Numbers::open(pages, group.column(leaf), self.pages(s.row_group as usize, leaf), group.num_rows() as u32, ty, rows)
+        let sieve = sieve.filter(|s| self.layout.leaf(s.column) == Some(leaf)).cloned();
+        if let Some(texts) = Texts::open(pages, column, index, n, ty, sieve)? {
+            return Ok(Some(Own::Texts(Box::new(texts))));
+        }
+        Ok(Numbers::open(pages, column, index, n, ty, rows)?.map(Own::Numbers))
     }
 
     fn levels(&self, leaves: &[usize]) -> Result<FieldLevels> {
@@ -440,12 +448,27 @@ impl Iterator for OneColumn {
 
 impl PageIterator for OneColumn {}
 
+/// A column that is read without Parquet's record reader.
+enum Own {
+    Numbers(Numbers<Pages>),
+    Texts(Box<Texts<Pages>>),
+}
+
+impl Own {
+    fn take(&mut self, ranges: &[Range<u32>]) -> parquet::errors::Result<ArrayRef> {
+        match self {
+            Own::Numbers(n) => n.take(ranges),
+            Own::Texts(t) => t.take(ranges),
+        }
+    }
+}
+
 /// Batches of rows with the wanted columns of the table.
 pub struct RowReader {
-    /// Reads what is not in `numbers`.
+    /// Reads what is not in `own`.
     inner: Option<ParquetRecordBatchReader>,
     /// Columns of the file, ascending.
-    numbers: Vec<(usize, Numbers<Pages>)>,
+    own: Vec<(usize, Own)>,
     /// Rows that are still to be read.
     left: VecDeque<Range<u32>>,
     batch_rows: usize,
@@ -463,6 +486,20 @@ impl RowReader {
         &self.data
     }
 
+    /// Bytes of texts that were looked at and left out, since this was asked last.
+    pub fn left_out_bytes(&mut self) -> usize {
+        self.own.iter_mut().map(|c| if let (_, Own::Texts(t)) = c { t.left_out_bytes() } else { 0 }).sum()
+    }
+
+    /// Rows of the next batch: no more than lie in one page of text.
+    fn rows_of_page(&self) -> usize {
+        let Some(first) = self.left.front() else { return 0 };
+        let ends = self.own.iter().filter_map(|c| if let (_, Own::Texts(t)) = c { t.page_end(first.start) } else { None });
+        let Some(end) = ends.min() else { return self.batch_rows };
+        let here = self.left.iter().take_while(|r| r.start < end).map(|r| (r.end.min(end) - r.start) as usize);
+        here.sum::<usize>().min(self.batch_rows)
+    }
+
     pub fn next(&mut self) -> Result<Option<RecordBatch>> {
         let place = |e: &dyn std::fmt::Display| Error::corrupt(format!("{}: row group {}: {e}", self.data.path.display(), self.row_group));
         let wrong = |e: &dyn std::fmt::Display| self.pages.failed.lock().take().unwrap_or_else(|| place(e));
@@ -471,18 +508,18 @@ impl RowReader {
             Some(None) => return Ok(None),
             Some(Some(batch)) => Some(batch.map_err(|e| wrong(&e))?),
         };
-        let rows = others.as_ref().map_or(self.batch_rows, RecordBatch::num_rows);
+        let rows = others.as_ref().map_or_else(|| self.rows_of_page(), RecordBatch::num_rows);
         let ranges = take_rows(&mut self.left, rows as u32);
         let rows = total(&ranges) as usize;
         if rows == 0 {
             return Ok(None);
         }
         let mut others = others.iter().flat_map(RecordBatch::columns);
-        let mut numbers = self.numbers.iter_mut().peekable();
+        let mut own = self.own.iter_mut().peekable();
         let mut columns = Vec::with_capacity(self.leaves.len());
         for leaf in &self.leaves {
-            columns.push(match numbers.next_if(|n| n.0 == *leaf) {
-                Some((_, n)) => n.take(&ranges).map_err(|e| wrong(&e))?,
+            columns.push(match own.next_if(|c| c.0 == *leaf) {
+                Some((_, c)) => c.take(&ranges).map_err(|e| wrong(&e))?,
                 None => others.next().cloned().ok_or_else(|| internal("a column was not read"))?,
             });
         }

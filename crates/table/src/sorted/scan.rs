@@ -17,7 +17,7 @@ use super::piece::Piece;
 use super::prune::Prune;
 use super::view::{self, Asked, Views};
 use super::{Budget, Source};
-use crate::predicate::Predicate;
+use crate::predicate::{Predicate, Sieve};
 use crate::scan::{Direction, RowStream, ScanRequest, TimeRange};
 use crate::spec::{Order, SERIES, TableSpec};
 
@@ -152,6 +152,8 @@ struct Plan {
     needed: Vec<usize>,
     // Names of what is given out.
     out: Vec<&'static str>,
+    // What texts of the answer contain.
+    sieve: Option<Arc<Sieve>>,
 }
 
 impl Plan {
@@ -177,7 +179,8 @@ impl Plan {
         needed.sort_unstable();
         needed.dedup();
         let out = [SERIES, spec.time()].into_iter().chain(request.columns.iter().copied()).collect();
-        Ok(Plan { spec, needed, out })
+        let sieve = request.predicate.as_ref().and_then(|p| Sieve::of(spec, p)).map(Arc::new);
+        Ok(Plan { spec, needed, out, sieve })
     }
 
     /// All columns of the table, as a resolver wants them.
@@ -229,7 +232,8 @@ impl Scan {
                 Order::Key(_) => pieces.len() > 1,
             };
             let columns = if tell_apart { self.plan.all() } else { self.plan.needed.clone() };
-            self.current = Some((slice, Combine::new(self.plan.spec, pieces, columns, self.budget.clone())));
+            let rows = Combine::new(self.plan.spec, pieces, columns, self.budget.clone()).with_sieve(self.plan.sieve.clone());
+            self.current = Some((slice, rows));
         }
     }
 
