@@ -18,7 +18,7 @@ use super::gather::Gather;
 use super::limits::BATCH_ROWS;
 use super::piece::{Piece, Wanted};
 use super::resolve::{Resolver, RowRef};
-use crate::predicate::Sieve;
+use super::text::read::Reads;
 use crate::spec::{Order, TableSpec};
 
 /// What a combination needs to know of the sources.
@@ -77,7 +77,7 @@ impl Combine {
             series: 0,
             in_turn: true,
             by_series: key.is_none(),
-            wanted: Wanted { columns, key, batch_rows, sieve: None },
+            wanted: Wanted { columns, key, batch_rows, texts: Arc::default() },
             resolver: Resolver::new(spec),
             gather: Gather::default(),
             budget,
@@ -86,9 +86,9 @@ impl Combine {
         }
     }
 
-    /// The same, for rows that must pass a sieve: others may come with empty texts.
-    pub fn with_sieve(mut self, sieve: Option<Arc<Sieve>>) -> Combine {
-        self.wanted.sieve = sieve;
+    /// The same with what the readers of a scan share. Rows that do not pass its sieve may come with empty texts.
+    pub fn with_texts(mut self, texts: Arc<Reads>) -> Combine {
+        self.wanted.texts = texts;
         self
     }
 

@@ -27,11 +27,10 @@ use super::index::{Directory, Segment, Stretch, decode_stretches};
 use super::layout::{Layout, Stretches, internal};
 use super::numbers::{Numbers, Steady};
 use super::piece::Wanted;
-use super::text::read::Texts;
+use super::text::read::{Reads, Texts};
 use super::writer::{FOOTER_KEY, FooterNote};
 use super::{Damage, FORMAT_VERSION, LostRows, limits};
 use crate::missing::Missing;
-use crate::predicate::Sieve;
 use crate::spec::TableSpec;
 
 /// A data file whose footer is in memory.
@@ -217,7 +216,7 @@ impl DataFile {
         wanted: &Wanted,
         missing: &Missing,
     ) -> Result<(RowReader, Vec<Range<u32>>)> {
-        let (sieve, wanted, batch_rows) = (&wanted.sieve, &wanted.columns[..], wanted.batch_rows);
+        let (texts, wanted, batch_rows) = (&wanted.texts, &wanted.columns[..], wanted.batch_rows);
         let leaves = self.layout.leaves(wanted);
         let mut own = vec![];
         if let (Some(steady), Some(time)) = (steady, self.layout.leaf(1).filter(|t| leaves.contains(t))) {
@@ -237,7 +236,7 @@ impl DataFile {
         let wrong = |e| pages.failed.lock().take().unwrap_or_else(|| self.unreadable(s, e));
         let mut others = vec![];
         for leaf in read {
-            match self.own(s, leaf, &left, sieve.as_ref(), &pages).map_err(wrong)? {
+            match self.own(s, leaf, &left, texts, &pages).map_err(wrong)? {
                 Some(column) => own.push((leaf, column)),
                 None => others.push(leaf),
             }
@@ -291,14 +290,14 @@ impl DataFile {
         s: &Segment,
         leaf: usize,
         rows: &[Range<u32>],
-        sieve: Option<&Arc<Sieve>>,
+        texts: &Arc<Reads>,
         pages: &Arc<Pages>,
     ) -> parquet::errors::Result<Option<Own>> {
         let group = self.group(s.row_group as usize);
         let (column, index, n) = (group.column(leaf), self.pages(s.row_group as usize, leaf), group.num_rows() as u32);
         let ty = self.layout.schema.field(leaf).data_type();
-        let sieve = sieve.filter(|s| self.layout.leaf(s.column) == Some(leaf)).cloned();
-        if let Some(texts) = Texts::open(pages, column, index, n, ty, sieve)? {
+        let is_sifted = texts.sifted().is_some_and(|c| self.layout.leaf(c) == Some(leaf));
+        if let Some(texts) = Texts::open(pages, column, index, n, ty, texts, is_sifted)? {
             return Ok(Some(Own::Texts(Box::new(texts))));
         }
         Ok(Numbers::open(pages, column, index, n, ty, rows)?.map(Own::Numbers))

@@ -16,8 +16,8 @@ use super::data::{DataFile, RowReader, joined, overlap, total};
 use super::index::{Segment, Stretch};
 use super::numbers::Steady;
 use super::order::{key_values, time_key};
+use super::text::read::Reads;
 use crate::missing::Missing;
-use crate::predicate::Sieve;
 use crate::scan::Meter;
 
 /// A decoded batch that counts against a budget until it is dropped.
@@ -83,8 +83,8 @@ pub struct Wanted {
     /// Where the key lies among them, for tables ordered by a key.
     pub key: Option<usize>,
     pub batch_rows: usize,
-    /// What a text must contain for its row to be in the answer: others need not be read out.
-    pub sieve: Option<Arc<Sieve>>,
+    /// What all readers of text share.
+    pub texts: Arc<Reads>,
 }
 
 /// Sorted rows of one source.

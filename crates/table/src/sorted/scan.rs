@@ -15,6 +15,7 @@ use super::combine::{Combine, overlaps};
 use super::layout::internal;
 use super::piece::Piece;
 use super::prune::Prune;
+use super::text::read::Reads;
 use super::view::{self, Asked, Views};
 use super::{Budget, Source};
 use crate::predicate::{Predicate, Sieve};
@@ -152,8 +153,8 @@ struct Plan {
     needed: Vec<usize>,
     // Names of what is given out.
     out: Vec<&'static str>,
-    // What texts of the answer contain.
-    sieve: Option<Arc<Sieve>>,
+    // Among it, what texts of the answer contain.
+    texts: Arc<Reads>,
 }
 
 impl Plan {
@@ -179,8 +180,8 @@ impl Plan {
         needed.sort_unstable();
         needed.dedup();
         let out = [SERIES, spec.time()].into_iter().chain(request.columns.iter().copied()).collect();
-        let sieve = request.predicate.as_ref().and_then(|p| Sieve::of(spec, p)).map(Arc::new);
-        Ok(Plan { spec, needed, out, sieve })
+        let texts = Reads::new(request.predicate.as_ref().and_then(|p| Sieve::of(spec, p)));
+        Ok(Plan { spec, needed, out, texts })
     }
 
     /// All columns of the table, as a resolver wants them.
@@ -232,7 +233,7 @@ impl Scan {
                 Order::Key(_) => pieces.len() > 1,
             };
             let columns = if tell_apart { self.plan.all() } else { self.plan.needed.clone() };
-            let rows = Combine::new(self.plan.spec, pieces, columns, self.budget.clone()).with_sieve(self.plan.sieve.clone());
+            let rows = Combine::new(self.plan.spec, pieces, columns, self.budget.clone()).with_texts(self.plan.texts.clone());
             self.current = Some((slice, rows));
         }
     }

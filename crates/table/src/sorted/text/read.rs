@@ -16,6 +16,7 @@ use arrow_buffer::Buffer;
 use arrow_schema::DataType;
 use base::attrs::read_varint;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use parquet::basic::{Compression, Encoding, Type};
 use parquet::column::page::{Page, PageReader};
 use parquet::errors::{ParquetError, Result};
@@ -26,13 +27,56 @@ use parquet::file::serialized_reader::SerializedPageReader;
 
 use crate::predicate::Sieve;
 
-/// Pages whose memory is remembered while somebody holds their texts: a batch is of one or two.
-const PAGES_IN_USE: usize = 4;
+/// Pages whose memory is remembered while somebody holds their texts: a batch is of a few.
+const PAGES_IN_USE: usize = 6;
+/// Memory of pages is taken in steps of this, bytes: they are nearly of one size.
+const ROOM_STEP: usize = 128 << 10;
 /// A page's size is a 32-bit number in its header.
 const PAGE_BYTES: u64 = i32::MAX as u64;
 
 fn damaged(what: &str) -> ParquetError {
     ParquetError::General(what.to_owned())
+}
+
+/// What the readers of one scan share.
+#[derive(Default)]
+pub struct Reads {
+    sieve: Option<Sieve>,
+    /// Memory of pages that somebody may still hold.
+    in_use: Mutex<Vec<Buffer>>,
+}
+
+impl Reads {
+    pub fn new(sieve: Option<Sieve>) -> Arc<Reads> {
+        Arc::new(Reads { sieve, ..Reads::default() })
+    }
+
+    /// The table's column that is sifted.
+    pub fn sifted(&self) -> Option<usize> {
+        self.sieve.as_ref().map(|s| s.column)
+    }
+
+    /// Memory that nobody holds any more, if there is any, of pages such as `last`.
+    fn room(&self, last: Buffer) -> Vec<u8> {
+        let mut in_use = self.in_use.lock();
+        in_use.push(last);
+        let free = in_use.iter().position(|b| b.strong_count() == 1).map(|i| in_use.swap_remove(i));
+        if in_use.len() > PAGES_IN_USE {
+            in_use.remove(0);
+        }
+        free.and_then(|b| b.into_vec().ok()).unwrap_or_default()
+    }
+}
+
+impl<R: ChunkReader> Drop for Texts<R> {
+    fn drop(&mut self) {
+        if self.zstd.is_some() {
+            let mut in_use = self.reads.in_use.lock();
+            if in_use.len() < PAGES_IN_USE {
+                in_use.push(std::mem::take(&mut self.page));
+            }
+        }
+    }
 }
 
 /// The texts of a column chunk.
@@ -47,23 +91,24 @@ pub struct Texts<R: ChunkReader> {
     page: Buffer,
     /// Where each of its texts begins in it, then where the last one ends.
     places: Vec<u32>,
-    /// Memory of pages that somebody may still hold.
-    in_use: Vec<Buffer>,
-    sieve: Option<Arc<Sieve>>,
+    reads: Arc<Reads>,
+    /// Whether the sieve is for this column.
+    is_sifted: bool,
     found: Vec<bool>,
     left_out_bytes: usize,
 }
 
 impl<R: ChunkReader + 'static> Texts<R> {
-    /// The reader of a column chunk of `rows` rows; `None` if it is not of a shape that is read here. With a sieve, texts that it does not
-    /// let through are given as empty ones.
+    /// The reader of a column chunk of `rows` rows; `None` if it is not of a shape that is read here. Where it is sifted, texts that
+    /// do not pass are given as empty ones.
     pub fn open(
         reader: &Arc<R>,
         column: &ColumnChunkMetaData,
         pages: &[PageLocation],
         rows: u32,
         ty: &DataType,
-        sieve: Option<Arc<Sieve>>,
+        reads: &Arc<Reads>,
+        is_sifted: bool,
     ) -> Result<Option<Self>> {
         let descr = column.column_descr();
         let starts = pages.iter().map(|p| p.first_row_index as u32).chain([rows]).collect::<Vec<_>>();
@@ -88,17 +133,17 @@ impl<R: ChunkReader + 'static> Texts<R> {
             rows: 0..0,
             page: Buffer::default(),
             places: vec![],
-            in_use: vec![],
-            sieve,
+            reads: reads.clone(),
+            is_sifted,
             found: vec![],
             left_out_bytes: 0,
         }))
     }
 
     /// The row behind the page that holds `row`, if batches should end there: whoever holds texts of one page alone leaves the memory to
-    /// the next page soon. With a sieve, texts are copied.
+    /// the next page soon. Sifted texts are copied.
     pub fn page_end(&self, row: u32) -> Option<u32> {
-        if self.sieve.is_some() {
+        if self.is_sifted {
             return None;
         }
         self.starts.get(self.starts.partition_point(|s| *s <= row)).copied()
@@ -124,9 +169,9 @@ impl<R: ChunkReader + 'static> Texts<R> {
                 }
                 let end = r.end.min(self.rows.end);
                 let rows = (at - self.rows.start) as usize..(end - self.rows.start) as usize;
-                match self.sieve.clone() {
-                    Some(sieve) => self.sift(&sieve, rows, &mut out)?,
-                    None => {
+                match self.is_sifted {
+                    true => self.sift(rows, &mut out)?,
+                    false => {
                         let block = *block.get_or_insert_with(|| out.append_block(self.page.clone()));
                         for w in self.places[rows.start..=rows.end].windows(2) {
                             out.try_append_view(block, w[0], w[1] - w[0])?;
@@ -141,11 +186,13 @@ impl<R: ChunkReader + 'static> Texts<R> {
     }
 
     /// Gives out those of `rows` of the page at hand that pass, and empty texts for the others.
-    fn sift(&mut self, sieve: &Sieve, rows: Range<usize>, out: &mut StringViewBuilder) -> Result<()> {
+    fn sift(&mut self, rows: Range<usize>, out: &mut StringViewBuilder) -> Result<()> {
         let places = &self.places[rows.start..=rows.end];
         self.found.clear();
         self.found.resize(rows.len(), false);
-        sieve.search(&self.page, places, &mut self.found);
+        if let Some(sieve) = &self.reads.sieve {
+            sieve.search(&self.page, places, &mut self.found);
+        }
         let mut given = 0;
         let mut from = 0;
         while let Some(skipped) = self.found[from..].iter().position(|f| *f) {
@@ -191,15 +238,7 @@ impl<R: ChunkReader + 'static> Texts<R> {
     fn room(&mut self) -> Vec<u8> {
         self.places.clear();
         let last = std::mem::take(&mut self.page);
-        if self.zstd.is_none() {
-            return vec![];
-        }
-        self.in_use.push(last);
-        let free = self.in_use.iter().position(|b| b.strong_count() == 1).map(|i| self.in_use.swap_remove(i));
-        if self.in_use.len() > PAGES_IN_USE {
-            self.in_use.remove(0);
-        }
-        free.and_then(|b| b.into_vec().ok()).unwrap_or_default()
+        if self.zstd.is_none() { vec![] } else { self.reads.room(last) }
     }
 }
 
@@ -207,7 +246,11 @@ fn decompress(zstd: &mut zstd::bulk::Decompressor<'_>, page: &Bytes, mut room: V
     let size = zstd::zstd_safe::get_frame_content_size(page).ok().flatten().filter(|n| *n <= PAGE_BYTES);
     let size = size.ok_or_else(|| damaged("a page does not say its size"))? as usize;
     room.clear();
-    room.try_reserve_exact(size).map_err(|_| damaged("a page is too large"))?;
+    if room.capacity() < size {
+        // A little more than is needed now, so that it does for the next page as well.
+        room = vec![];
+        room.try_reserve_exact(size.next_multiple_of(ROOM_STEP)).map_err(|_| damaged("a page is too large"))?;
+    }
     zstd.decompress_to_buffer(page, &mut room)?;
     Ok(Buffer::from_vec(room))
 }
