@@ -147,8 +147,8 @@ impl JsonCursor<'_> {
     #[inline]
     pub fn pass_members(&mut self, outline: &mut Outline, is_wanted: impl Fn(&str) -> bool) {
         let bytes = self.text.as_bytes();
-        while let Some(quotes) = outline.member(bytes) {
-            let [open, close, third, fourth] = quotes.map(|q| q as usize);
+        while let Some([open, close, third, fourth]) = outline.member(bytes) {
+            let (open, close, third, fourth) = (open as usize, close as usize, third as usize, fourth as usize);
             if open < self.at {
                 outline.next += 1;
                 continue;

@@ -279,12 +279,12 @@ pub fn labels_of(mut pairs: Vec<(&str, &str)>) -> Labels {
 
 /// Appends `key` as a label name: what cannot be in one becomes `_`, a digit in front gets one.
 pub fn push_sanitized(out: &mut String, key: &str, is_start: bool) {
+    if key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !(is_start && key.starts_with(|c: char| c.is_ascii_digit())) {
+        return out.push_str(key);
+    }
     let key = key.trim();
     if is_start && key.starts_with(|c: char| c.is_ascii_digit()) {
         out.push('_');
-    }
-    if key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') {
-        return out.push_str(key);
     }
     out.extend(key.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '_' }));
 }
