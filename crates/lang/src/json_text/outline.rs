@@ -44,7 +44,26 @@ impl Outline {
         self.quotes.get(self.next..)?.first_chunk().copied()
     }
 
+    #[inline]
     fn look(&mut self, text: &[u8]) {
+        #[cfg(target_arch = "x86_64")]
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("popcnt") {
+            // SAFETY: the processor has what the function was compiled for. The one unsafe place of this crate: with the instructions that
+            // every processor has, finding the quotes took a third of the time of a query of JSON lines.
+            return unsafe { self.look_wide(text) };
+        }
+        self.look_with(text, quotes);
+    }
+
+    /// The same code, compiled for processors with wide registers.
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,bmi1,popcnt")]
+    fn look_wide(&mut self, text: &[u8]) {
+        self.look_with(text, |block| quotes_wide(block));
+    }
+
+    #[inline(always)]
+    fn look_with(&mut self, text: &[u8], quotes: impl Fn(&[u8; BLOCK]) -> (u64, bool)) {
         for _ in 0..BLOCKS {
             let rest = text.get(self.seen..).unwrap_or_default();
             let (mut bits, plain) = match rest.first_chunk::<BLOCK>() {
@@ -83,34 +102,8 @@ impl Outline {
 }
 
 /// A bit for each quote of a block, and whether there is no backslash.
-///
-/// The one unsafe place of this crate: without these instructions, finding the quotes took half of the time of a walk.
-#[cfg(target_arch = "x86_64")]
 #[inline]
 fn quotes(block: &[u8; BLOCK]) -> (u64, bool) {
-    use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm_setzero_si128};
-    // SAFETY: SSE2 is part of every x86-64, and each load is of the 16 bytes of a part of the block, wherever they lie.
-    unsafe {
-        let (quote, backslash) = (_mm_set1_epi8(b'"' as i8), _mm_set1_epi8(b'\\' as i8));
-        let (mut bits, mut escapes) = (0, _mm_setzero_si128());
-        for (i, part) in block.as_chunks::<16>().0.iter().enumerate() {
-            let part = _mm_loadu_si128(part.as_ptr().cast::<__m128i>());
-            bits |= u64::from(_mm_movemask_epi8(_mm_cmpeq_epi8(part, quote)) as u16) << (16 * i);
-            escapes = _mm_or_si128(escapes, _mm_cmpeq_epi8(part, backslash));
-        }
-        (bits, _mm_movemask_epi8(escapes) == 0)
-    }
-}
-
-/// A bit for each quote of a block, and whether there is no backslash.
-#[cfg(not(target_arch = "x86_64"))]
-fn quotes(block: &[u8; BLOCK]) -> (u64, bool) {
-    quotes_anywhere(block)
-}
-
-/// The same for every processor.
-#[cfg(any(test, not(target_arch = "x86_64")))]
-fn quotes_anywhere(block: &[u8; BLOCK]) -> (u64, bool) {
     let flags = block.map(|b| u8::from(b == b'"'));
     let mut bits = 0;
     for (i, eight) in flags.as_chunks::<8>().0.iter().enumerate() {
@@ -118,6 +111,21 @@ fn quotes_anywhere(block: &[u8; BLOCK]) -> (u64, bool) {
         bits |= (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * i);
     }
     (bits, block.iter().fold(true, |plain, b| plain & (*b != b'\\')))
+}
+
+/// The same with the instructions that are made for it.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+fn quotes_wide(block: &[u8; BLOCK]) -> (u64, bool) {
+    use std::arch::x86_64::{_mm256_cmpeq_epi8, _mm256_movemask_epi8, _mm256_or_si256, _mm256_set_epi64x, _mm256_set1_epi8};
+    let (quote, backslash) = (_mm256_set1_epi8(b'"' as i8), _mm256_set1_epi8(b'\\' as i8));
+    let word = |i: usize| block.as_chunks::<8>().0.get(i).map_or(0, |w| i64::from_le_bytes(*w));
+    let low = _mm256_set_epi64x(word(3), word(2), word(1), word(0));
+    let high = _mm256_set_epi64x(word(7), word(6), word(5), word(4));
+    let bits = |half| u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(half, quote)) as u32);
+    let escapes = _mm256_or_si256(_mm256_cmpeq_epi8(low, backslash), _mm256_cmpeq_epi8(high, backslash));
+    (bits(low) | bits(high) << 32, _mm256_movemask_epi8(escapes) == 0)
 }
 
 /// Whether the text from `start` to `end` is a number as most are written: up to eight digits and points, a digit first. All are looked at
@@ -252,10 +260,14 @@ mod tests {
             let want = (0..64).filter(|i| bytes[*i] == b'"').fold(0, |bits, i| bits | 1u64 << i);
             let mut with = block;
             with[bytes.iter().position(|b| *b == b'x').unwrap_or(0)] = b'\\';
-            for quotes in [quotes, quotes_anywhere] {
-                prop_assert_eq!(quotes(&block), (want, true));
-                prop_assert!(!quotes(&with).1);
-            }
+            prop_assert_eq!(quotes(&block), (want, true));
+            prop_assert!(!quotes(&with).1);
+            // Whichever this processor uses sees the same.
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let mut outline = Outline::default();
+            outline.look(text.as_bytes());
+            let places: Vec<u32> = text.bytes().enumerate().filter(|(_, b)| *b == b'"').map(|(i, _)| i as u32).collect();
+            prop_assert_eq!(&outline.quotes[..outline.known], &places[..]);
         }
     }
 }

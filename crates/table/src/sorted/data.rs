@@ -19,7 +19,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Cursor;
 
 use super::checked::Store;
@@ -41,6 +41,9 @@ pub struct DataFile {
     pub directory: Directory,
     path: PathBuf,
     damage: Option<Arc<dyn Damage>>,
+    /// Where pages begin that were found whole before they were decoded. Their next readers trust that, and find out at the page itself if
+    /// it was damaged since; then nothing is trusted any more.
+    whole: Mutex<HashSet<u64>>,
 }
 
 /// The page indexes and footer of the file that `store` holds.
@@ -65,7 +68,7 @@ impl DataFile {
     /// A part's file. The writer's own metadata serves where it has the page indexes.
     pub fn of_part(store: Store, meta: ParquetMetaData, layout: Arc<Layout>, directory: Directory, path: PathBuf) -> Result<DataFile> {
         let meta = if meta.page_index().is_some() { meta } else { read_footer(&store)? };
-        Ok(DataFile { store, meta: Arc::new(meta), layout, directory, path, damage: None })
+        Ok(DataFile { store, meta: Arc::new(meta), layout, directory, path, damage: None, whole: Mutex::default() })
     }
 
     /// A file on disk, whose tail (`tail_at..`) has been read and checked.
@@ -93,7 +96,7 @@ impl DataFile {
             return Err(Error::corrupt("directory names a row group that does not exist"));
         }
         let store = Store::Disk { file, len, sums, covered: note.sums.0, tail: Bytes::new(), tail_at };
-        Ok(DataFile { store, meta: Arc::new(meta), layout, directory, path, damage: Some(damage) })
+        Ok(DataFile { store, meta: Arc::new(meta), layout, directory, path, damage: Some(damage), whole: Mutex::default() })
     }
 
     /// Memory it takes, bytes.
@@ -136,6 +139,7 @@ impl DataFile {
 
     /// Tells that rows of a segment cannot be read, and notes it for the answer that lacks them.
     pub fn report(&self, s: &Segment, column: Option<String>, rows: u64, reason: &Error, missing: &Missing) {
+        self.whole.lock().clear();
         let Some(damage) = &self.damage else { return };
         let lost = LostRows {
             path: self.path.clone(),
@@ -188,7 +192,8 @@ impl DataFile {
                 let keep = kept_bytes + (bytes.end - bytes.start) <= limits::PAGE_CACHE_BYTES as u64;
                 let read = match keep {
                     true => self.store.read(bytes.clone()).map(|b| _ = kept.insert(bytes.start, b)),
-                    false => self.store.check(bytes.clone(), &mut room),
+                    false if self.whole.lock().contains(&bytes.start) => Ok(()),
+                    false => self.store.check(bytes.clone(), &mut room).map(|()| _ = self.whole.lock().insert(bytes.start)),
                 };
                 match read {
                     Ok(()) => kept_bytes += bytes.end - bytes.start,
