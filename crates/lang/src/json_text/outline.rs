@@ -2,52 +2,61 @@
 //!
 //! A query wants one or two of a line's dozen members, and what stands before them must be passed over, in line after line. Going from
 //! string to string, the processor guesses wrong at nearly each end, because strings have all lengths; that was most of the cost. The
-//! quotes of a stretch of the line, as numbers in an array, take no guesses, and lines of one program have as many.
+//! quotes of a stretch of the line, as bits of a word, are found without guesses, and lines of one program have as many.
 
 use super::JsonCursor;
 
 /// Bytes that are looked at together: a bit of a word each.
 const BLOCK: usize = 64;
-/// Blocks that are looked at when more quotes are asked for: often a whole line's, and not too much if the first member is what is wanted.
+/// Blocks that are looked at when more quotes are asked for: often most of a line, and not too much if the first member is what is wanted.
 const BLOCKS: usize = 4;
-/// Quotes of a block that are written down without asking whether there are as many.
-const AT_ONCE: usize = 8;
 
-/// The quotes of one line. Its memory serves for line after line.
+/// The quotes of one line, as bits of the blocks that it consists of. Its memory serves for line after line.
 #[derive(Clone, Debug, Default)]
 pub struct Outline {
-    /// Where they are, and room for those of one more block.
-    quotes: Vec<u32>,
-    known: usize,
-    /// The first that was not passed yet.
-    next: usize,
-    /// How much of the line was looked at, bytes. No further than to a backslash: whether a quote behind one ends a string is not said here.
-    seen: usize,
+    blocks: Vec<u64>,
+    next: Place,
+    /// No further than to a backslash: whether a quote behind one ends a string is not said here.
     ended: bool,
+}
+
+/// A place among the quotes: a block, and those of its quotes that were not passed yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    block: usize,
+    left: u64,
 }
 
 impl Outline {
     /// Goes to another line.
     pub fn start(&mut self) {
-        (self.known, self.next, self.seen, self.ended) = (0, 0, 0, false);
+        self.blocks.clear();
+        (self.next, self.ended) = (Place::default(), false);
     }
 
-    /// The next quotes, as many as a member may have.
+    /// The quote at a place, which goes on to the next one.
     #[inline]
-    fn member(&mut self, text: &[u8]) -> Option<[u32; 4]> {
-        while self.next + 4 > self.known {
-            if self.ended {
-                return None;
+    fn quote(&mut self, at: &mut Place, text: &[u8]) -> Option<usize> {
+        while at.left == 0 {
+            // The first block has the number 1: at 0 nothing was looked at.
+            if at.block == self.blocks.len() {
+                if self.ended {
+                    return None;
+                }
+                self.look(text);
+                continue;
             }
-            self.look(text);
+            at.left = self.blocks[at.block];
+            at.block += 1;
         }
-        self.quotes.get(self.next..)?.first_chunk().copied()
+        let quote = (at.block - 1) * BLOCK + at.left.trailing_zeros() as usize;
+        at.left &= at.left - 1;
+        Some(quote)
     }
 
-    #[inline]
     fn look(&mut self, text: &[u8]) {
         #[cfg(target_arch = "x86_64")]
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("bmi1") && is_x86_feature_detected!("popcnt") {
+        if is_x86_feature_detected!("avx2") {
             // SAFETY: the processor has what the function was compiled for. The one unsafe place of this crate: with the instructions that
             // every processor has, finding the quotes took a third of the time of a query of JSON lines.
             return unsafe { self.look_wide(text) };
@@ -55,9 +64,9 @@ impl Outline {
         self.look_with(text, quotes);
     }
 
-    /// The same code, compiled for processors with wide registers.
+    /// The same for processors with wide registers.
     #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,bmi1,popcnt")]
+    #[target_feature(enable = "avx2")]
     fn look_wide(&mut self, text: &[u8]) {
         self.look_with(text, |block| quotes_wide(block));
     }
@@ -65,8 +74,8 @@ impl Outline {
     #[inline(always)]
     fn look_with(&mut self, text: &[u8], quotes: impl Fn(&[u8; BLOCK]) -> (u64, bool)) {
         for _ in 0..BLOCKS {
-            let rest = text.get(self.seen..).unwrap_or_default();
-            let (mut bits, plain) = match rest.first_chunk::<BLOCK>() {
+            let rest = text.get(self.blocks.len() * BLOCK..).unwrap_or_default();
+            let (bits, plain) = match rest.first_chunk::<BLOCK>() {
                 Some(block) => quotes(block),
                 None => {
                     let mut block = [0; BLOCK];
@@ -75,25 +84,11 @@ impl Outline {
                     quotes(&block)
                 }
             };
-            if !plain || self.seen > u32::MAX as usize - BLOCK {
+            if !plain {
                 self.ended = true;
                 return;
             }
-            if self.quotes.len() < self.known + BLOCK {
-                self.quotes.resize((self.known + BLOCK) * 2, 0);
-            }
-            let (mut places, seen) = (&mut self.quotes[self.known..], self.seen as u32);
-            self.known += bits.count_ones() as usize;
-            while bits != 0
-                && let Some((some, others)) = places.split_first_chunk_mut::<AT_ONCE>()
-            {
-                for place in some {
-                    *place = seen + bits.trailing_zeros();
-                    bits &= bits.wrapping_sub(1);
-                }
-                places = others;
-            }
-            self.seen += BLOCK;
+            self.blocks.push(bits);
             if self.ended {
                 return;
             }
@@ -155,26 +150,33 @@ impl JsonCursor<'_> {
     #[inline]
     pub fn pass_members(&mut self, outline: &mut Outline, is_wanted: impl Fn(&str) -> bool) {
         let bytes = self.text.as_bytes();
-        while let Some([open, close, third, fourth]) = outline.member(bytes) {
-            let (open, close, third, fourth) = (open as usize, close as usize, third as usize, fourth as usize);
+        let mut at = outline.next;
+        while let Some(open) = outline.quote(&mut at, bytes) {
             if open < self.at {
-                outline.next += 1;
+                outline.next = at;
                 continue;
             }
+            let Some(close) = outline.quote(&mut at, bytes) else { return };
             if open != self.at || bytes.get(close + 1) != Some(&b':') || self.text.get(open + 1..close).is_none_or(&is_wanted) {
                 return;
             }
-            let value = close + 2;
-            // Before the key of the next member there is a comma.
-            let (end, passed) = if third == value { (fourth + 1, 4) } else { (third - 1, 2) };
-            if third != value && !is_plain_number(bytes, value, end) {
+            let (value, behind_key) = (close + 2, at);
+            // Of a value that is no string this is the key of the next member, and before it there is a comma.
+            let Some(third) = outline.quote(&mut at, bytes) else { return };
+            let end = if third == value {
+                let Some(end) = outline.quote(&mut at, bytes) else { return };
+                end + 1
+            } else if is_plain_number(bytes, value, third - 1) {
+                at = behind_key;
+                third - 1
+            } else {
                 return;
-            }
+            };
             // Behind the last member the caller must look himself, and what comes must be a key.
             if bytes.get(end) != Some(&b',') || bytes.get(end + 1) != Some(&b'"') {
                 return;
             }
-            outline.next += passed;
+            outline.next = at;
             self.at = end + 1;
         }
     }
@@ -265,9 +267,10 @@ mod tests {
             // Whichever this processor uses sees the same.
             let text = String::from_utf8_lossy(&bytes).into_owned();
             let mut outline = Outline::default();
-            outline.look(text.as_bytes());
-            let places: Vec<u32> = text.bytes().enumerate().filter(|(_, b)| *b == b'"').map(|(i, _)| i as u32).collect();
-            prop_assert_eq!(&outline.quotes[..outline.known], &places[..]);
+            let mut at = Place::default();
+            let found: Vec<usize> = std::iter::from_fn(|| outline.quote(&mut at, text.as_bytes())).collect();
+            let places: Vec<usize> = text.bytes().enumerate().filter(|(_, b)| *b == b'"').map(|(i, _)| i).collect();
+            prop_assert_eq!(found, places);
         }
     }
 }
