@@ -221,7 +221,8 @@ mod tests {
 
     #[test]
     fn members_are_passed() {
-        let text = format!(r#"{{"ts":"2026","n":12.5,"{}":1,"e":{{"x":1}},"b":"\"","x":3,"end":true}}"#, "long".repeat(30));
+        let long = "long".repeat(30);
+        let text = format!(r#"{{"ts":"2026","n":12.5,"{long}":1,"e":{{"x":1}},"b":"{long}\"","x":3,"end":true}}"#);
         let mut outline = Outline::default();
         assert_eq!(walked(&text, "x", Some(&mut outline)), (vec![Value::Word("3")], Ok(true)));
         let mut cursor = JsonCursor::new(&text);
