@@ -135,12 +135,12 @@ fn is_plain_number(text: &[u8], start: usize, end: usize) -> bool {
     }
     let behind = u64::MAX.checked_shl(8 * len as u32).unwrap_or(0);
     // Digits become 0 to 9.
-    let word = (u64::from_le_bytes(*word) ^ EACH * b'0' as u64) & !behind;
+    let word = (u64::from_le_bytes(*word) ^ (EACH * b'0' as u64)) & !behind;
     let low = EACH * 0x7f;
     let no_digits = ((word & low) + EACH * (0x7f - 9)) | word;
-    let point = word ^ EACH * (b'.' ^ b'0') as u64;
+    let point = word ^ (EACH * (b'.' ^ b'0') as u64);
     let no_points = ((point & low) + low) | point;
-    no_digits & no_points & EACH * 0x80 == 0
+    no_digits & no_points & (EACH * 0x80) == 0
 }
 
 impl JsonCursor<'_> {

@@ -303,7 +303,7 @@ impl DataFile {
         let ty = self.layout.schema.field(leaf).data_type();
         let is_sifted = texts.sifted().is_some_and(|c| self.layout.leaf(c) == Some(leaf));
         if let Some(texts) = Texts::open(pages, column, index, n, ty, texts, is_sifted)? {
-            return Ok(Some(Own::Texts(Box::new(texts))));
+            return Ok(Some(Own::Texts(texts)));
         }
         Ok(Numbers::open(pages, column, index, n, ty, rows)?.map(Own::Numbers))
     }
@@ -455,7 +455,7 @@ impl PageIterator for OneColumn {}
 /// A column that is read without Parquet's record reader.
 enum Own {
     Numbers(Numbers<Pages>),
-    Texts(Box<Texts<Pages>>),
+    Texts(Texts<Pages>),
 }
 
 impl Own {
