@@ -1,7 +1,11 @@
 //! Walks JSON text without building anything. Lenient where the original is: what follows the value that was asked for
 //! is not looked at.
 
+mod outline;
+
 use std::borrow::Cow;
+
+pub use outline::Outline;
 
 /// Why text is not JSON.
 pub type Wrong = &'static str;
@@ -91,17 +95,33 @@ impl<'a> JsonCursor<'a> {
             b'"' => self.string().map(Value::Text),
             b'{' => self.balanced().map(Value::Object),
             b'[' => self.balanced().map(Value::Array),
-            _ => {
-                let start = self.at;
-                let rest = &self.text.as_bytes()[start..];
-                self.at += rest.iter().position(|b| !IN_WORD[usize::from(*b)]).unwrap_or(rest.len());
-                match &self.text[start..self.at] {
-                    w if w.as_bytes().first().is_some_and(|b| *b == b'-' || b.is_ascii_digit()) => Ok(Value::Word(w)),
-                    "null" => Ok(Value::Null),
-                    w @ ("true" | "false") => Ok(Value::Word(w)),
-                    _ => Err("unknown value type"),
-                }
-            }
+            _ => match self.word()? {
+                "null" => Ok(Value::Null),
+                w => Ok(Value::Word(w)),
+            },
+        }
+    }
+
+    /// A number, `true`, `false` or `null`.
+    #[inline]
+    fn word(&mut self) -> Result<&'a str, Wrong> {
+        let start = self.at;
+        let rest = &self.text.as_bytes()[start..];
+        self.at += rest.iter().position(|b| !IN_WORD[usize::from(*b)]).unwrap_or(rest.len());
+        match &self.text[start..self.at] {
+            w if w.as_bytes().first().is_some_and(|b| *b == b'-' || b.is_ascii_digit()) => Ok(w),
+            w @ ("null" | "true" | "false") => Ok(w),
+            _ => Err("unknown value type"),
+        }
+    }
+
+    /// Passes over the next value.
+    #[inline]
+    pub fn skip(&mut self) -> Result<(), Wrong> {
+        match self.peek().ok_or("a value is missing")? {
+            b'"' => self.string().map(drop),
+            b'{' | b'[' => self.balanced().map(drop),
+            _ => self.word().map(drop),
         }
     }
 
@@ -129,7 +149,17 @@ impl<'a> JsonCursor<'a> {
     /// Calls `member` with each key, the cursor standing before its value, which `member` must take. Stops when it says
     /// false; true at the end if it never did.
     #[inline]
-    pub fn object(&mut self, mut member: impl FnMut(&mut Self, &'a str) -> Result<bool, Wrong>) -> Result<bool, Wrong> {
+    pub fn object(&mut self, member: impl FnMut(&mut Self, &'a str) -> Result<bool, Wrong>) -> Result<bool, Wrong> {
+        self.object_of(|_| {}, member)
+    }
+
+    /// The same; before each member, `pass` may pass over some (see [`JsonCursor::pass_members`]).
+    #[inline]
+    pub fn object_of(
+        &mut self,
+        mut pass: impl FnMut(&mut Self),
+        mut member: impl FnMut(&mut Self, &'a str) -> Result<bool, Wrong>,
+    ) -> Result<bool, Wrong> {
         if !self.eat(b'{') {
             return Err("expected an object");
         }
@@ -137,6 +167,7 @@ impl<'a> JsonCursor<'a> {
             return Ok(true);
         }
         loop {
+            pass(self);
             let key = self.string()?;
             if !self.eat(b':') {
                 return Err("expected `:` after a key");
@@ -144,11 +175,12 @@ impl<'a> JsonCursor<'a> {
             if !member(self, key)? {
                 return Ok(false);
             }
-            if self.eat(b'}') {
-                return Ok(true);
-            }
-            if !self.eat(b',') {
-                return Err("expected `,` or `}` after a value");
+            let next = self.peek();
+            self.at += usize::from(next.is_some());
+            match next {
+                Some(b',') => {}
+                Some(b'}') => return Ok(true),
+                _ => return Err("expected `,` or `}` after a value"),
             }
         }
     }
@@ -236,6 +268,22 @@ mod tests {
     }
 
     #[test]
+    fn strings_end_at_their_quotes() {
+        for len in 0..100 {
+            for other in ["", r#"\""#, r"\\", "é"] {
+                let inner = format!("{}{other}{}", "x".repeat(len), "\u{7f}!#[]".repeat(len % 3));
+                let text = format!(r#""{inner}","{inner}""#);
+                let mut cursor = JsonCursor::new(&text);
+                assert_eq!(cursor.string(), Ok(inner.as_str()));
+                assert!(cursor.eat(b','));
+                assert_eq!(cursor.skip(), Ok(()));
+                assert_eq!(cursor.peek(), None);
+                assert!(JsonCursor::new(&text[..=inner.len()]).string().is_err());
+            }
+        }
+    }
+
+    #[test]
     fn escapes() {
         assert_eq!(unescape(r#"a\n\"\u00e9\ud83d\ude00\/\\"#), "a\n\"é😀/\\");
         assert_eq!(unescape(r"\ud83d\q\u12"), "\u{FFFD}\u{FFFD}\u{FFFD}12");
@@ -255,6 +303,9 @@ mod tests {
         #[test]
         fn no_text_makes_it_panic(s in r#"[{}\[\]":,\\aé0-9 -]{0,24}"#) {
             let _ = JsonCursor::new(&s).object(|c, _| c.value().map(|_| true));
+            let (mut read, mut skipped) = (JsonCursor::new(&s), JsonCursor::new(&s));
+            prop_assert_eq!(read.value().map(drop), skipped.skip());
+            prop_assert_eq!(read.at, skipped.at);
             let _ = unescape(&s);
         }
     }

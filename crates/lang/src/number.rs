@@ -3,6 +3,9 @@
 /// Reads a floating point number with the rules of Go's `strconv.ParseFloat`: decimal with exponent, `Inf`,
 /// `Infinity` and `NaN` in any case, a sign, hexadecimal floats (`0x1.8p3`). Overflow is not a number.
 pub fn parse(text: &str) -> Option<f64> {
+    if let Some(whole) = short_whole(text) {
+        return Some(whole);
+    }
     let (negative, body) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
@@ -22,6 +25,17 @@ pub fn parse(text: &str) -> Option<f64> {
         return None;
     }
     body.parse::<f64>().ok().filter(|v| v.is_finite()).map(|v| sign * v)
+}
+
+/// A number of a few digits alone, as statuses and counts are.
+#[inline]
+fn short_whole(text: &str) -> Option<f64> {
+    // So many fit into 32 bits.
+    if text.is_empty() || text.len() > 9 {
+        return None;
+    }
+    let digit = |n: u32, b: u8| b.is_ascii_digit().then(|| n * 10 + u32::from(b - b'0'));
+    text.bytes().try_fold(0, digit).map(f64::from)
 }
 
 /// The part after `0x`; the exponent is required, as in Go, unless there is neither point nor exponent.

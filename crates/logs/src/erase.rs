@@ -12,7 +12,7 @@ use arrow_select::filter::filter_record_batch;
 use base::{Error, Kind, Labels, Matcher, Result, Tenant};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use table::{Erasing, RowStream, TimeRange};
+use table::{Erasing, RowStream, Rows, ScanRequest, TimeRange};
 
 /// What the names of the documents that hold requests begin with.
 pub const DOCUMENTS: &str = "log-deletion-";
@@ -52,6 +52,7 @@ impl Request {
 
 use crate::eval::scan::{Batch, series_labels};
 use crate::logql::{self, Expr, ast::StageExpr};
+use crate::spec;
 use crate::stage::{Pipeline, Row, RowLabels, SeriesLabels, Wanted};
 
 /// What is to be deleted.
@@ -95,6 +96,21 @@ impl Erasure {
     fn has_series(&self, labels: &Labels) -> bool {
         self.matchers.iter().all(|m| m.matches(labels))
     }
+}
+
+/// The rows that `request` asks for, without those that are deleted. Batches may have more columns than were asked for, if it takes them
+/// to know which these are.
+pub fn scan(rows: &dyn Rows, mut request: ScanRequest, erased: &[Erasure]) -> Result<RowStream> {
+    let erased: Vec<&Erasure> = erased.iter().filter(|e| e.touches(request.range)).collect();
+    if erased.iter().any(|e| e.looks_at_rows()) {
+        for column in [spec::LINE, spec::METADATA, spec::DETECTED_LEVEL] {
+            if !request.columns.contains(&column) {
+                request.columns.push(column);
+            }
+        }
+    }
+    let stream = rows.scan(&request)?;
+    if erased.is_empty() { Ok(stream) } else { without(stream, &erased) }
 }
 
 /// The same rows without those that are deleted. Where an erasure looks at rows, `stream` has their lines and metadata.

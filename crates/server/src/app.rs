@@ -23,6 +23,7 @@ use crate::body::{self, Budget, Received};
 use crate::cpu::{Pool, Turn};
 use crate::listen::Connections;
 use crate::params::Params;
+use crate::settings::QueryLimits;
 use crate::stats::Stats;
 use crate::status::{self, Dialect};
 use crate::{Settings, limits};
@@ -54,6 +55,8 @@ pub(crate) struct Call {
     pub(crate) version: Version,
     pub(crate) headers: HeaderMap,
     pub(crate) tenant: Tenant,
+    /// Further ones, of a query over several.
+    pub(crate) others: Vec<Tenant>,
     pub(crate) route: String,
     /// What the answer may lack; the queries of this call take the notes.
     pub(crate) missing: Missing,
@@ -115,12 +118,15 @@ impl Call {
     /// Takes a request apart; a tenant that is not valid is refused.
     pub(crate) fn new(app: Arc<App>, route: String, request: Request) -> Result<Call> {
         let (mut parts, body) = request.into_parts();
-        let tenant = tenant(&parts.headers)?;
+        let (tenant, others) = tenants(&parts.headers)?;
+        if !others.is_empty() && !crate::loki::reads_several(&route) {
+            return Err(Error::invalid("the header X-Scope-OrgID names several tenants: only queries of logs can be about more than one"));
+        }
         // It looks at the head alone, so there is nothing to wait for.
         let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).now_or_never().and_then(std::result::Result::ok);
         let missing = Missing::default();
         let axum::http::request::Parts { method, uri, version, headers, .. } = parts;
-        Ok(Call { app, method, uri, version, headers, tenant, route, missing, body, upgrade })
+        Ok(Call { app, method, uri, version, headers, tenant, others, route, missing, body, upgrade })
     }
 
     /// A header as text, if it is there and is ASCII.
@@ -200,7 +206,7 @@ impl Call {
 
     /// What it takes to run queries for this call.
     pub(crate) fn asking(&self) -> Asking {
-        Asking { app: self.app.clone(), tenant: self.tenant.clone(), missing: self.missing.clone() }
+        Asking { app: self.app.clone(), tenant: self.tenant.clone(), others: self.others.clone(), missing: self.missing.clone() }
     }
 
     /// See [`Asking::query`].
@@ -218,10 +224,18 @@ impl Call {
 pub(crate) struct Asking {
     pub(crate) app: Arc<App>,
     pub(crate) tenant: Tenant,
+    /// Further ones whose rows are asked for at once.
+    pub(crate) others: Vec<Tenant>,
     pub(crate) missing: Missing,
 }
 
 impl Asking {
+    /// What the query may take: of several tenants, nothing that one of them may not.
+    pub(crate) fn limits(&self) -> QueryLimits {
+        let all = self.others.iter().map(|t| self.app.settings.query_limits_of(t));
+        all.fold(self.app.settings.query_limits_of(&self.tenant).clone(), |least, l| least.and(l))
+    }
+
     /// Runs a query. It is cancelled when the client goes away and when its time is over. What its answer may lack is in the
     /// call's notes when it is done.
     pub(crate) fn query<T, F>(&self, ask: F) -> impl Future<Output = Result<T>> + Send + use<T, F>
@@ -230,7 +244,7 @@ impl Asking {
         F: FnOnce(&dyn Rows, &Cancel) -> Result<T> + Send + 'static,
     {
         let (app, missing) = (self.app.clone(), self.missing.clone());
-        let limits = app.settings.query_limits_of(&self.tenant).clone();
+        let limits = self.limits();
         let turn = Turn { of: self.tenant.as_str().to_owned(), at_once: limits.at_once };
         async move {
             let cancel = Cancel::default();
@@ -264,7 +278,7 @@ impl Asking {
 
     /// Refuses a query over more time than the tenant may ask for at once. Times are nanoseconds.
     pub(crate) fn check_range(&self, start_ns: i64, end_ns: i64) -> Result<()> {
-        match self.app.settings.query_limits_of(&self.tenant).range_ns {
+        match self.limits().range_ns {
             Some(most) if end_ns.saturating_sub(start_ns) > most => {
                 let shown = base::units::format_duration_ns;
                 let what = format!("the query spans {}", shown(end_ns.saturating_sub(start_ns)));
@@ -334,12 +348,19 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Whose rows: the header `X-Scope-OrgID`, or the default tenant.
-fn tenant(headers: &HeaderMap) -> Result<Tenant> {
-    match headers.get("x-scope-orgid") {
-        None => Ok(Tenant::default()),
-        Some(v) => Tenant::new(v.to_str().map_err(|_| Error::invalid("the header X-Scope-OrgID is not ASCII"))?.trim()),
+/// Whose rows: the header `X-Scope-OrgID`, or the default tenant; and the others if it names several (`a|b`), each once.
+fn tenants(headers: &HeaderMap) -> Result<(Tenant, Vec<Tenant>)> {
+    let Some(v) = headers.get("x-scope-orgid") else { return Ok((Tenant::default(), vec![])) };
+    let text = v.to_str().map_err(|_| Error::invalid("the header X-Scope-OrgID is not ASCII"))?;
+    let mut names = text.split('|').map(str::trim).collect::<Vec<_>>();
+    names.sort_unstable();
+    names.dedup();
+    if names.len() > limits::TENANTS_AT_ONCE {
+        return Err(Error::invalid(format!("the header X-Scope-OrgID names more than {} tenants", limits::TENANTS_AT_ONCE)));
     }
+    let mut tenants = names.into_iter().map(Tenant::new);
+    let first = tenants.next().unwrap_or_else(|| Ok(Tenant::default()))?;
+    Ok((first, tenants.collect::<Result<_>>()?))
 }
 
 /// What refusals look like to people: the first few, and how many there are.

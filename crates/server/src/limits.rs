@@ -85,3 +85,5 @@ pub const AGENT_REPORT_BYTES: usize = 512 << 10;
 pub const AGENT_ID_BYTES: usize = 128;
 /// An agent reports every 10 s; after three that did not come it is called silent. Nanoseconds.
 pub const AGENT_SILENT_NS: i64 = 35 * 1_000_000_000;
+/// Tenants whose rows one query may be about: each is a scan of its own.
+pub const TENANTS_AT_ONCE: usize = 64;

@@ -22,6 +22,22 @@ pub struct QueryLimits {
     pub at_once: Option<usize>,
 }
 
+impl QueryLimits {
+    /// What both allow.
+    pub fn and(&self, other: &QueryLimits) -> QueryLimits {
+        fn least<T: Copy + Ord>(a: Option<T>, b: Option<T>) -> Option<T> {
+            [a, b].into_iter().flatten().min()
+        }
+        QueryLimits {
+            range_ns: least(self.range_ns, other.range_ns),
+            bytes: least(self.bytes, other.bytes),
+            series: least(self.series, other.series),
+            time: least(self.time, other.time),
+            at_once: least(self.at_once, other.at_once),
+        }
+    }
+}
+
 /// Settings of the listener and the adapters.
 #[derive(Clone, Debug)]
 pub struct Settings {

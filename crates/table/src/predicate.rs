@@ -1,11 +1,15 @@
 //! Row predicates as data: evaluated inside a scan, used for pruning, and one day sent to another node.
 
+use std::ops::Range;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, UInt8Type, UInt32Type};
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch, StringViewArray};
 use arrow_schema::DataType;
 use base::{Error, Result};
 use memchr::memmem::Finder;
+
+use crate::spec::{ColumnType, TableSpec};
 
 /// A condition on the payload columns of a row. A missing value satisfies no comparison.
 #[derive(Clone, Debug)]
@@ -128,7 +132,9 @@ fn find_in_stretches(texts: &StringViewArray, finder: &Finder<'_>, keep: &mut [b
     let mut from = 0;
     while from < views.len() {
         let Some((buffer, start, mut end)) = place(views[from]) else {
-            keep[from] = texts.is_valid(from) && finder.find(texts.value(from).as_bytes()).is_some();
+            // Short, and often empty.
+            let may_be = views[from] as u32 as usize >= finder.needle().len();
+            keep[from] = may_be && texts.is_valid(from) && finder.find(texts.value(from).as_bytes()).is_some();
             from += 1;
             continue;
         };
@@ -143,19 +149,84 @@ fn find_in_stretches(texts: &StringViewArray, finder: &Finder<'_>, keep: &mut [b
         }
         keep[from..until].fill(false);
         let bytes = &texts.data_buffers()[buffer].as_slice()[..end];
-        let (mut at, mut row) = (start, from);
-        while let Some(found) = finder.find(&bytes[at..]).map(|n| at + n) {
-            row += views[row..until].partition_point(|v| place(*v).is_some_and(|(_, s, _)| s <= found)).saturating_sub(1);
-            let row_end = place(views[row]).map_or(end, |(_, _, e)| e);
-            if found + finder.needle().len() <= row_end {
-                keep[row] = texts.is_valid(row);
-                at = row_end;
-            } else {
-                // It reaches over the end of a text.
-                at = found + 1;
-            }
-        }
+        let place = |row: usize| place(views[row]).map_or((end, end), |(_, start, end)| (start, end));
+        find_in_texts(finder, bytes, start, from..until, place, |row| keep[row] = texts.is_valid(row));
         from = until;
+    }
+}
+
+/// Calls `hit` with each of `rows` whose text contains the needle. `place` says where a row's text begins and ends in
+/// `bytes`: they lie there behind one another from `at` on.
+fn find_in_texts(
+    finder: &Finder<'_>,
+    bytes: &[u8],
+    mut at: usize,
+    rows: Range<usize>,
+    place: impl Fn(usize) -> (usize, usize),
+    mut hit: impl FnMut(usize),
+) {
+    let mut row = rows.start;
+    while let Some(found) = finder.find(&bytes[at..]).map(|n| at + n) {
+        let (mut low, mut beyond) = (row, rows.end);
+        while beyond - low > 1 {
+            let middle = low.midpoint(beyond);
+            if place(middle).0 <= found { low = middle } else { beyond = middle }
+        }
+        row = low;
+        let (_, end) = place(row);
+        if found + finder.needle().len() <= end {
+            hit(row);
+            at = end;
+        } else {
+            // It reaches over the end of a text.
+            at = found + 1;
+        }
+    }
+}
+
+/// What every text of an answer contains: at least one of some needles. Texts that do not pass need not be made part of a batch
+/// at all.
+pub struct Sieve {
+    /// The table's column, with `series` and time counted.
+    pub column: usize,
+    needles: Vec<Finder<'static>>,
+}
+
+impl Sieve {
+    /// The sieve of a predicate, if it has one. Only columns of a row's identity are sifted: all copies of a row agree on them, so none
+    /// that is left out is a copy of one that is not.
+    pub fn of(spec: &'static TableSpec, predicate: &Predicate) -> Option<Sieve> {
+        match predicate {
+            Predicate::Contains(column, needle) if !needle.is_empty() && spec.identity.contains(&column.as_str()) => {
+                let column = spec.columns.iter().position(|c| c.name == column && c.ty == ColumnType::Text)? + 2;
+                Some(Sieve { column, needles: vec![Finder::new(needle).into_owned()] })
+            }
+            // The longest is likely the rarest.
+            Predicate::And(all) => all.iter().filter_map(|p| Sieve::of(spec, p)).max_by_key(Sieve::shortest),
+            Predicate::Or(any) => {
+                let mut sieves = any.iter().map(|p| Sieve::of(spec, p));
+                let mut all = sieves.next()??;
+                for one in sieves {
+                    let one = one.filter(|s| s.column == all.column)?;
+                    all.needles.extend(one.needles);
+                }
+                Some(all)
+            }
+            _ => None,
+        }
+    }
+
+    fn shortest(&self) -> usize {
+        self.needles.iter().map(|n| n.needle().len()).min().unwrap_or(0)
+    }
+
+    /// Marks the texts that pass. Text `i` is `bytes[places[i]..places[i + 1]]`.
+    pub fn search(&self, bytes: &[u8], places: &[u32], found: &mut [bool]) {
+        let (Some(&first), Some(&end)) = (places.first(), places.last()) else { return };
+        let place = |row: usize| (places[row] as usize, places[row + 1] as usize);
+        for finder in &self.needles {
+            find_in_texts(finder, &bytes[..end as usize], first as usize, 0..places.len() - 1, place, |row| found[row] = true);
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use base::{Error, Labels, Matcher, Result};
 use table::{Direction, Predicate, RowStream, ScanRequest, TimeRange};
 
 use super::Source;
-use crate::erase::{self, Erasure};
+use crate::erase;
 use crate::spec;
 use crate::stage::{RowLabels, Wanted};
 
@@ -37,24 +37,21 @@ pub fn open(
     reads: Reads,
     direction: Direction,
 ) -> Result<RowStream> {
-    let erased: Vec<&Erasure> = source.erased.iter().filter(|e| e.touches(range)).collect();
-    let whole = erased.iter().any(|e| e.looks_at_rows());
     let mut request = ScanRequest::new(&spec::SPEC, source.tenant.clone(), matchers.to_vec(), range);
     request.columns.clear();
-    if reads.line || whole {
+    if reads.line {
         request.columns.push(spec::LINE);
     }
-    if reads.metadata || whole {
+    if reads.metadata {
         request.columns.push(spec::METADATA);
     }
-    if reads.level || whole {
+    if reads.level {
         request.columns.push(spec::DETECTED_LEVEL);
     }
     request.predicate = predicate;
     request.direction = direction;
     request.cancel = source.cancel.clone();
-    let stream = source.rows.scan(&request)?;
-    if erased.is_empty() { Ok(stream) } else { erase::without(stream, &erased) }
+    erase::scan(source.rows, request, source.erased)
 }
 
 /// The columns of a batch.

@@ -6,7 +6,7 @@ use super::json_path::{self, Step};
 use super::labels::{SUFFIX, push_sanitized};
 use super::{Category, Row, RowLabels, Stage, Wanted, clean};
 use crate::logql::ast::Extraction;
-use lang::json_text::{JsonCursor, Value, Wrong, unescape};
+use lang::json_text::{JsonCursor, Outline, Value, Wrong, unescape};
 
 /// The value of `__error__`.
 pub const JSON_ERROR: &str = "JSONParserErr";
@@ -14,13 +14,47 @@ pub const JSON_ERROR: &str = "JSONParserErr";
 /// `| json`.
 pub struct JsonStage {
     wanted: Wanted,
+    first: FirstLetters,
 }
+
+/// First bytes of keys that are worth a look: those with which a wanted name begins, and all with which a key begins that is not plainly a
+/// name.
+struct FirstLetters([bool; 256]);
 
 impl JsonStage {
     /// Extracts what is wanted; as soon as all of it is found, the rest of the line is not read.
     pub fn new(wanted: Wanted) -> Self {
-        JsonStage { wanted }
+        let begins = |b: u8| match &wanted {
+            Wanted::All => true,
+            Wanted::Only(names) => !is_of_name(b) || b.is_ascii_digit() || names.iter().any(|n| n.as_bytes().first() == Some(&b)),
+        };
+        let first = FirstLetters(std::array::from_fn(|b| begins(b as u8)));
+        JsonStage { wanted, first }
     }
+}
+
+fn is_of_name(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b == b'_'
+}
+
+impl FirstLetters {
+    /// Whether somebody wants a label that comes of the member `key` of a line. It is asked of every member of every line, and mostly
+    /// its first letter tells.
+    #[inline]
+    fn may_be_wanted(&self, key: &str, wanted: &Wanted) -> bool {
+        key.as_bytes().first().is_none_or(|b| self.0[usize::from(*b)]) && may_be_wanted("", key, wanted)
+    }
+}
+
+/// The same for a member of the object whose name is `prefix`. What is not plainly a name is looked at closely.
+fn may_be_wanted(prefix: &str, key: &str, wanted: &Wanted) -> bool {
+    let Wanted::Only(names) = wanted else { return true };
+    // Nested names are joined by one more character.
+    let at = if prefix.is_empty() { 0 } else { prefix.len() + 1 };
+    // An empty text has no place in memory, and comparing at no place is slow on some processors.
+    let is_under = |n: &String| prefix.is_empty() || n.starts_with(prefix);
+    let begins = |n: &String| n.as_bytes().get(at..).is_some_and(|n| n.starts_with(key.as_bytes())) && is_under(n);
+    names.iter().any(begins) || key.is_empty() || key.as_bytes()[0].is_ascii_digit() || !key.bytes().all(is_of_name)
 }
 
 struct Flatten<'a, 'l> {
@@ -43,10 +77,12 @@ impl Stage for JsonStage {
         // With nothing to wait for, the line is read to its end, if only to find what is wrong with it.
         let missing = if missing == 0 { usize::MAX } else { missing };
         let mut name = std::mem::take(&mut row.labels.scratch);
+        let mut outline = std::mem::take(&mut row.labels.outline);
         name.clear();
         let mut flatten = Flatten { labels: row.labels, wanted: &self.wanted, missing, name };
-        let read = flatten.object(&mut JsonCursor::new(&row.line), 0);
+        let read = flatten.line(&row.line, &self.first, &mut outline);
         row.labels.scratch = flatten.name;
+        row.labels.outline = outline;
         if let Err(wrong) = read {
             row.labels.fail_parser(JSON_ERROR, wrong);
         }
@@ -55,51 +91,48 @@ impl Stage for JsonStage {
 }
 
 impl Flatten<'_, '_> {
+    /// Takes a line. False once everything is found.
+    fn line(&mut self, line: &str, first: &FirstLetters, outline: &mut Outline) -> std::result::Result<bool, Wrong> {
+        let mut cursor = JsonCursor::new(line);
+        let wanted = self.wanted;
+        if *wanted == Wanted::All {
+            return self.object(&mut cursor, 0);
+        }
+        outline.start();
+        let pass = |cursor: &mut JsonCursor<'_>| cursor.pass_members(outline, |key| first.may_be_wanted(key, wanted));
+        cursor.object_of(pass, |cursor, key| match first.may_be_wanted(key, wanted) {
+            true => self.member(cursor, key, 0, 0),
+            false => cursor.skip().map(|()| true),
+        })
+    }
+
     /// Takes the object at the cursor; its members' names start with `self.name`. False once everything is found.
     fn object(&mut self, cursor: &mut JsonCursor<'_>, depth: usize) -> std::result::Result<bool, Wrong> {
         let prefix = self.name.len();
-        let out = cursor.object(|cursor, key| {
-            if !self.may_be_wanted(prefix, key) {
-                cursor.value()?;
-                return Ok(true);
-            }
-            self.name.truncate(prefix);
-            if prefix > 0 {
-                self.name.push('_');
-            }
-            push_sanitized(&mut self.name, &unescape(key), prefix == 0);
-            if cursor.peek() == Some(b'{') && depth < crate::limits::JSON_DEPTH && self.wanted.has_prefix(&self.name) {
-                return self.object(cursor, depth + 1);
-            }
-            let value = cursor.value()?;
-            match value {
-                Value::Text(t) => self.found(&clean(&unescape(t))),
-                Value::Word(w) => self.found(w),
-                Value::Null | Value::Object(_) | Value::Array(_) => {}
-            }
-            Ok(self.missing > 0)
+        let out = cursor.object(|cursor, key| match may_be_wanted(&self.name[..prefix], key, self.wanted) {
+            true => self.member(cursor, key, prefix, depth),
+            false => cursor.skip().map(|()| true),
         });
         self.name.truncate(prefix);
         out
     }
 
-    /// Whether somebody wants a label that comes of the member `key` of the object whose name is `self.name[..prefix]`. It is asked
-    /// of every member of every line, and mostly its first letter tells. What is not plainly a name is looked at closely.
-    #[inline]
-    fn may_be_wanted(&self, prefix: usize, key: &str) -> bool {
-        let Wanted::Only(names) = self.wanted else { return true };
-        let Some(&first) = key.as_bytes().first() else { return true };
-        if !(first.is_ascii_alphabetic() || first == b'_') {
-            return true;
+    /// Takes the value of the member `key` of the object whose name is `self.name[..prefix]`.
+    fn member(&mut self, cursor: &mut JsonCursor<'_>, key: &str, prefix: usize, depth: usize) -> std::result::Result<bool, Wrong> {
+        self.name.truncate(prefix);
+        if prefix > 0 {
+            self.name.push('_');
         }
-        // Nested names are joined by one more character.
-        let at = if prefix > 0 { prefix + 1 } else { 0 };
-        let mut likely = names.iter().filter(|n| n.as_bytes().get(at) == Some(&first)).peekable();
-        if likely.peek().is_none() {
-            return false;
+        push_sanitized(&mut self.name, &unescape(key), prefix == 0);
+        if cursor.peek() == Some(b'{') && depth < crate::limits::JSON_DEPTH && self.wanted.has_prefix(&self.name) {
+            return self.object(cursor, depth + 1);
         }
-        let is_name = key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        !is_name || likely.any(|n| n.as_bytes()[at..].starts_with(key.as_bytes()) && n.starts_with(&self.name[..prefix]))
+        match cursor.value()? {
+            Value::Text(t) => self.found(&clean(&unescape(t))),
+            Value::Word(w) => self.found(w),
+            Value::Null | Value::Object(_) | Value::Array(_) => {}
+        }
+        Ok(self.missing > 0)
     }
 
     fn found(&mut self, value: &str) {

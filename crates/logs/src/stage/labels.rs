@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use base::Labels;
 use base::labels::METRIC_NAME;
+use lang::json_text::Outline;
 
 use super::Wanted;
 use crate::limits;
@@ -68,6 +69,8 @@ pub struct RowLabels {
     preserved: bool,
     /// Space that stages use while they are at a row.
     pub scratch: String,
+    /// The same, of stages that look for quotes in the line.
+    pub outline: Outline,
     /// Whether what parsers fail on is meant to be seen in the answer.
     pub preserve_errors: bool,
 }
@@ -120,6 +123,10 @@ impl RowLabels {
 
     /// Sets a label, wherever it came from before. Beyond the bound of fields nothing is added.
     pub fn set(&mut self, category: Category, name: &str, value: &str) {
+        self.put(category, name, value, false);
+    }
+
+    fn put(&mut self, category: Category, name: &str, value: &str, extracted: bool) {
         match name {
             ERROR => return self.error = Some(Cow::Owned(value.to_string())),
             ERROR_DETAILS => return self.details = value.to_string(),
@@ -131,6 +138,7 @@ impl RowLabels {
         if let Some(i) = self.field(name) {
             self.fields[i].value = value;
             self.fields[i].category = category;
+            self.fields[i].extracted |= extracted;
             return;
         }
         if self.fields.len() >= limits::FIELDS_PER_LINE {
@@ -141,7 +149,7 @@ impl RowLabels {
         }
         let name_start = self.text.len() as u32;
         self.text.push_str(name);
-        self.fields.push(Field { category, extracted: false, name: (name_start, self.text.len() as u32), value });
+        self.fields.push(Field { category, extracted, name: (name_start, self.text.len() as u32), value });
     }
 
     /// Sets a label that a parser found in the line, under its other name if the stream or the metadata have it, and if
@@ -157,10 +165,7 @@ impl RowLabels {
         if !wanted.has(name) || self.field(name).is_some_and(|i| self.fields[i].extracted) {
             return false;
         }
-        self.set(Category::Parsed, name, value);
-        if let Some(i) = self.field(name) {
-            self.fields[i].extracted = true;
-        }
+        self.put(Category::Parsed, name, value, true);
         true
     }
 
@@ -274,6 +279,9 @@ pub fn labels_of(mut pairs: Vec<(&str, &str)>) -> Labels {
 
 /// Appends `key` as a label name: what cannot be in one becomes `_`, a digit in front gets one.
 pub fn push_sanitized(out: &mut String, key: &str, is_start: bool) {
+    if key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_') && !(is_start && key.starts_with(|c: char| c.is_ascii_digit())) {
+        return out.push_str(key);
+    }
     let key = key.trim();
     if is_start && key.starts_with(|c: char| c.is_ascii_digit()) {
         out.push('_');

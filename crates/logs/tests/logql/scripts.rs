@@ -4,6 +4,7 @@
 //! load                                              lines to store, until the next `load`
 //!   {app="a"} @10s "text"                           one line, ten seconds after zero
 //!   {app="a"} @10s x6 every 10s `text`  k="v"       six of them; with structured metadata
+//! load a|b                                          the same for tenants that are asked about together; a line begins with whose it is
 //! instant 60s QUERY                                 then what it answers, in order:
 //!   {app="a"} 6                                     a series and its value; `= 2` for a number
 //! range 0s 60s 20s QUERY                            start, end, step
@@ -77,6 +78,11 @@ fn run(file: &str, text: &str, wrong: &mut String, checks: &mut usize) {
         at = end;
         if head == "load" {
             store = Store::new(&block.iter().flat_map(|l| load(l)).collect::<Vec<_>>());
+            continue;
+        }
+        if let Some(tenants) = head.strip_prefix("load ") {
+            let own = |t: &str| block.iter().filter_map(|l| l.strip_prefix(t)).flat_map(|l| load(l.trim())).collect();
+            store = Store::of_tenants(tenants.split('|').map(|t| (t, own(t))));
             continue;
         }
         *checks += 1;

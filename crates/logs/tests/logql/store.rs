@@ -7,7 +7,8 @@ use arrow_array::{ArrayRef, BinaryViewArray, Int64Array, RecordBatch, StringView
 use base::attrs::{self, Value};
 use base::{Labels, Result, Tenant};
 use logs::query::{Context, QueryResult, RangeQuery, Settings};
-use table::{Cancel, Direction, MemoryRows};
+use logs::tenants::Tenants;
+use table::{Cancel, Direction, MemoryRows, Rows};
 
 /// Time zero of scripts: a whole hour, so that slices begin at round times.
 pub const BASE_NS: i64 = 472_222 * 3_600 * 1_000_000_000;
@@ -21,16 +22,27 @@ pub struct Entry {
     pub metadata: Vec<(String, String)>,
 }
 
-/// A tenant's rows.
+/// Rows of a tenant, or of several.
 pub struct Store {
     rows: MemoryRows,
-    tenant: Tenant,
+    tenants: Vec<Tenant>,
 }
 
 impl Store {
     pub fn new(entries: &[Entry]) -> Self {
-        let rows = MemoryRows::default();
-        let tenant = Tenant::default();
+        let mut store = Store { rows: MemoryRows::default(), tenants: vec![] };
+        store.add(Tenant::default(), entries);
+        store
+    }
+
+    /// Rows of tenants that are asked about together.
+    pub fn of_tenants<'t>(tenants: impl Iterator<Item = (&'t str, Vec<Entry>)>) -> Self {
+        let mut store = Store { rows: MemoryRows::default(), tenants: vec![] };
+        tenants.for_each(|(name, entries)| store.add(Tenant::new(name).expect("a tenant"), &entries));
+        store
+    }
+
+    fn add(&mut self, tenant: Tenant, entries: &[Entry]) {
         let mut streams: BTreeMap<Labels, Vec<(u32, &Entry)>> = BTreeMap::new();
         for (i, e) in entries.iter().enumerate() {
             let labels = Labels::from_pairs(e.labels.iter().map(|(n, v)| (n, v))).expect("labels");
@@ -47,14 +59,16 @@ impl Store {
                 Arc::new(StringViewArray::from(vec![None::<&str>; entries.len()])),
             ];
             let batch = RecordBatch::try_new(logs::SPEC.schema(), columns).expect("the schema of the table");
-            rows.append(&logs::SPEC, tenant.clone(), labels, batch);
+            self.rows.append(&logs::SPEC, tenant.clone(), labels, batch);
         }
-        Store { rows, tenant }
+        self.tenants.push(tenant);
     }
 
     fn with<T>(&self, f: impl FnOnce(Context<'_>) -> T) -> T {
         let (cancel, settings) = (Cancel::default(), Settings::default());
-        f(Context { rows: &self.rows, tenant: &self.tenant, cancel: &cancel, settings: &settings, now_ns: BASE_NS, erased: &[] })
+        let several = Tenants::new(&self.rows, self.tenants.iter().map(|t| (t.clone(), [].into())).collect());
+        let rows: &dyn Rows = if self.tenants.len() > 1 { &several } else { &self.rows };
+        f(Context { rows, tenant: &self.tenants[0], cancel: &cancel, settings: &settings, now_ns: BASE_NS, erased: &[] })
     }
 
     pub fn instant(&self, query: &str, time_ns: i64) -> Result<QueryResult> {

@@ -12,6 +12,7 @@ use base::units::SECOND_NS;
 use base::{Error, Result};
 use logs::query::{Context, RangeQuery, Settings};
 use logs::response;
+use logs::tenants::Tenants;
 use table::{Cancel, Direction, Missing, Rows};
 use wire::Options;
 
@@ -134,6 +135,14 @@ pub(crate) async fn buildinfo(_: Call) -> Answer {
     Ok(json(crate::admin::build().to_string()))
 }
 
+/// Whether a request may be about the rows of several tenants at once: queries, and what is asked to write them, but no tail, as it is
+/// with Loki.
+pub(crate) fn reads_several(route: &str) -> bool {
+    let Some(path) = route.strip_prefix("/loki/api/v1/") else { return false };
+    let named = ["query", "query_range", "labels", "label", "series", "patterns", "format_query"].contains(&path);
+    named || ["label/", "index/", "detected_"].iter().any(|p| path.starts_with(p))
+}
+
 fn too_many_points() -> Error {
     Error::invalid("exceeded maximum resolution of 11,000 points per time series. Try increasing the value of the step parameter")
 }
@@ -159,12 +168,17 @@ where
     T: Send + 'static,
     F: FnOnce(Context<'_>, &Missing) -> Result<T> + Send + 'static,
 {
-    let Asking { app, tenant, missing } = asking.clone();
+    let Asking { app, tenant, others, missing } = asking.clone();
     let now_ns = app.backend.clock().now_ns();
-    let limits = app.settings.query_limits_of(&tenant);
+    let limits = asking.limits();
     let settings =
         Settings { max_series: limits.series.unwrap_or(logs::limits::SERIES), max_window_ns: limits.range_ns, ..Settings::default() };
     asking.query(move |rows: &dyn Rows, cancel: &Cancel| {
+        if !others.is_empty() {
+            let all = std::iter::once(&tenant).chain(&others).map(|t| Ok((t.clone(), delete::Deletions::of(&app, t)?)));
+            let rows = Tenants::new(rows, all.collect::<Result<_>>()?);
+            return f(Context { rows: &rows, tenant: &tenant, cancel, settings: &settings, now_ns, erased: &[] }, &missing);
+        }
         let erased = delete::Deletions::of(&app, &tenant)?;
         f(Context { rows, tenant: &tenant, cancel, settings: &settings, now_ns, erased: &erased }, &missing)
     })

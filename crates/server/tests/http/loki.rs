@@ -57,6 +57,38 @@ fn tenants_see_their_own_lines_alone() {
 }
 
 #[test]
+fn several_tenants_are_asked_at_once() {
+    let server = Server::plain();
+    for (tenant, line) in [("a", "of a"), ("b", "of b"), ("c", "of c")] {
+        push_json(&server, &[("x-scope-orgid", tenant)], r#"{"app":"x"}"#, &[(0, line)]).ok();
+    }
+    let both = [("x-scope-orgid", "b|a|b")];
+    let get = |path: &str| server.send("GET", &format!("/loki/api/v1/{path}"), &both, b"");
+    let mut found = lines(&server, &both, "%7Bapp%3D%22x%22%7D");
+    found.sort();
+    assert_eq!(found, ["of a", "of b"]);
+    assert_eq!(lines(&server, &both, "%7Bapp%3D%22x%22,__tenant_id__%3D%22b%22%7D"), ["of b"]);
+    assert!(lines(&server, &both, "%7B__tenant_id__%3D%22c%22%7D").is_empty(), "who is not named is not asked");
+    assert_eq!(get("labels").ok().json()["data"], json!(["__tenant_id__", "app", "service_name"]));
+    assert_eq!(get("label/__tenant_id__/values").ok().json()["data"], json!(["a", "b"]));
+    let series = get("series?match[]=%7Bapp%3D%22x%22%7D").ok().json();
+    let of: Vec<&str> = series["data"].as_array().unwrap().iter().map(|s| s["__tenant_id__"].as_str().unwrap()).collect();
+    assert_eq!(of, ["a", "b"]);
+    // What is deleted of one is not there, and of the other is.
+    let from = (NOW_NS - 60_000_000_000) / 1_000_000_000;
+    let delete = format!("/loki/api/v1/delete?query=%7Bapp%3D%22x%22%7D%7C%3D%22of%22&start={from}&end={}", from + 120);
+    server.send("POST", &delete, &[("x-scope-orgid", "a")], b"").ok();
+    assert_eq!(lines(&server, &both, "%7Bapp%3D%22x%22%7D"), ["of b"]);
+    // Nothing is written for two, and no other protocol is asked about two.
+    assert_eq!(push_json(&server, &both, r#"{"app":"x"}"#, &[(0, "y")]).status, 400);
+    for path in ["/loki/api/v1/tail?query=%7Bapp%3D%22x%22%7D", "/api/v1/query?query=up", &delete] {
+        assert_eq!(server.send("GET", path, &both, b"").status, 400, "{path}");
+    }
+    let many = (0..65).map(|i| format!("t{i}")).collect::<Vec<_>>().join("|");
+    assert_eq!(server.send("GET", "/loki/api/v1/labels", &[("x-scope-orgid", &many)], b"").status, 400);
+}
+
+#[test]
 fn an_answer_numbers_the_entries_that_are_refused_and_the_others_are_there() {
     let server = Server::plain();
     let late = 7_200_000_000_000;

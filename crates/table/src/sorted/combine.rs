@@ -18,6 +18,7 @@ use super::gather::Gather;
 use super::limits::BATCH_ROWS;
 use super::piece::{Piece, Wanted};
 use super::resolve::{Resolver, RowRef};
+use super::text::read::Reads;
 use crate::spec::{Order, TableSpec};
 
 /// What a combination needs to know of the sources.
@@ -76,7 +77,7 @@ impl Combine {
             series: 0,
             in_turn: true,
             by_series: key.is_none(),
-            wanted: Wanted { columns, key, batch_rows },
+            wanted: Wanted { columns, key, batch_rows, texts: Arc::default() },
             resolver: Resolver::new(spec),
             gather: Gather::default(),
             budget,
@@ -85,10 +86,16 @@ impl Combine {
         }
     }
 
+    /// The same with what the readers of a scan share. Rows that do not pass its sieve may come with empty texts.
+    pub fn with_texts(mut self, texts: Arc<Reads>) -> Combine {
+        self.wanted.texts = texts;
+        self
+    }
+
     /// The next rows: `series` (as [`Sources::map`] numbers them, `u32::MAX` for those not asked for), then the other
     /// columns that were read.
     pub fn next(&mut self, sources: &dyn Sources) -> Result<Option<RecordBatch>> {
-        while self.gather.rows() < BATCH_ROWS {
+        while !self.gather.is_full() {
             if self.members.is_empty() && !self.next_series()? {
                 break;
             }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
+use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{Schema, SchemaRef};
 use base::{Error, Kind, Result};
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataR
 use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::{ChunkReader, Length};
 use parquet::file::serialized_reader::SerializedPageReader;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Cursor;
 
 use super::checked::Store;
@@ -27,6 +27,7 @@ use super::index::{Directory, Segment, Stretch, decode_series, decode_stretches}
 use super::layout::{Layout, Stretches, internal};
 use super::numbers::{Numbers, Steady};
 use super::piece::Wanted;
+use super::text::read::{Reads, Texts};
 use super::writer::{FOOTER_KEY, FooterNote};
 use super::{Damage, FORMAT_VERSION, LostRows, limits};
 use crate::missing::Missing;
@@ -40,6 +41,9 @@ pub struct DataFile {
     pub directory: Directory,
     path: PathBuf,
     damage: Option<Arc<dyn Damage>>,
+    /// Where pages begin that were found whole before they were decoded. Their next readers trust that, and find out at the page itself if
+    /// it was damaged since; then nothing is trusted any more.
+    whole: Mutex<HashSet<u64>>,
 }
 
 /// The page indexes and footer of the file that `store` holds.
@@ -64,7 +68,7 @@ impl DataFile {
     /// A part's file. The writer's own metadata serves where it has the page indexes.
     pub fn of_part(store: Store, meta: ParquetMetaData, layout: Arc<Layout>, directory: Directory, path: PathBuf) -> Result<DataFile> {
         let meta = if meta.page_index().is_some() { meta } else { read_footer(&store)? };
-        Ok(DataFile { store, meta: Arc::new(meta), layout, directory, path, damage: None })
+        Ok(DataFile { store, meta: Arc::new(meta), layout, directory, path, damage: None, whole: Mutex::default() })
     }
 
     /// A file on disk, whose tail (`tail_at..`) has been read and checked.
@@ -92,7 +96,7 @@ impl DataFile {
             return Err(Error::corrupt("directory names a row group that does not exist"));
         }
         let store = Store::Disk { file, len, sums, covered: note.sums.0, tail: Bytes::new(), tail_at };
-        Ok(DataFile { store, meta: Arc::new(meta), layout, directory, path, damage: Some(damage) })
+        Ok(DataFile { store, meta: Arc::new(meta), layout, directory, path, damage: Some(damage), whole: Mutex::default() })
     }
 
     /// Memory it takes, bytes.
@@ -141,6 +145,7 @@ impl DataFile {
 
     /// Tells that rows of a segment cannot be read, and notes it for the answer that lacks them.
     pub fn report(&self, s: &Segment, column: Option<String>, rows: u64, reason: &Error, missing: &Missing) {
+        self.whole.lock().clear();
         let Some(damage) = &self.damage else { return };
         let lost = LostRows {
             path: self.path.clone(),
@@ -193,7 +198,8 @@ impl DataFile {
                 let keep = kept_bytes + (bytes.end - bytes.start) <= limits::PAGE_CACHE_BYTES as u64;
                 let read = match keep {
                     true => self.store.read(bytes.clone()).map(|b| _ = kept.insert(bytes.start, b)),
-                    false => self.store.check(bytes.clone(), &mut room),
+                    false if self.whole.lock().contains(&bytes.start) => Ok(()),
+                    false => self.store.check(bytes.clone(), &mut room).map(|()| _ = self.whole.lock().insert(bytes.start)),
                 };
                 match read {
                     Ok(()) => kept_bytes += bytes.end - bytes.start,
@@ -221,13 +227,13 @@ impl DataFile {
         wanted: &Wanted,
         missing: &Missing,
     ) -> Result<(RowReader, Vec<Range<u32>>)> {
-        let (wanted, batch_rows) = (&wanted.columns[..], wanted.batch_rows);
+        let (texts, wanted, batch_rows) = (&wanted.texts, &wanted.columns[..], wanted.batch_rows);
         let leaves = self.layout.leaves(wanted);
-        let mut numbers = vec![];
+        let mut own = vec![];
         if let (Some(steady), Some(time)) = (steady, self.layout.leaf(1).filter(|t| leaves.contains(t))) {
-            numbers.push((time, Numbers::Steady(steady.into())));
+            own.push((time, Own::Numbers(Numbers::Steady(steady.into()))));
         }
-        let read: Vec<usize> = leaves.iter().copied().filter(|l| numbers.iter().all(|n| n.0 != *l)).collect();
+        let read: Vec<usize> = leaves.iter().copied().filter(|l| own.iter().all(|n| n.0 != *l)).collect();
         let mut left = joined(stretches);
         if let Some(only) = only {
             left = common(&left, only);
@@ -241,12 +247,12 @@ impl DataFile {
         let wrong = |e| pages.failed.lock().take().unwrap_or_else(|| self.unreadable(s, e));
         let mut others = vec![];
         for leaf in read {
-            match self.numbers(s, leaf, &left, &pages).map_err(wrong)? {
-                Some(n) => numbers.push((leaf, n)),
+            match self.own(s, leaf, &left, texts, &pages).map_err(wrong)? {
+                Some(column) => own.push((leaf, column)),
                 None => others.push(leaf),
             }
         }
-        numbers.sort_by_key(|n| n.0);
+        own.sort_by_key(|c| c.0);
         let mut inner = None;
         if !others.is_empty() {
             let levels = self.levels(&others)?;
@@ -259,7 +265,7 @@ impl DataFile {
         let fields: Vec<_> = wanted.iter().map(|w| self.layout.rows.field(*w).clone()).collect();
         let reader = RowReader {
             inner,
-            numbers,
+            own,
             left: left.clone().into(),
             batch_rows,
             pages,
@@ -289,17 +295,23 @@ impl DataFile {
         out
     }
 
-    /// The decoder of a column, if it is one of numbers.
-    fn numbers(
+    /// Our reader of a column, if it has a shape that we read ourselves.
+    fn own(
         &self,
         s: &Segment,
         leaf: usize,
         rows: &[Range<u32>],
+        texts: &Arc<Reads>,
         pages: &Arc<Pages>,
-    ) -> parquet::errors::Result<Option<Numbers<Pages>>> {
+    ) -> parquet::errors::Result<Option<Own>> {
         let group = self.group(s.row_group as usize);
+        let (column, index, n) = (group.column(leaf), self.pages(s.row_group as usize, leaf), group.num_rows() as u32);
         let ty = self.layout.schema.field(leaf).data_type();
-        Numbers::open(pages, group.column(leaf), self.pages(s.row_group as usize, leaf), group.num_rows() as u32, ty, rows)
+        let is_sifted = texts.sifted().is_some_and(|c| self.layout.leaf(c) == Some(leaf));
+        if let Some(texts) = Texts::open(pages, column, index, n, ty, texts, is_sifted)? {
+            return Ok(Some(Own::Texts(texts)));
+        }
+        Ok(Numbers::open(pages, column, index, n, ty, rows)?.map(Own::Numbers))
     }
 
     fn levels(&self, leaves: &[usize]) -> Result<FieldLevels> {
@@ -446,12 +458,27 @@ impl Iterator for OneColumn {
 
 impl PageIterator for OneColumn {}
 
+/// A column that is read without Parquet's record reader.
+enum Own {
+    Numbers(Numbers<Pages>),
+    Texts(Texts<Pages>),
+}
+
+impl Own {
+    fn take(&mut self, ranges: &[Range<u32>]) -> parquet::errors::Result<ArrayRef> {
+        match self {
+            Own::Numbers(n) => n.take(ranges),
+            Own::Texts(t) => t.take(ranges),
+        }
+    }
+}
+
 /// Batches of rows with the wanted columns of the table.
 pub struct RowReader {
-    /// Reads what is not in `numbers`.
+    /// Reads what is not in `own`.
     inner: Option<ParquetRecordBatchReader>,
     /// Columns of the file, ascending.
-    numbers: Vec<(usize, Numbers<Pages>)>,
+    own: Vec<(usize, Own)>,
     /// Rows that are still to be read.
     left: VecDeque<Range<u32>>,
     batch_rows: usize,
@@ -469,6 +496,20 @@ impl RowReader {
         &self.data
     }
 
+    /// Bytes of texts that were looked at and left out, since this was asked last.
+    pub fn left_out_bytes(&mut self) -> usize {
+        self.own.iter_mut().map(|c| if let (_, Own::Texts(t)) = c { t.left_out_bytes() } else { 0 }).sum()
+    }
+
+    /// Rows of the next batch: no more than lie in one page of text.
+    fn rows_of_page(&self) -> usize {
+        let Some(first) = self.left.front() else { return 0 };
+        let ends = self.own.iter().filter_map(|c| if let (_, Own::Texts(t)) = c { t.page_end(first.start) } else { None });
+        let Some(end) = ends.min() else { return self.batch_rows };
+        let here = self.left.iter().take_while(|r| r.start < end).map(|r| (r.end.min(end) - r.start) as usize);
+        here.sum::<usize>().min(self.batch_rows)
+    }
+
     pub fn next(&mut self) -> Result<Option<RecordBatch>> {
         let place = |e: &dyn std::fmt::Display| Error::corrupt(format!("{}: row group {}: {e}", self.data.path.display(), self.row_group));
         let wrong = |e: &dyn std::fmt::Display| self.pages.failed.lock().take().unwrap_or_else(|| place(e));
@@ -477,18 +518,18 @@ impl RowReader {
             Some(None) => return Ok(None),
             Some(Some(batch)) => Some(batch.map_err(|e| wrong(&e))?),
         };
-        let rows = others.as_ref().map_or(self.batch_rows, RecordBatch::num_rows);
+        let rows = others.as_ref().map_or_else(|| self.rows_of_page(), RecordBatch::num_rows);
         let ranges = take_rows(&mut self.left, rows as u32);
         let rows = total(&ranges) as usize;
         if rows == 0 {
             return Ok(None);
         }
         let mut others = others.iter().flat_map(RecordBatch::columns);
-        let mut numbers = self.numbers.iter_mut().peekable();
+        let mut own = self.own.iter_mut().peekable();
         let mut columns = Vec::with_capacity(self.leaves.len());
         for leaf in &self.leaves {
-            columns.push(match numbers.next_if(|n| n.0 == *leaf) {
-                Some((_, n)) => n.take(&ranges).map_err(|e| wrong(&e))?,
+            columns.push(match own.next_if(|c| c.0 == *leaf) {
+                Some((_, c)) => c.take(&ranges).map_err(|e| wrong(&e))?,
                 None => others.next().cloned().ok_or_else(|| internal("a column was not read"))?,
             });
         }

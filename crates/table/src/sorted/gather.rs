@@ -13,6 +13,7 @@ use std::collections::HashMap;
 
 use super::combine::Sources;
 use super::layout::internal;
+use super::limits::{BATCH_BYTES, BATCH_ROWS};
 use super::piece::{Held, Piece};
 use crate::spec::SERIES;
 
@@ -30,11 +31,17 @@ pub struct Gather {
     known: HashMap<usize, (u64, u32)>,
     spans: Vec<Span>,
     rows: usize,
+    bytes: usize,
 }
 
 impl Gather {
     pub fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Whether it is time to flush.
+    pub fn is_full(&self) -> bool {
+        self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES
     }
 
     /// The number of a piece's current batch here.
@@ -62,6 +69,7 @@ impl Gather {
     /// Picks `len` rows of a batch.
     pub fn span(&mut self, batch: u32, start: usize, len: usize, series: u32) {
         self.rows += len;
+        self.bytes += self.held[batch as usize].0.bytes_of(len);
         match self.spans.last_mut() {
             Some(s) if s.batch == batch && s.series == series && (s.start + s.len) as usize == start => s.len += len as u32,
             _ => self.spans.push(Span { batch, start: start as u32, len: len as u32, series }),
@@ -87,6 +95,7 @@ impl Gather {
         self.known.clear();
         self.spans.clear();
         self.rows = 0;
+        self.bytes = 0;
         Ok(out)
     }
 

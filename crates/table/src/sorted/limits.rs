@@ -3,6 +3,9 @@
 /// Rows decoded at once by a reader, and the most rows in a batch of a scan: some hundred kilobytes, so that a merge
 /// of many sources stays within tens of megabytes and a batch fits a core's cache.
 pub const BATCH_ROWS: usize = 8192;
+/// Bytes of rows after which a batch of a scan ends: about a page of text, so that nobody holds more of them than the one that is
+/// being read, and its memory can serve the next.
+pub const BATCH_BYTES: usize = 1 << 20;
 /// Rows of a row group. Larger groups save nothing (pages are the unit of reading) and cost memory while writing.
 pub const ROW_GROUP_ROWS: usize = 1 << 20;
 /// Bytes of a row group before encoding; its encoded pages (5 to 20 times less) wait in memory until it is full.

@@ -111,7 +111,7 @@ fn frequent_keys(spec: &'static TableSpec, views: &Views, budget: &Arc<dyn Budge
     let slices = views.slices();
     for (i, c) in spec.columns.iter().enumerate().filter(|(_, c)| c.ty == ColumnType::Attrs) {
         let mut census = Census::default();
-        let wanted = Wanted { columns: vec![i + 2], key: None, batch_rows: limits::BATCH_ROWS };
+        let wanted = Wanted { columns: vec![i + 2], key: None, batch_rows: limits::BATCH_ROWS, texts: Arc::default() };
         for slice in slices.iter().step_by(slices.len().div_ceil(CENSUS_SLICES).max(1)) {
             for mut piece in views.pieces(*slice)?.into_iter().take(CENSUS_PIECES) {
                 if piece.load(&wanted, budget)? {

@@ -16,6 +16,7 @@ use super::data::{DataFile, RowReader, joined, overlap, total};
 use super::index::{Segment, Stretch};
 use super::numbers::Steady;
 use super::order::{key_values, time_key};
+use super::text::read::Reads;
 use crate::missing::Missing;
 use crate::scan::Meter;
 
@@ -27,6 +28,11 @@ pub struct Held {
 }
 
 impl Held {
+    /// About how much `rows` of its rows take.
+    pub fn bytes_of(&self, rows: usize) -> usize {
+        self.bytes / self.batch.num_rows().max(1) * rows
+    }
+
     fn new(batch: RecordBatch, budget: &Arc<dyn Budget>) -> Result<Arc<Held>> {
         let bytes = batch.columns().iter().map(held_bytes).sum();
         budget.reserve(bytes)?;
@@ -80,6 +86,8 @@ pub struct Wanted {
     /// Where the key lies among them, for tables ordered by a key.
     pub key: Option<usize>,
     pub batch_rows: usize,
+    /// What all readers of text share.
+    pub texts: Arc<Reads>,
 }
 
 /// Sorted rows of one source.
@@ -165,6 +173,7 @@ impl Piece {
         self.open(wanted)?;
         while self.current.as_ref().is_none_or(|b| self.at >= b.batch.num_rows()) {
             self.current = None;
+            let mut left_out_bytes = 0;
             let next = match &mut self.reading {
                 Reading::Batches(b) => b.pop_front(),
                 Reading::Closed(_) => None,
@@ -175,7 +184,10 @@ impl Piece {
                         self.reading = Reading::Batches(VecDeque::new());
                         None
                     }
-                    other => other?,
+                    other => {
+                        left_out_bytes = open.0.left_out_bytes();
+                        other?
+                    }
                 },
                 Reading::Arriving(slice) => match slice.next()? {
                     Some((batch, stretches)) => {
@@ -193,7 +205,7 @@ impl Piece {
             self.at = 0;
             self.generation += 1;
             let held = Held::new(batch, budget)?;
-            self.meter.add(held.bytes)?;
+            self.meter.add(held.bytes + left_out_bytes)?;
             self.current = Some(held);
         }
         Ok(!self.stretches.is_empty())

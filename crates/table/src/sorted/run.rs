@@ -109,7 +109,7 @@ impl RunWriter<'_> {
             self.waiting.push(Waiting { segments: at..at + 1, filter: None, bytes: encode_stretches(s.slice, &stretches)? });
         } else {
             let all = s.first_row..s.first_row + s.rows;
-            let wanted = Wanted { columns: vec![0], key: None, batch_rows: limits::BATCH_ROWS };
+            let wanted = Wanted { columns: vec![0], key: None, batch_rows: limits::BATCH_ROWS, texts: Arc::default() };
             let (mut reader, _) = data.rows(s, std::slice::from_ref(&all), None, None, &wanted, &Missing::default())?;
             while let Some(b) = reader.next()? {
                 for n in b.column(0).as_primitive::<UInt32Type>().values() {

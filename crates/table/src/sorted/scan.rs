@@ -15,9 +15,10 @@ use super::combine::{Combine, overlaps};
 use super::layout::internal;
 use super::piece::Piece;
 use super::prune::Prune;
+use super::text::read::Reads;
 use super::view::{self, Asked, Views};
 use super::{Budget, Source};
-use crate::predicate::Predicate;
+use crate::predicate::{Predicate, Sieve};
 use crate::scan::{Direction, RowStream, ScanRequest, TimeRange};
 use crate::spec::{Order, SERIES, TableSpec};
 
@@ -153,6 +154,8 @@ struct Plan {
     needed: Vec<usize>,
     // Names of what is given out.
     out: Vec<&'static str>,
+    // Among it, what texts of the answer contain.
+    texts: Arc<Reads>,
 }
 
 impl Plan {
@@ -178,7 +181,8 @@ impl Plan {
         needed.sort_unstable();
         needed.dedup();
         let out = [SERIES, spec.time()].into_iter().chain(request.columns.iter().copied()).collect();
-        Ok(Plan { spec, needed, out })
+        let texts = Reads::new(request.predicate.as_ref().and_then(|p| Sieve::of(spec, p)));
+        Ok(Plan { spec, needed, out, texts })
     }
 
     /// All columns of the table, as a resolver wants them.
@@ -230,7 +234,8 @@ impl Scan {
                 Order::Key(_) => pieces.len() > 1,
             };
             let columns = if tell_apart { self.plan.all() } else { self.plan.needed.clone() };
-            self.current = Some((slice, Combine::new(self.plan.spec, pieces, columns, self.budget.clone())));
+            let rows = Combine::new(self.plan.spec, pieces, columns, self.budget.clone()).with_texts(self.plan.texts.clone());
+            self.current = Some((slice, rows));
         }
     }
 

@@ -27,6 +27,8 @@ use super::grams::PageGrams;
 use super::layout::internal;
 use super::limits::{TEXT_PAGE_BYTES, TEXT_PAGE_ROWS};
 
+pub mod read;
+
 const ENCODING: Encoding = Encoding::DELTA_LENGTH_BYTE_ARRAY;
 /// The level that Parquet's own writer is told for the other columns.
 const ZSTD_LEVEL: i32 = 1;

@@ -1,0 +1,356 @@
+//! Column chunks of text, read page by page without Parquet's record reader.
+//!
+//! Parquet's reader takes new memory for every page, which the kernel fills with zeros first, and makes an array of all its texts. Here the
+//! memory of a page serves the next one as soon as nobody holds its texts, so that it stays in the core's cache; and where a condition
+//! says what a text must contain (a [`Sieve`]), a page is searched as one piece and only the texts that contain it come out: the
+//! others are given as empty ones, which the condition then leaves out as well.
+//!
+//! Every page of another shape is left to Parquet's reader.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::builder::StringViewBuilder;
+use arrow_array::{ArrayRef, StringViewArray};
+use arrow_buffer::Buffer;
+use arrow_schema::DataType;
+use base::attrs::read_varint;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use parquet::basic::{Compression, Encoding, Type};
+use parquet::column::page::{Page, PageReader};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::page_index::offset_index::PageLocation;
+use parquet::file::reader::ChunkReader;
+use parquet::file::serialized_reader::SerializedPageReader;
+
+use crate::predicate::Sieve;
+
+/// Pages whose memory is remembered while somebody holds their texts: a batch is of a few.
+const PAGES_IN_USE: usize = 6;
+/// Memory of pages is taken in steps of this, bytes: they are nearly of one size.
+const ROOM_STEP: usize = 128 << 10;
+/// A page's size is a 32-bit number in its header.
+const PAGE_BYTES: u64 = i32::MAX as u64;
+
+fn damaged(what: &str) -> ParquetError {
+    ParquetError::General(what.to_owned())
+}
+
+/// What the readers of one scan share.
+#[derive(Default)]
+pub struct Reads {
+    sieve: Option<Sieve>,
+    /// Memory of pages that somebody may still hold.
+    in_use: Mutex<Vec<Buffer>>,
+}
+
+impl Reads {
+    pub fn new(sieve: Option<Sieve>) -> Arc<Reads> {
+        Arc::new(Reads { sieve, ..Reads::default() })
+    }
+
+    /// The table's column that is sifted.
+    pub fn sifted(&self) -> Option<usize> {
+        self.sieve.as_ref().map(|s| s.column)
+    }
+
+    /// Memory that nobody holds any more, if there is any, of pages such as `last`.
+    fn room(&self, last: Buffer) -> Vec<u8> {
+        let mut in_use = self.in_use.lock();
+        in_use.push(last);
+        let free = in_use.iter().position(|b| b.strong_count() == 1).map(|i| in_use.swap_remove(i));
+        if in_use.len() > PAGES_IN_USE {
+            in_use.remove(0);
+        }
+        free.and_then(|b| b.into_vec().ok()).unwrap_or_default()
+    }
+}
+
+impl<R: ChunkReader> Drop for Texts<R> {
+    fn drop(&mut self) {
+        if self.zstd.is_some() {
+            let mut in_use = self.reads.in_use.lock();
+            if in_use.len() < PAGES_IN_USE {
+                in_use.push(std::mem::take(&mut self.page));
+            }
+        }
+    }
+}
+
+/// The texts of a column chunk.
+pub struct Texts<R: ChunkReader> {
+    pages: SerializedPageReader<R>,
+    /// First row of each page, then the number of rows.
+    starts: Vec<u32>,
+    next: usize,
+    zstd: Option<zstd::bulk::Decompressor<'static>>,
+    /// Rows of the page that is at hand.
+    rows: Range<u32>,
+    page: Buffer,
+    /// Where each of its texts begins in it, then where the last one ends.
+    places: Vec<u32>,
+    reads: Arc<Reads>,
+    /// Whether the sieve is for this column.
+    is_sifted: bool,
+    found: Vec<bool>,
+    left_out_bytes: usize,
+}
+
+impl<R: ChunkReader + 'static> Texts<R> {
+    /// The reader of a column chunk of `rows` rows; `None` if it is not of a shape that is read here. Where it is sifted, texts that
+    /// do not pass are given as empty ones.
+    pub fn open(
+        reader: &Arc<R>,
+        column: &ColumnChunkMetaData,
+        pages: &[PageLocation],
+        rows: u32,
+        ty: &DataType,
+        reads: &Arc<Reads>,
+        is_sifted: bool,
+    ) -> Result<Option<Self>> {
+        let descr = column.column_descr();
+        let starts = pages.iter().map(|p| p.first_row_index as u32).chain([rows]).collect::<Vec<_>>();
+        let is_text = column.column_type() == Type::BYTE_ARRAY && *ty == DataType::Utf8View;
+        let is_ours = column.encodings().all(|e| matches!(e, Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::RLE));
+        let levels = descr.max_rep_level() > 0 || descr.max_def_level() > 0;
+        if !is_text || !is_ours || levels || starts.len() < 2 || starts[0] != 0 || !starts.is_sorted() {
+            return Ok(None);
+        }
+        let zstd = match column.compression() {
+            Compression::UNCOMPRESSED => None,
+            Compression::ZSTD(_) => Some(zstd::bulk::Decompressor::new()?),
+            _ => return Ok(None),
+        };
+        // Pages come as they lie there, because they are told to be plain, and are decompressed here, into memory of ours.
+        let plain = column.clone().into_builder().set_compression(Compression::UNCOMPRESSED).build()?;
+        Ok(Some(Texts {
+            pages: SerializedPageReader::new(reader.clone(), &plain, rows as usize, Some(pages.to_vec()))?,
+            starts,
+            next: 0,
+            zstd,
+            rows: 0..0,
+            page: Buffer::default(),
+            places: vec![],
+            reads: reads.clone(),
+            is_sifted,
+            found: vec![],
+            left_out_bytes: 0,
+        }))
+    }
+
+    /// The row behind the page that holds `row`, if batches should end there: whoever holds texts of one page alone leaves the memory to
+    /// the next page soon. Sifted texts are copied.
+    pub fn page_end(&self, row: u32) -> Option<u32> {
+        if self.is_sifted {
+            return None;
+        }
+        self.starts.get(self.starts.partition_point(|s| *s <= row)).copied()
+    }
+
+    /// Bytes of texts that were looked at and left out, since this was asked last.
+    pub fn left_out_bytes(&mut self) -> usize {
+        std::mem::take(&mut self.left_out_bytes)
+    }
+
+    /// The texts of rows in these ranges, which are ascending and after those asked for before.
+    pub fn take(&mut self, ranges: &[Range<u32>]) -> Result<ArrayRef> {
+        let n = ranges.iter().map(|r| r.len()).sum::<usize>();
+        let mut out = StringViewBuilder::with_capacity(n);
+        // The block that the page at hand is, once one of its texts is given out.
+        let mut block = None;
+        for r in ranges {
+            let mut at = r.start;
+            while at < r.end {
+                if !self.rows.contains(&at) {
+                    self.load(at)?;
+                    block = None;
+                }
+                let end = r.end.min(self.rows.end);
+                let rows = (at - self.rows.start) as usize..(end - self.rows.start) as usize;
+                match self.is_sifted {
+                    true => self.sift(rows, &mut out)?,
+                    false => {
+                        let block = *block.get_or_insert_with(|| out.append_block(self.page.clone()));
+                        for w in self.places[rows.start..=rows.end].windows(2) {
+                            out.try_append_view(block, w[0], w[1] - w[0])?;
+                        }
+                    }
+                }
+                at = end;
+            }
+        }
+        let texts: StringViewArray = out.finish();
+        Ok(Arc::new(texts))
+    }
+
+    /// Gives out those of `rows` of the page at hand that pass, and empty texts for the others.
+    fn sift(&mut self, rows: Range<usize>, out: &mut StringViewBuilder) -> Result<()> {
+        let places = &self.places[rows.start..=rows.end];
+        self.found.clear();
+        self.found.resize(rows.len(), false);
+        if let Some(sieve) = &self.reads.sieve {
+            sieve.search(&self.page, places, &mut self.found);
+        }
+        let mut given = 0;
+        let mut from = 0;
+        while let Some(skipped) = self.found[from..].iter().position(|f| *f) {
+            out.try_append_value_n("", skipped)?;
+            let at = from + skipped;
+            let text = &self.page[places[at] as usize..places[at + 1] as usize];
+            out.try_append_value(std::str::from_utf8(text)?)?;
+            given += text.len();
+            from = at + 1;
+        }
+        out.try_append_value_n("", rows.len() - from)?;
+        self.left_out_bytes += (places[rows.len()] - places[0]) as usize - given;
+        Ok(())
+    }
+
+    /// Reads the page with a row, which lies behind the page before.
+    fn load(&mut self, row: u32) -> Result<()> {
+        while self.starts.get(self.next + 1).is_some_and(|end| *end <= row) {
+            self.pages.skip_next_page()?;
+            self.next += 1;
+        }
+        let (Some(&start), Some(&end)) = (self.starts.get(self.next), self.starts.get(self.next + 1)) else {
+            return Err(damaged("a column has fewer rows than its row group"));
+        };
+        let Some(Page::DataPage { buf, num_values, encoding: Encoding::DELTA_LENGTH_BYTE_ARRAY, .. }) = self.pages.get_next_page()? else {
+            return Err(damaged("a page is not where the index says, or not of texts behind their lengths"));
+        };
+        if num_values != end - start {
+            return Err(damaged("a page has another number of rows than the index says"));
+        }
+        let room = self.room();
+        self.page = match &mut self.zstd {
+            Some(zstd) => decompress(zstd, &buf, room)?,
+            None => buf.into(),
+        };
+        places(&self.page, num_values as usize, &mut self.places)?;
+        self.next += 1;
+        self.rows = start..end;
+        Ok(())
+    }
+
+    /// Memory for a page: that of one whose texts nobody holds any more, if there is one.
+    fn room(&mut self) -> Vec<u8> {
+        self.places.clear();
+        let last = std::mem::take(&mut self.page);
+        if self.zstd.is_none() { vec![] } else { self.reads.room(last) }
+    }
+}
+
+fn decompress(zstd: &mut zstd::bulk::Decompressor<'_>, page: &Bytes, mut room: Vec<u8>) -> Result<Buffer> {
+    let size = zstd::zstd_safe::get_frame_content_size(page).ok().flatten().filter(|n| *n <= PAGE_BYTES);
+    let size = size.ok_or_else(|| damaged("a page does not say its size"))? as usize;
+    room.clear();
+    if room.capacity() < size {
+        // A little more than is needed now, so that it does for the next page as well.
+        room = vec![];
+        room.try_reserve_exact(size.next_multiple_of(ROOM_STEP)).map_err(|_| damaged("a page is too large"))?;
+    }
+    zstd.decompress_to_buffer(page, &mut room)?;
+    Ok(Buffer::from_vec(room))
+}
+
+/// Where each of a page's `n` texts begins in it, then where the last one ends. Before them stand their lengths, in
+/// `DELTA_BINARY_PACKED`: the first one, then blocks of differences, each in parts with a bit width of their own.
+fn places(page: &[u8], n: usize, out: &mut Vec<u32>) -> Result<()> {
+    let early = || damaged("lengths end early");
+    let mut rest = page;
+    let number = |rest: &mut &[u8]| -> Result<u64> {
+        let (v, r) = read_varint(rest).ok_or_else(early)?;
+        *rest = r;
+        Ok(v)
+    };
+    let zigzag = |v: u64| (v >> 1) as i64 ^ -((v & 1) as i64);
+    let (block, parts, count) = (number(&mut rest)? as usize, number(&mut rest)? as usize, number(&mut rest)?);
+    if count != n as u64 || parts == 0 || block == 0 || block % parts != 0 || !(block / parts).is_multiple_of(8) || block > 1 << 16 {
+        return Err(damaged("a page's lengths are not those of its texts"));
+    }
+    let part = block / parts;
+    out.clear();
+    out.reserve(n + 1);
+    let mut length = zigzag(number(&mut rest)?);
+    // As if the texts began at 0; where they do begin is known when all lengths are read.
+    let mut end = 0i64;
+    let mut fits = true;
+    let mut push = |length: i64| {
+        out.push(end as u32);
+        end = end.saturating_add(length);
+        fits &= (0..=i64::from(u32::MAX)).contains(&length);
+    };
+    let mut left = n;
+    if left > 0 {
+        push(length);
+        left -= 1;
+    }
+    while left > 0 {
+        let least = zigzag(number(&mut rest)?);
+        let (widths, r) = rest.split_at_checked(parts).ok_or_else(early)?;
+        rest = r;
+        for width in widths.iter().map(|w| usize::from(*w)) {
+            if left == 0 {
+                break;
+            }
+            if width > 32 {
+                return Err(damaged("a length is too wide"));
+            }
+            let (packed, r) = rest.split_at_checked(part / 8 * width).ok_or_else(early)?;
+            rest = r;
+            let mask = (1u64 << width) - 1;
+            for i in 0..part.min(left) {
+                let (byte, bit) = (i * width / 8, i * width % 8);
+                // At most 39 bits are looked at, and behind the lengths mostly lies text.
+                let word = match packed.get(byte..byte + 8) {
+                    Some(w) => w.try_into().map_or(0, u64::from_le_bytes),
+                    None => packed[byte.min(packed.len())..].iter().rev().fold(0, |w, b| w << 8 | u64::from(*b)),
+                };
+                length = length.wrapping_add(least).wrapping_add((word >> bit & mask) as i64);
+                push(length);
+            }
+            left -= part.min(left);
+        }
+    }
+    out.push(end as u32);
+    if !fits || end != rest.len() as i64 || page.len() > u32::MAX as usize {
+        return Err(damaged("a page's texts are not as long as their lengths say"));
+    }
+    let first = (page.len() - rest.len()) as u32;
+    out.iter_mut().for_each(|at| *at += first);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::encode_lengths;
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn texts_are_found_behind_their_lengths(lengths in prop::collection::vec(prop_oneof![0u32..300, 0u32..5], 0..400), cut in any::<prop::sample::Index>()) {
+            let mut page = vec![];
+            encode_lengths(&lengths, &mut page);
+            let first = page.len();
+            page.resize(first + lengths.iter().sum::<u32>() as usize, b'x');
+            let mut got = vec![];
+            places(&page, lengths.len(), &mut got).unwrap();
+            prop_assert_eq!(got[0] as usize, first);
+            prop_assert_eq!(got.windows(2).map(|w| w[1] - w[0]).collect::<Vec<_>>(), lengths.clone());
+            prop_assert!(places(&page, lengths.len() + 1, &mut got).is_err());
+            prop_assert!(places(&page[..cut.index(page.len())], lengths.len(), &mut got).is_err());
+        }
+        #[test]
+        fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..40), n in 0usize..300) {
+            let _ = places(&bytes, n, &mut vec![]);
+            let mut page = vec![0x80, 1, 4];
+            base::attrs::write_varint(&mut page, n as u64);
+            page.extend(bytes);
+            let _ = places(&page, n, &mut vec![]);
+        }
+    }
+}
