@@ -1,5 +1,7 @@
 //! The directory of a data file: which rows of which tenant and slice lie where, and whose stretches they are.
 
+use std::sync::Arc;
+
 use base::attrs::{read_varint, write_varint};
 use base::{Error, Result, Tenant};
 
@@ -183,11 +185,23 @@ pub fn encode_stretches(slice: i64, stretches: &[Stretch]) -> Result<Vec<u8>> {
 
 /// Decodes what [`encode_stretches`] made; `rows` is what the stretches must add up to.
 pub fn decode_stretches(slice: i64, rows: u32, bytes: &[u8]) -> Result<Vec<Stretch>> {
-    let damaged = || Error::corrupt("the stretches of a slice are damaged");
-    let (len, z) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
-    let len = usize::try_from(u64::from_le_bytes(*len)).ok().filter(|l| *l <= limits::STRETCHES * 30).ok_or_else(damaged)?;
-    let raw = zstd::bulk::decompress(z, len).map_err(|_| damaged())?;
-    let mut r = Reader(&raw);
+    unpack_stretches(slice, rows, &decompress_stretches(bytes)?)
+}
+
+/// The columns of varints.
+fn decompress_stretches(bytes: &[u8]) -> Result<Vec<u8>> {
+    let (len, z) = bytes.split_first_chunk::<8>().ok_or_else(damaged_stretches)?;
+    let len = usize::try_from(u64::from_le_bytes(*len)).ok().filter(|l| *l <= limits::STRETCHES * 30).ok_or_else(damaged_stretches)?;
+    zstd::bulk::decompress(z, len).map_err(|_| damaged_stretches())
+}
+
+fn damaged_stretches() -> Error {
+    Error::corrupt("the stretches of a slice are damaged")
+}
+
+fn unpack_stretches(slice: i64, rows: u32, raw: &[u8]) -> Result<Vec<Stretch>> {
+    let damaged = damaged_stretches;
+    let mut r = Reader(raw);
     let n = r.count()?;
     let mut out = Vec::with_capacity(n);
     let mut before = 0i64;
@@ -220,6 +234,58 @@ pub fn decode_stretches(slice: i64, rows: u32, bytes: &[u8]) -> Result<Vec<Stret
     if sum == u64::from(rows) { Ok(out) } else { Err(damaged()) }
 }
 
+/// Stretches of a segment one after the other, from the bytes that they were decompressed to: those of a million series
+/// take 6 bytes each, not 32. Copies read on their own, each where it is.
+#[derive(Clone, Default)]
+pub struct StretchReader {
+    raw: Arc<[u8]>,
+    /// Where the next number of each column is.
+    at: [usize; 5],
+    left: usize,
+    slice: i64,
+    series: i64,
+}
+
+impl StretchReader {
+    /// Reads what [`encode_stretches`] made, and checks all of it; `each` sees every stretch once.
+    pub fn new(slice: i64, rows: u32, bytes: &[u8], mut each: impl FnMut(&Stretch)) -> Result<StretchReader> {
+        let raw = decompress_stretches(bytes)?;
+        let all = unpack_stretches(slice, rows, &raw)?;
+        all.iter().for_each(&mut each);
+        let mut r = Reader(&raw);
+        r.count()?;
+        let mut at = [0; 5];
+        for (i, start) in at.iter_mut().enumerate() {
+            *start = raw.len() - r.0.len();
+            // Files from before there were steps end here.
+            for _ in 0..if i == 4 || r.0.is_empty() { 0 } else { all.len() } {
+                r.u64()?;
+            }
+        }
+        Ok(StretchReader { raw: raw.into(), at, left: all.len(), slice, series: 0 })
+    }
+
+    fn number(&mut self, column: usize) -> u64 {
+        let mut r = Reader(&self.raw[self.at[column]..]);
+        let n = r.u64().unwrap_or(0);
+        self.at[column] = self.raw.len() - r.0.len();
+        n
+    }
+}
+
+impl Iterator for StretchReader {
+    type Item = Stretch;
+
+    fn next(&mut self) -> Option<Stretch> {
+        self.left = self.left.checked_sub(1)?;
+        self.series = self.series.wrapping_add(unzigzag(self.number(0)));
+        let rows = self.number(1) as u32;
+        let first = unzigzag(self.number(2)).wrapping_add(self.slice);
+        let last = unzigzag(self.number(3)).wrapping_add(first);
+        Some(Stretch { series: self.series as u32, rows, first, last, step: self.number(4) as i64 })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +297,12 @@ mod tests {
         let b = encode_stretches(-100, &stretches).unwrap();
         assert_eq!(decode_stretches(-100, 4, &b).unwrap(), stretches);
         assert!(decode_stretches(-100, 5, &b).is_err());
+        let mut seen = vec![];
+        let one_by_one = StretchReader::new(-100, 4, &b, |s| seen.push(*s)).unwrap();
+        let mut second = one_by_one.clone();
+        second.next();
+        assert_eq!((one_by_one.collect::<Vec<_>>(), &seen[..], second.next()), (stretches.to_vec(), &stretches[..], Some(stretches[1])));
+        assert!(StretchReader::new(-100, 5, &b, |_| ()).is_err());
         let wrong = [Stretch { last: 900, ..stretches[0] }];
         assert!(decode_stretches(-100, 3, &encode_stretches(-100, &wrong).unwrap()).is_err());
         let d = Directory {

@@ -53,6 +53,7 @@ pub fn merge(
         range: TimeRange { start, ..range },
         prune: Prune::default(),
         only_used: true,
+        whole: true,
         missing: Missing::default(),
         meter: Meter::default(),
     };

@@ -23,7 +23,7 @@ use super::layout::internal;
 use super::names::SeriesTable;
 use super::order::order;
 use super::part::Part;
-use super::piece::{Piece, Rows};
+use super::piece::{Mapped, Piece, Rows};
 use super::prune::Prune;
 use super::{Budget, SeriesNames, Source};
 use crate::missing::Missing;
@@ -42,6 +42,8 @@ pub struct Asked<'a> {
     pub prune: Prune,
     /// Whether series without rows in the range shall be left out, where stretches can tell.
     pub only_used: bool,
+    /// Whether segments are read as wholes, if all of their series were asked for.
+    pub whole: bool,
     /// Takes notes of rows that cannot be read.
     pub missing: Missing,
     /// Counts what is read.
@@ -79,7 +81,7 @@ struct View {
     rest: Rest,
     // The caller's number by the source's number less `base`; `u32::MAX` where it was not asked for.
     base: u32,
-    map: Vec<u32>,
+    map: Arc<Vec<u32>>,
 }
 
 impl View {
@@ -160,7 +162,7 @@ impl Found {
                 (Rest::Memory { segments, names }, numbers, bytes)
             }
         };
-        let view = View { rest, base: 0, map: vec![] };
+        let view = View { rest, base: 0, map: Arc::default() };
         let numbers = if asked.only_used { used(asked, &view, numbers)? } else { numbers };
         Ok(Some(Found { view, numbers, bytes }))
     }
@@ -192,6 +194,7 @@ pub struct Views {
     tenant: Tenant,
     range: TimeRange,
     prune: Prune,
+    whole: bool,
     missing: Missing,
     meter: Meter,
     views: Vec<View>,
@@ -236,7 +239,7 @@ impl Views {
             let mut numbers: Vec<u32> = (0..series.len() as u32).filter(wanted).collect();
             // They are announced in order, but by somebody else.
             numbers.sort_by(|a, b| series[*a as usize].cmp(&series[*b as usize]));
-            views.push(View { rest: Rest::Arriving { series: series.clone() }, base: 0, map: vec![] });
+            views.push(View { rest: Rest::Arriving { series: series.clone() }, base: 0, map: Arc::default() });
             asked_for.push(numbers);
         }
         let labels = rank(&asked_for, &mut views, &mut reserved)?;
@@ -245,6 +248,7 @@ impl Views {
             tenant: asked.tenant.clone(),
             range: asked.range,
             prune: asked.prune,
+            whole: asked.whole,
             missing: asked.missing,
             meter: asked.meter,
             views,
@@ -306,7 +310,28 @@ impl Views {
         Ok(out)
     }
 
+    /// A piece of all rows of a segment. `None` if not all of them were asked for.
+    fn whole_piece(&self, source: usize, v: &View, data: &Arc<DataFile>, s: &Segment) -> Result<Option<Piece>> {
+        let (mut all, mut are_steady) = (true, true);
+        let stretches = data.stretch_reader(s, |x| {
+            all &= v.get(x.series).is_some();
+            are_steady &= x.step > 0 || x.rows == 1;
+        })?;
+        if !all {
+            return Ok(None);
+        }
+        let stretches = Mapped { stretches, are_steady, map: v.map.clone(), base: v.base };
+        let rows = Rows::Whole { data: data.clone(), segment: s.clone(), stretches };
+        Ok(Some(Piece::new(source, rows, vec![], self.missing.clone(), self.meter.clone())))
+    }
+
     fn segment_piece(&self, source: usize, v: &View, data: &Arc<DataFile>, s: &Segment) -> Result<Option<Piece>> {
+        if self.whole
+            && matches!(self.spec.order, Order::Series(_))
+            && let Some(whole) = self.whole_piece(source, v, data, s)?
+        {
+            return Ok(Some(whole));
+        }
         let (mut ranges, mut stretches) = match self.spec.order {
             Order::Series(_) => self.select(v, &data.stretches(s)?, s.first_row),
             Order::Key(_) => {
@@ -436,11 +461,13 @@ fn used(asked: &Asked<'_>, v: &View, numbers: Vec<u32>) -> Result<Vec<u32>> {
 /// the first ones of each is the first of all: only labels that are ranked are ever held, not those of every view.
 fn rank(numbers: &[Vec<u32>], views: &mut [View], reserved: &mut Reserved) -> Result<Arc<[Labels]>> {
     let mut next = BinaryHeap::with_capacity(views.len());
+    let mut maps: Vec<Vec<u32>> = vec![vec![]; views.len()];
     for (v, numbers) in numbers.iter().enumerate() {
         let (Some(&first), Some(&least), Some(&most)) = (numbers.first(), numbers.iter().min(), numbers.iter().max()) else { continue };
         let len = (most - least) as usize + 1;
         reserved.add((len + numbers.len()) * size_of::<u32>())?;
-        (views[v].base, views[v].map) = (least, vec![u32::MAX; len]);
+        views[v].base = least;
+        maps[v] = vec![u32::MAX; len];
         next.push(Reverse((views[v].labels(first)?, v, 0)));
     }
     let (mut labels, mut bytes): (Vec<Labels>, usize) = (vec![], 0);
@@ -453,9 +480,9 @@ fn rank(numbers: &[Vec<u32>], views: &mut [View], reserved: &mut Reserved) -> Re
                 reserved.add(std::mem::take(&mut bytes))?;
             }
         }
-        let view = &mut views[*v];
+        let view = &views[*v];
         let number = numbers[*v][*at];
-        view.map[(number - view.base) as usize] = labels.len() as u32 - 1;
+        maps[*v][(number - view.base) as usize] = labels.len() as u32 - 1;
         *at += 1;
         match numbers[*v].get(*at) {
             None => _ = PeekMut::pop(first),
@@ -469,6 +496,7 @@ fn rank(numbers: &[Vec<u32>], views: &mut [View], reserved: &mut Reserved) -> Re
         }
     }
     reserved.add(bytes)?;
+    views.iter_mut().zip(maps).for_each(|(v, map)| v.map = Arc::new(map));
     Ok(labels.into())
 }
 
