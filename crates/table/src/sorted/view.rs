@@ -42,7 +42,8 @@ pub struct Asked<'a> {
     pub prune: Prune,
     /// Whether series without rows in the range shall be left out, where stretches can tell.
     pub only_used: bool,
-    /// Whether segments are read as wholes, if all of their series were asked for.
+    /// Whether all rows are wanted: sources are then read one after the other and segments as wholes, so that memory does not grow
+    /// with the number of sources times that of series. Only of tables ordered by series.
     pub whole: bool,
     /// Takes notes of rows that cannot be read.
     pub missing: Missing,
@@ -226,9 +227,20 @@ impl Views {
         let mut reserved = Reserved::none(budget);
         // Of each view, the numbers of the series asked for, in label order.
         let mut asked_for: Vec<Vec<u32>> = vec![];
+        let mut labels = vec![];
         for source in sources {
-            let Some(found) = Found::of(source, &asked)? else { continue };
+            let file = source.file().cloned();
+            let Some(mut found) = Found::of(source, &asked)? else { continue };
             reserved.add(found.bytes)?;
+            if asked.whole {
+                // The labels of one file are in memory at a time: with a million series they are a hundred megabytes.
+                add_series(&mut labels, &mut views, &mut found)?;
+                found.numbers = vec![];
+                if let (Rest::File { series, .. }, Some(file)) = (&mut found.view.rest, file) {
+                    *series = Arc::new(SeriesTable::empty());
+                    file.release();
+                }
+            }
             views.push(found.view);
             asked_for.push(found.numbers);
         }
@@ -242,7 +254,7 @@ impl Views {
             views.push(View { rest: Rest::Arriving { series: series.clone() }, base: 0, map: Arc::default() });
             asked_for.push(numbers);
         }
-        let labels = rank(&asked_for, &mut views, &mut reserved)?;
+        let labels = if asked.whole { labels.into() } else { rank(&asked_for, &mut views, &mut reserved)? };
         Ok(Views {
             spec: asked.spec,
             tenant: asked.tenant.clone(),
@@ -327,7 +339,6 @@ impl Views {
 
     fn segment_piece(&self, source: usize, v: &View, data: &Arc<DataFile>, s: &Segment) -> Result<Option<Piece>> {
         if self.whole
-            && matches!(self.spec.order, Order::Series(_))
             && let Some(whole) = self.whole_piece(source, v, data, s)?
         {
             return Ok(Some(whole));
@@ -498,6 +509,44 @@ fn rank(numbers: &[Vec<u32>], views: &mut [View], reserved: &mut Reserved) -> Re
     reserved.add(bytes)?;
     views.iter_mut().zip(maps).for_each(|(v, map)| v.map = Arc::new(map));
     Ok(labels.into())
+}
+
+/// Adds the series of one more source to the labels of those before, which are in order. All numbers are ranks among them.
+fn add_series(labels: &mut Vec<Labels>, before: &mut [View], new: &mut Found) -> Result<()> {
+    let (Some(&least), Some(&most)) = (new.numbers.iter().min(), new.numbers.iter().max()) else { return Ok(()) };
+    let mut map = vec![u32::MAX; (most - least) as usize + 1];
+    let mut all: Vec<Labels> = Vec::with_capacity(labels.len().max(new.numbers.len()));
+    // New ranks of those before.
+    let mut moved = Vec::with_capacity(labels.len());
+    let mut old = std::mem::take(labels).into_iter().peekable();
+    for n in &new.numbers {
+        let mine = new.view.labels(*n)?;
+        if all.last().is_some_and(|l| mine < *l) {
+            return Err(Error::corrupt("the series of a file are not in their order"));
+        }
+        while let Some(other) = old.next_if(|l| *l < mine) {
+            moved.push(all.len() as u32);
+            all.push(other);
+        }
+        if let Some(same) = old.next_if(|l| *l == mine) {
+            moved.push(all.len() as u32);
+            all.push(same);
+        } else if all.last() != Some(&mine) {
+            all.push(mine);
+        }
+        map[(*n - least) as usize] = all.len() as u32 - 1;
+    }
+    for other in old {
+        moved.push(all.len() as u32);
+        all.push(other);
+    }
+    if all.len() > moved.len() {
+        for n in before.iter_mut().flat_map(|v| Arc::make_mut(&mut v.map)).filter(|n| **n != u32::MAX) {
+            *n = moved[*n as usize];
+        }
+    }
+    (new.view.base, new.view.map, *labels) = (least, Arc::new(map), all);
+    Ok(())
 }
 
 /// Picks the rows that were asked for out of unsorted ones, then sorts what is left. Returns the slices, the memory
