@@ -84,7 +84,7 @@ impl<'a> Iterator for Iter<'a> {
     type Item = (&'a str, &'a str);
     fn next(&mut self) -> Option<Self::Item> {
         let mut field = || {
-            let end = self.0.iter().position(|&b| b == SEP)?;
+            let end = memchr::memchr(SEP, self.0)?;
             let (f, rest) = self.0.split_at(end);
             self.0 = &rest[1..];
             // Canonical bytes are checked when they are made.
@@ -119,6 +119,27 @@ impl fmt::Display for Labels {
 impl fmt::Debug for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// Puts pairs together that come in canonical order, each name once and no value empty, as those of sorted series do. Reusable:
+/// [`OrderedLabels::finish`] leaves it empty.
+#[derive(Default)]
+pub struct OrderedLabels(Vec<u8>);
+
+impl OrderedLabels {
+    /// Adds the next pair.
+    pub fn push(&mut self, name: &str, value: &str) {
+        for text in [name, value] {
+            self.0.extend_from_slice(text.as_bytes());
+            self.0.push(SEP);
+        }
+    }
+    /// The set of what was added.
+    pub fn finish(&mut self) -> Labels {
+        let labels = Labels(self.0.as_slice().into());
+        self.0.clear();
+        labels
     }
 }
 
@@ -179,6 +200,17 @@ mod tests {
         assert_eq!(l.get("job"), Some("x"));
         assert_eq!(Labels::from_canonical(l.as_bytes()).unwrap(), l);
         assert_eq!(l.to_string(), r#"{__name__="up", Zone="a", job="x"}"#);
+    }
+
+    #[test]
+    fn pairs_in_order_make_the_same_set() {
+        let mut ordered = OrderedLabels::default();
+        for pairs in [&[("__name__", "up"), ("Zone", "a"), ("job", "\u{e9}")][..], &[("job", "x")], &[]] {
+            pairs.iter().for_each(|(n, v)| ordered.push(n, v));
+            let labels = ordered.finish();
+            assert_eq!(labels, Labels::from_pairs(pairs.iter().copied()).unwrap());
+            assert_eq!(labels.iter().collect::<Vec<_>>(), pairs);
+        }
     }
 
     #[test]

@@ -85,18 +85,7 @@ impl Evaluator<'_> {
 pub fn floats(op: AggregateOp, members: &[&Column], param: &[f64], n: usize) -> Column {
     use AggregateOp as A;
     Column::of(match op {
-        A::Sum => sums(members, n)
-            .into_iter()
-            .map(|(s, c, k)| {
-                if k == 0 {
-                    ABSENT
-                } else if s.is_infinite() {
-                    s
-                } else {
-                    s + c
-                }
-            })
-            .collect(),
+        A::Sum => sums(members, n).map(|_, s, r, _| if s.is_infinite() { s } else { s + r }),
         A::Avg => averages(members, n),
         A::Min => fold(members, n, |best, v| if v < best || best.is_nan() { v } else { best }),
         A::Max => fold(members, n, |best, v| if v > best || best.is_nan() { v } else { best }),
@@ -109,34 +98,46 @@ pub fn floats(op: AggregateOp, members: &[&Column], param: &[f64], n: usize) -> 
     })
 }
 
-/// For each step the sum, its rounding error, and the number of values.
-fn sums(members: &[&Column], n: usize) -> Vec<(f64, f64, u32)> {
-    let mut out = vec![(0.0, 0.0, 0u32); n];
+/// For each step the sum, its rounding error, and the number of values; each in a column of its own, so that steps are added several at
+/// a time.
+struct Sums {
+    sums: Vec<f64>,
+    rests: Vec<f64>,
+    counts: Vec<u64>,
+}
+
+fn sums(members: &[&Column], n: usize) -> Sums {
+    let mut all = Sums { sums: vec![0.0; n], rests: vec![0.0; n], counts: vec![0; n] };
     for m in members {
-        for (o, &v) in out.iter_mut().zip(&m.floats) {
-            if is_present(v) {
-                let (s, c) = kahan(v, o.0, o.1);
-                *o = (s, c, o.2 + 1);
-            }
+        let columns = all.sums.iter_mut().zip(&mut all.rests).zip(&mut all.counts);
+        for (((sum, rest), count), &v) in columns.zip(&m.floats) {
+            let (s, r) = kahan(v, *sum, *rest);
+            let there = is_present(v);
+            *sum = if there { s } else { *sum };
+            *rest = if there { r } else { *rest };
+            *count += u64::from(there);
         }
     }
-    out
+    all
+}
+
+impl Sums {
+    /// What `value` makes of the sum, its error and the number of values at each step; nothing where there is none.
+    fn map(self, value: impl Fn(usize, f64, f64, f64) -> f64) -> Vec<f64> {
+        let all = self.sums.into_iter().zip(self.rests).zip(self.counts);
+        all.enumerate().map(|(i, ((s, r), k))| if k == 0 { ABSENT } else { value(i, s, r, k as f64) }).collect()
+    }
 }
 
 fn averages(members: &[&Column], n: usize) -> Vec<f64> {
-    let totals = sums(members, n);
-    let value = |(i, (s, c, k)): (usize, (f64, f64, u32))| {
-        if k == 0 {
-            return ABSENT;
-        }
+    sums(members, n).map(|i, s, r, k| {
         if s.is_finite() {
-            return s / f64::from(k) + c / f64::from(k);
+            return s / k + r / k;
         }
         // The sum overflowed, or there are infinities: the slow way knows.
         let v: Vec<f64> = members.iter().map(|m| m.floats[i]).filter(|v| is_present(*v)).collect();
         mean(&v)
-    };
-    totals.into_iter().enumerate().map(value).collect()
+    })
 }
 
 fn fold(members: &[&Column], n: usize, f: impl Fn(f64, f64) -> f64) -> Vec<f64> {

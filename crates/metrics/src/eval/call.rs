@@ -1,14 +1,18 @@
 //! Function calls: each to the file of its family.
 
 use base::{Error, Labels, Result};
+use lang::Span;
 
 use crate::eval::Evaluator;
+use crate::eval::alike::Alike;
 use crate::eval::edges;
 use crate::eval::math::{go_max, go_min, map_floats, unary};
-use crate::eval::over_time::over_time;
+use crate::eval::notes::Notes;
+use crate::eval::over_time::{over_time, over_time_alike};
 use crate::eval::rate::{self, Kind, Place, looks_like_counter};
 use crate::eval::regression;
-use crate::eval::value::{Column, Grid, Series, Value};
+use crate::eval::value::{Column, Grid, Sample, Series, Value};
+use crate::eval::window::{Calculate, Window};
 use crate::promql::ast::Edge;
 use crate::promql::function::Func;
 use crate::promql::plan::{CallPlan, Plan, RangePlan, RangeSource};
@@ -69,7 +73,6 @@ impl Evaluator<'_> {
         for (i, a) in c.args.iter().enumerate().filter(|(i, _)| *i != at) {
             params.push((i, self.scalar(a, grid)?));
         }
-        let param = |k: usize, step: usize| params.get(k).map_or(0.0, |p: &(usize, Vec<f64>)| p.1[step]);
         if c.func == F::QuantileOverTime {
             for q in params.iter().flat_map(|p| &p.1).filter(|q| !(0.0..=1.0).contains(*q)) {
                 self.notes.warn(&format!("quantile value should be between 0 and 1, got {}", lang::number::format(*q)), c.spans[0]);
@@ -81,26 +84,8 @@ impl Evaluator<'_> {
             }
         }
         let span = c.spans[at];
-        let edge = edge_of(r);
-        let mut out = self.windows(r, grid, &mut |labels, _, w| {
-            let place = Place { labels, span, notes: self.notes };
-            let kind = |counter, per_second| Kind { counter, per_second };
-            let gain = |k: Kind| {
-                if edge == Edge::Inside { rate::extrapolated(k, w, &place) } else { edges::gain(k, edge == Edge::Smoothed, w, &place) }
-            };
-            match c.func {
-                F::Rate => gain(kind(true, true)),
-                F::Increase => gain(kind(true, false)),
-                F::Delta => gain(kind(false, false)),
-                F::Irate => rate::instant(true, w, &place),
-                F::Idelta => rate::instant(false, w, &place),
-                F::Deriv => regression::deriv(w, &place),
-                F::PredictLinear => regression::predict_linear(w, param(0, w.step), &place),
-                F::DoubleExponentialSmoothing => regression::smooth(w, param(0, w.step), param(1, w.step), &place),
-                F::Changes | F::Resets if edge == Edge::Anchored => edges::count(c.func, w, &place),
-                f => over_time(f, w, param(0, w.step), &place),
-            }
-        })?;
+        let params = params.into_iter().map(|p| p.1).collect();
+        let mut out = self.windows_by(r, grid, &mut OverRange { func: c.func, edge: edge_of(r), params, span, notes: self.notes })?;
         if matches!(c.func, F::Rate | F::Increase) {
             for s in out.iter().filter(|s| !looks_like_counter(s.name()) && s.column.histograms.is_none()) {
                 self.notes
@@ -112,6 +97,66 @@ impl Evaluator<'_> {
             out.iter_mut().for_each(|s| s.drop_name = true);
         }
         Ok(out)
+    }
+}
+
+/// A function of a range vector.
+struct OverRange<'a> {
+    func: Func,
+    edge: Edge,
+    /// Its scalar parameters at each step.
+    params: Vec<Vec<f64>>,
+    span: Span,
+    notes: &'a Notes<'a>,
+}
+
+impl OverRange<'_> {
+    fn param(&self, k: usize, step: usize) -> f64 {
+        self.params.get(k).map_or(0.0, |p| p[step])
+    }
+}
+
+/// Which of the functions of [`rate::extrapolated`] it is.
+fn extrapolated(f: Func) -> Option<Kind> {
+    let kind = |counter, per_second| Some(Kind { counter, per_second });
+    match f {
+        Func::Rate => kind(true, true),
+        Func::Increase => kind(true, false),
+        Func::Delta => kind(false, false),
+        _ => None,
+    }
+}
+
+impl Calculate for OverRange<'_> {
+    fn window(&mut self, labels: &Labels, _: bool, w: &Window<'_>) -> Option<Sample> {
+        use Func as F;
+        let place = Place { labels, span: self.span, notes: self.notes };
+        let edge = self.edge;
+        if let Some(kind) = extrapolated(self.func) {
+            return if edge == Edge::Inside {
+                rate::extrapolated(kind, w, &place)
+            } else {
+                edges::gain(kind, edge == Edge::Smoothed, w, &place)
+            };
+        }
+        match self.func {
+            F::Irate => rate::instant(true, w, &place),
+            F::Idelta => rate::instant(false, w, &place),
+            F::Deriv => regression::deriv(w, &place),
+            F::PredictLinear => regression::predict_linear(w, self.param(0, w.step), &place),
+            F::DoubleExponentialSmoothing => regression::smooth(w, self.param(0, w.step), self.param(1, w.step), &place),
+            F::Changes | F::Resets if edge == Edge::Anchored => edges::count(self.func, w, &place),
+            f => over_time(f, w, self.param(0, w.step), &place),
+        }
+    }
+
+    fn alike(&mut self, w: &Alike<'_>, out: &mut [f64]) -> bool {
+        match extrapolated(self.func) {
+            Some(kind) if w.samples() > 1 => rate::extrapolated_alike(kind, w, out),
+            Some(_) => return false,
+            None => return over_time_alike(self.func, w, out),
+        }
+        true
     }
 }
 

@@ -11,6 +11,7 @@
 mod absent;
 mod aggregate;
 mod aggregate_native;
+mod alike;
 mod binary;
 mod budget;
 mod calendar;
@@ -273,11 +274,8 @@ fn same_labels() -> Error {
 #[inline]
 pub(crate) fn kahan(v: f64, sum: f64, rest: f64) -> (f64, f64) {
     let t = sum + v;
-    if t.is_infinite() {
-        return (t, 0.0);
-    }
     let lost = if sum.abs() >= v.abs() { (sum - t) + v } else { (v - t) + sum };
-    (t, rest + lost)
+    (t, if t.is_infinite() { 0.0 } else { rest + lost })
 }
 
 /// Evaluates plans.

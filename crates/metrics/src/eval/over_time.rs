@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::eval::alike::Alike;
 use crate::eval::kahan;
 use crate::eval::rate::{Place, begins};
 use crate::eval::value::Sample;
@@ -127,6 +128,23 @@ pub fn over_time(f: Func, w: &Window<'_>, param: f64, place: &Place<'_>) -> Opti
         }
         _ => None,
     }
+}
+
+/// The most common of them, of windows that lie alike; false for the others.
+pub fn over_time_alike(f: Func, w: &Alike<'_>, out: &mut [f64]) -> bool {
+    use Func as F;
+    let mut each = |f: fn(&[f64]) -> f64| out.iter_mut().zip(w.windows()).for_each(|(out, v)| *out = f(v));
+    match f {
+        F::CountOverTime => out.fill(w.samples() as f64),
+        F::PresentOverTime => out.fill(1.0),
+        F::LastOverTime => each(|v| v[v.len() - 1]),
+        F::SumOverTime => each(sum),
+        F::AvgOverTime => each(mean),
+        F::MinOverTime => each(|v| extreme(v, |x, best| x < best).1),
+        F::MaxOverTime => each(|v| extreme(v, |x, best| x > best).1),
+        _ => return false,
+    }
+    true
 }
 
 /// Position and value of the extreme: the last value that `better` prefers; anything is preferred to NaN.

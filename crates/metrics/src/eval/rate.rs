@@ -7,9 +7,10 @@ use base::Labels;
 use base::labels::METRIC_NAME;
 use lang::Span;
 
+use crate::eval::alike::Alike;
 use crate::eval::notes::Notes;
 use crate::eval::value::Sample;
-use crate::eval::window::Window;
+use crate::eval::window::{Shape, Window};
 use crate::histogram::{Histogram, Remarks, ResetHint};
 
 /// Which of the functions.
@@ -127,6 +128,19 @@ pub fn extrapolated(kind: Kind, w: &Window<'_>, place: &Place<'_>) -> Option<Sam
     Some(Sample::Histogram(Arc::new(gain.scaled(factor))))
 }
 
+/// [`extrapolated`] of windows that lie alike, of two samples or more.
+pub fn extrapolated_alike(kind: Kind, w: &Alike<'_>, out: &mut [f64]) {
+    let falls = kind.counter && !w.rises();
+    for (out, v) in out.iter_mut().zip(w.windows()) {
+        let mut gain = v[v.len() - 1] - v[0];
+        if falls {
+            // One after the other, as in a single window: so the sum is the same to the last bit.
+            v.windows(2).filter(|p| p[1] < p[0]).for_each(|p| gain += p[0]);
+        }
+        *out = gain * factor_of(kind, &w.shape, v[0], gain);
+    }
+}
+
 /// Last minus first, and for a counter what was lost at each reset.
 fn gain(w: &Window<'_>, counter: bool) -> f64 {
     let v = w.values();
@@ -143,21 +157,26 @@ fn gain(w: &Window<'_>, counter: bool) -> f64 {
     gain
 }
 
-/// By how much the gain between the first and the last sample is extended (see [`Shape`](crate::eval::window::Shape)). A counter is not
-/// extended to before it was zero; one that `began` inside the window was zero then.
+/// By how much the gain between the first and the last sample is extended (see [`Shape`]). A counter that `began` inside the window was
+/// zero then.
 #[inline]
 fn factor(kind: Kind, w: &Window<'_>, began: Option<i64>, first: f64, gain: f64) -> f64 {
     let shape = w.shape();
-    let (mut sampled, mut to_start) = (shape.sampled, shape.to_start);
-    if let Some(began) = began {
-        to_start = 0.0;
-        sampled = (w.times()[w.len() - 1] - began) as f64 / 1000.0;
-    } else if kind.counter && gain > 0.0 && first >= 0.0 && first < 2.0 * gain {
-        to_start = to_start.min(sampled * (first / gain));
-    } else {
-        // One that is twice its gain was zero further away than a sample and a tenth, which is the furthest that counts.
+    let Some(began) = began else { return factor_of(kind, &shape, first, gain) };
+    let sampled = (w.times()[w.len() - 1] - began) as f64 / 1000.0;
+    let factor = (sampled + shape.to_end) / sampled;
+    if kind.per_second { factor / shape.width } else { factor }
+}
+
+/// The same for samples that nothing more is known of. A counter is not extended to before it was zero.
+#[inline]
+fn factor_of(kind: Kind, shape: &Shape, first: f64, gain: f64) -> f64 {
+    // One that is twice its gain was zero further away than a sample and a tenth, which is the furthest that counts.
+    if !(kind.counter && gain > 0.0 && first >= 0.0 && first < 2.0 * gain) {
         return if kind.per_second { shape.factor_per_second } else { shape.factor };
     }
+    let sampled = shape.sampled;
+    let to_start = shape.to_start.min(sampled * (first / gain));
     let factor = (sampled + to_start + shape.to_end) / sampled;
     if kind.per_second { factor / shape.width } else { factor }
 }

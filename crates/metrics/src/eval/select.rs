@@ -5,8 +5,10 @@ use std::sync::Arc;
 use base::{Labels, Result};
 
 use crate::eval::Evaluator;
+use crate::eval::alike::{Run, windows_before};
+use crate::eval::budget::Budget;
 use crate::eval::fetch::{Stretch, Taker};
-use crate::eval::value::{Column, Grid, Sample, Series, is_present};
+use crate::eval::value::{Column, Grid, Sample, Series, all_present, is_present};
 use crate::histogram::Histogram;
 use crate::promql::ast::Edge;
 use crate::promql::plan::{RangePlan, RangeSource, Select};
@@ -19,12 +21,26 @@ struct Latest {
     start: i64,
 }
 
+/// What of a sample: itself, its time, or when its counting began (seconds, 0 where nobody says).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Sample,
+    Time,
+    Start,
+}
+
 impl Latest {
-    /// The sample; `None` for a staleness marker.
-    fn sample(&self) -> Option<Sample> {
-        match &self.h {
-            Some(h) => Some(Sample::Histogram(h.clone())),
-            None => is_present(self.v).then_some(Sample::Float(self.v)),
+    /// What is wanted of it; `None` of a staleness marker.
+    fn take(&self, wanted: Wanted) -> Option<Sample> {
+        if self.h.is_none() && !is_present(self.v) {
+            return None;
+        }
+        let seconds = |ms: i64| Some(Sample::Float(ms as f64 / 1000.0));
+        match (wanted, &self.h) {
+            (Wanted::Sample, Some(h)) => Some(Sample::Histogram(h.clone())),
+            (Wanted::Sample, None) => Some(Sample::Float(self.v)),
+            (Wanted::Time, _) => seconds(self.t),
+            (Wanted::Start, _) => seconds(self.start),
         }
     }
 }
@@ -40,18 +56,27 @@ struct Seen {
     column: Column,
 }
 
+impl Seen {
+    /// Makes the column where there is none.
+    fn column(&mut self, grid: &Grid, budget: &Budget) -> Result<()> {
+        if self.column.floats.is_empty() {
+            budget.column(grid.n)?;
+            self.column = Column::absent(grid.n);
+        }
+        Ok(())
+    }
+}
+
 /// Steps that see samples: each one the last before it.
-struct Steps<'e, 'a, F> {
+struct Steps<'e, 'a> {
     ev: &'e Evaluator<'a>,
     /// In the time of the samples.
     grid: Grid,
     seen: Vec<Seen>,
-    starts: bool,
-    /// What is wanted of a sample.
-    take: F,
+    wanted: Wanted,
 }
 
-impl<F: Fn(&Latest) -> Option<Sample>> Steps<'_, '_, F> {
+impl Steps<'_, '_> {
     /// The steps before `t` see the latest row.
     fn decide(&mut self, series: usize, t: i64) -> Result<()> {
         let seen = &mut self.seen[series];
@@ -60,11 +85,8 @@ impl<F: Fn(&Latest) -> Option<Sample>> Steps<'_, '_, F> {
             let step = seen.step;
             seen.step += 1;
             let Some(latest) = seen.latest.as_ref().filter(|l| l.t > self.grid.at(step) - lookback) else { continue };
-            let Some(sample) = (self.take)(latest) else { continue };
-            if seen.column.floats.is_empty() {
-                self.ev.budget.column(self.grid.n)?;
-                seen.column = Column::absent(self.grid.n);
-            }
+            let Some(sample) = latest.take(self.wanted) else { continue };
+            seen.column(&self.grid, &self.ev.budget)?;
             match sample {
                 Sample::Float(v) => seen.column.floats[step] = v,
                 h => seen.column.set(step, h),
@@ -72,16 +94,44 @@ impl<F: Fn(&Latest) -> Option<Sample>> Steps<'_, '_, F> {
         }
         Ok(())
     }
+
+    /// Takes floats at equal distances of which steps are a multiple: what steps see lies at equal distances as well. False if these rows
+    /// are no such.
+    fn steady(&mut self, series: usize, rows: &Stretch<'_>) -> Result<bool> {
+        let (grid, lookback) = (self.grid, self.ev.options.lookback_ms);
+        let Some(values) = rows.floats().filter(|v| self.wanted == Wanted::Sample && v.len() > 1 && all_present(v)) else { return Ok(false) };
+        let (run, first, end) = (Run::new(rows.times, 0), rows.times[0], values.len() - 1);
+        if run.end != values.len() || !(1..=lookback).contains(&run.distance) || grid.step % run.distance != 0 {
+            return Ok(false);
+        }
+        self.decide(series, first)?;
+        let seen = &mut self.seen[series];
+        // What the last row is seen from depends on the next.
+        let at = grid.at(seen.step);
+        let n = windows_before(&grid, at, rows.times[end], grid.n - seen.step);
+        if n > 0 {
+            seen.column(&grid, &self.ev.budget)?;
+            let from = ((at - first) / run.distance) as usize;
+            let values = values[from..].iter().step_by((grid.step / run.distance) as usize);
+            seen.column.floats[seen.step..seen.step + n].iter_mut().zip(values).for_each(|(out, v)| *out = *v);
+            seen.step += n;
+        }
+        seen.latest = Some(Latest { t: rows.times[end], v: values[end], h: None, start: 0 });
+        Ok(true)
+    }
 }
 
-impl<F: Fn(&Latest) -> Option<Sample>> Taker for Steps<'_, '_, F> {
+impl Taker for Steps<'_, '_> {
     fn series(&mut self, series: &[Labels]) {
         self.seen = series.iter().map(|l| Seen { labels: l.clone(), ..Seen::default() }).collect();
     }
     fn wants_starts(&self) -> bool {
-        self.starts
+        self.wanted == Wanted::Start
     }
     fn rows(&mut self, series: usize, rows: &Stretch<'_>) -> Result<()> {
+        if self.steady(series, rows)? {
+            return Ok(());
+        }
         let grid = self.grid;
         let next_step = |seen: &Seen| if seen.step < grid.n { grid.at(seen.step) } else { i64::MAX };
         let mut step = next_step(&self.seen[series]);
@@ -110,22 +160,22 @@ impl Evaluator<'_> {
         if s.edge == Edge::Smoothed {
             return self.select_smoothed(s, grid);
         }
-        self.select_with(s, grid, false, &Latest::sample)
+        self.select_with(s, grid, Wanted::Sample)
     }
 
     /// The times of the samples an instant selector finds, in seconds.
     pub(super) fn select_times(&self, s: &Select, grid: &Grid) -> Result<Vec<Series>> {
-        self.select_with(s, grid, false, &|l: &Latest| l.sample().map(|_| Sample::Float(l.t as f64 / 1000.0)))
+        self.select_with(s, grid, Wanted::Time)
     }
 
     /// When the counting of the samples that an instant selector finds began, in seconds; 0 where nobody says.
     pub(super) fn select_starts(&self, s: &Select, grid: &Grid) -> Result<Vec<Series>> {
-        self.select_with(s, grid, true, &|l: &Latest| l.sample().map(|_| Sample::Float(l.start as f64 / 1000.0)))
+        self.select_with(s, grid, Wanted::Start)
     }
 
-    fn select_with(&self, s: &Select, grid: &Grid, starts: bool, take: &dyn Fn(&Latest) -> Option<Sample>) -> Result<Vec<Series>> {
+    fn select_with(&self, s: &Select, grid: &Grid, wanted: Wanted) -> Result<Vec<Series>> {
         if let (Some(at), true) = (s.at, grid.n > 1) {
-            let once = self.select_with(s, &Grid { start: at, ..grid.first_only() }, starts, take)?;
+            let once = self.select_with(s, &Grid { start: at, ..grid.first_only() }, wanted)?;
             let spread = |x: Series| {
                 self.budget.column(grid.n)?;
                 Ok(Series::new(x.labels, x.column.spread(grid.n)))
@@ -133,7 +183,7 @@ impl Evaluator<'_> {
             return once.into_iter().map(spread).collect();
         }
         let there = Grid { start: s.at.unwrap_or(grid.start) - s.offset, ..*grid };
-        let mut steps = Steps { ev: self, grid: there, seen: vec![], starts, take };
+        let mut steps = Steps { ev: self, grid: there, seen: vec![], wanted };
         self.fetch(&s.matchers, there.start - self.options.lookback_ms + 1, there.last(), &mut steps)?;
         for i in 0..steps.seen.len() {
             steps.decide(i, i64::MAX)?;

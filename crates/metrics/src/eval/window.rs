@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell, RefMut};
 use base::{Labels, Result};
 
 use crate::eval::Evaluator;
+use crate::eval::alike::{Alike, Run, windows_before};
 use crate::eval::budget::Budget;
 use crate::eval::fetch::{Held, Stretch, Taker};
 use crate::eval::value::{Column, Grid, Sample, Series, all_present, is_present};
@@ -131,7 +132,8 @@ pub struct Shape {
 }
 
 impl Shape {
-    fn new(place: (i64, i64, i64, usize)) -> Shape {
+    /// Of this many milliseconds before the first sample, between first and last, and after the last; and of so many samples.
+    pub fn new(place: (i64, i64, i64, usize)) -> Shape {
         let seconds = |ms: i64| ms as f64 / 1000.0;
         let (before, inside, after, samples) = place;
         let sampled = seconds(inside);
@@ -159,8 +161,24 @@ impl Known {
     }
 }
 
-/// What is calculated from a window of a series with these labels (and whether its name no longer holds).
-pub type Calculate<'f> = dyn FnMut(&Labels, bool, &Window<'_>) -> Option<Sample> + 'f;
+/// What is calculated from windows.
+pub trait Calculate {
+    /// The value of a window of a series with these labels (and whether its name no longer holds).
+    fn window(&mut self, labels: &Labels, drop_name: bool, w: &Window<'_>) -> Option<Sample>;
+    /// The values of windows that lie alike, where each has one; false if they must be looked at one by one.
+    fn alike(&mut self, _: &Alike<'_>, _: &mut [f64]) -> bool {
+        false
+    }
+}
+
+/// What is calculated from a window, and from each by itself.
+type Each<'f> = dyn FnMut(&Labels, bool, &Window<'_>) -> Option<Sample> + 'f;
+
+impl Calculate for &mut Each<'_> {
+    fn window(&mut self, labels: &Labels, drop_name: bool, w: &Window<'_>) -> Option<Sample> {
+        self(labels, drop_name, w)
+    }
+}
 
 /// Where windows lie.
 #[derive(Clone, Copy)]
@@ -179,6 +197,9 @@ impl Frame {
     fn end(&self, i: usize) -> i64 {
         self.at.unwrap_or_else(|| self.grid.at(i)) - self.offset
     }
+    fn margins(&self) -> i64 {
+        self.margin_before + self.margin_after
+    }
 }
 
 /// A series with its window's place.
@@ -187,6 +208,8 @@ struct Moving {
     lo: usize,
     hi: usize,
     step: usize,
+    /// The samples at equal distances in which `lo` lies.
+    run: Run,
     known: Known,
     column: Column,
 }
@@ -194,11 +217,12 @@ struct Moving {
 impl Moving {
     /// The column is made with its first value: many series of a long range have none.
     fn new(held: Held) -> Self {
-        Moving { held, lo: 0, hi: 0, step: 0, known: Known::default(), column: Column::default() }
+        Moving { held, lo: 0, hi: 0, step: 0, run: Run::default(), known: Known::default(), column: Column::default() }
     }
 
     /// Evaluates all steps for which everything before `known_before` is enough.
-    fn advance(&mut self, frame: &Frame, known_before: i64, budget: &Budget, f: &mut Calculate<'_>) -> Result<()> {
+    fn advance(&mut self, frame: &Frame, known_before: i64, budget: &Budget, f: &mut dyn Calculate) -> Result<()> {
+        let plain = frame.at.is_none() && frame.margins() == 0 && self.held.histograms.is_none() && self.held.starts.is_none();
         while self.step < frame.grid.n {
             let end = frame.end(self.step);
             if end.saturating_add(frame.margin_after) >= known_before {
@@ -213,17 +237,60 @@ impl Moving {
             while self.hi < times.len() && times[self.hi] <= end {
                 self.hi += 1;
             }
-            let around = frame.margin_before > 0 || frame.margin_after > 0;
-            if self.lo < self.hi || around {
+            if plain && self.alike(frame, known_before, budget, f)? {
+                continue;
+            }
+            if self.lo < self.hi || frame.margins() > 0 {
                 let (held, known, step) = (&self.held, &self.known, self.step);
                 let w = Window { held, known, lo: self.lo, hi: self.hi, start, end, time: frame.grid.at(step), step };
-                if let Some(v) = f(&self.held.labels, self.held.drop_name, &w) {
+                if let Some(v) = f.window(&self.held.labels, self.held.drop_name, &w) {
                     self.put(v, frame.grid.n, budget)?;
                 }
             }
             self.step += 1;
         }
         Ok(())
+    }
+
+    /// Evaluates the window at hand and those behind it that lie alike; false if there is none.
+    fn alike(&mut self, frame: &Frame, known_before: i64, budget: &Budget, f: &mut dyn Calculate) -> Result<bool> {
+        let times = &self.held.times;
+        if self.lo >= self.hi {
+            return Ok(false);
+        }
+        if self.lo + 1 >= self.run.end {
+            self.run = Run::new(times, self.lo);
+        }
+        let Run { end: run_end, distance } = self.run;
+        let (first, last, end) = (times[self.lo], times[self.hi - 1], frame.end(self.step));
+        let start = end - frame.width;
+        // The window must begin within the run, or just before it, as all later ones do.
+        if self.hi > run_end || distance <= 0 || frame.grid.step % distance != 0 || first - start > distance {
+            return Ok(false);
+        }
+        let behind = times.get(run_end).copied().unwrap_or(i64::MAX).min(times[run_end - 1] + distance);
+        let n = windows_before(&frame.grid, end, behind.min(known_before), frame.grid.n - self.step);
+        if n < 2 {
+            return Ok(false);
+        }
+        let (samples, stride) = (self.hi - self.lo, (frame.grid.step / distance) as usize);
+        let shape = Shape::new((first - start, last - first, end - last, samples));
+        let windows = Alike::new(&self.held.values[self.lo..run_end], samples, stride, n, shape);
+        let no_column = self.column.floats.is_empty();
+        if no_column {
+            budget.column(frame.grid.n)?;
+            self.column = Column::absent(frame.grid.n);
+        }
+        if !f.alike(&windows, &mut self.column.floats[self.step..self.step + n]) {
+            if no_column {
+                self.column = Column::default();
+            }
+            return Ok(false);
+        }
+        self.step += n;
+        self.lo += (n - 1) * stride;
+        self.hi += (n - 1) * stride;
+        Ok(true)
     }
 
     fn put(&mut self, v: Sample, n: usize, budget: &Budget) -> Result<()> {
@@ -253,22 +320,23 @@ impl Moving {
         self.known.forget(n);
         self.lo = self.lo.saturating_sub(n);
         self.hi = self.hi.saturating_sub(n);
+        self.run = Run::default();
         n
     }
 }
 
 /// Windows over what a scan brings: whenever rows of a series come, the steps they complete are evaluated and what no later step sees is
 /// forgotten, so that a month's query holds a window of each series, not a month.
-struct Windows<'e, 'a, 'f> {
+struct Windows<'e, 'a> {
     ev: &'e Evaluator<'a>,
     frame: Frame,
     moving: Vec<Moving>,
     /// Where the times and values of the series at hand lie.
     room: (Vec<i64>, Vec<f64>),
-    calculate: &'e mut Calculate<'f>,
+    calculate: &'e mut dyn Calculate,
 }
 
-impl Taker for Windows<'_, '_, '_> {
+impl Taker for Windows<'_, '_> {
     fn series(&mut self, series: &[Labels]) {
         let starts = self.wants_starts().then(Vec::new);
         self.moving = series.iter().map(|l| Moving::new(Held { labels: l.clone(), starts: starts.clone(), ..Held::default() })).collect();
@@ -319,7 +387,12 @@ impl Taker for Windows<'_, '_, '_> {
 impl Evaluator<'_> {
     /// Calculates a value from the window of each series at each step. Whether its name still describes it is up to the
     /// caller; `drop_name` is that of the samples.
-    pub(super) fn windows(&self, r: &RangePlan, grid: &Grid, f: &mut Calculate<'_>) -> Result<Vec<Series>> {
+    pub(super) fn windows(&self, r: &RangePlan, grid: &Grid, mut f: &mut Each<'_>) -> Result<Vec<Series>> {
+        self.windows_by(r, grid, &mut f)
+    }
+
+    /// The same, where windows may be calculated together.
+    pub(super) fn windows_by(&self, r: &RangePlan, grid: &Grid, f: &mut dyn Calculate) -> Result<Vec<Series>> {
         match &r.source {
             RangeSource::Select(s) => self.stored_windows(s, r.width, grid, f),
             RangeSource::Subquery { plan, step, offset, at } => {
@@ -338,7 +411,7 @@ impl Evaluator<'_> {
         }
     }
 
-    fn stored_windows(&self, s: &Select, width: i64, grid: &Grid, f: &mut Calculate<'_>) -> Result<Vec<Series>> {
+    fn stored_windows(&self, s: &Select, width: i64, grid: &Grid, f: &mut dyn Calculate) -> Result<Vec<Series>> {
         let lookback = self.options.lookback_ms;
         let margin_before = if s.edge == Edge::Inside { 0 } else { lookback };
         let margin_after = if s.edge == Edge::Smoothed { lookback } else { 0 };

@@ -23,7 +23,7 @@ use std::collections::{HashMap, VecDeque};
 use std::io::Cursor;
 
 use super::checked::Store;
-use super::index::{Directory, Segment, Stretch, StretchReader, decode_stretches};
+use super::index::{Directory, Segment, Stretch, StretchReader, decode_series, decode_stretches};
 use super::layout::{Layout, Stretches, internal};
 use super::numbers::{Numbers, Steadies, Steady};
 use super::piece::Wanted;
@@ -122,6 +122,12 @@ impl DataFile {
     pub fn stretch_reader(&self, s: &Segment, each: impl FnMut(&Stretch)) -> Result<StretchReader> {
         let at = s.stretches.offset;
         StretchReader::new(s.slice, s.rows, &self.store.read(at..at.saturating_add(u64::from(s.stretches.len)))?, each)
+    }
+
+    /// The series of a segment; `None` if they are as many as `all`.
+    pub fn series(&self, s: &Segment, all: Option<usize>) -> Result<Option<Vec<u32>>> {
+        let at = s.stretches.offset;
+        decode_series(&self.store.read(at..at.saturating_add(u64::from(s.stretches.len)))?, all)
     }
 
     /// A skip filter of a segment, if it has one for the column and it can be read: a damaged filter excludes nothing, and

@@ -98,6 +98,28 @@ impl<'a> Reader<'a> {
     fn i64(&mut self) -> Result<i64> {
         Ok(unzigzag(self.u64()?))
     }
+    /// Reads `n` numbers and hands them on with their positions. Columns of stretches say the same again and again: bytes that are those
+    /// of the number before are not decoded anew.
+    #[inline]
+    fn each(&mut self, n: usize, mut take: impl FnMut(usize, u64) -> Result<()>) -> Result<()> {
+        let word = |b: &[u8]| b.first_chunk::<8>().map(|w| u64::from_le_bytes(*w));
+        let mut i = 0;
+        while i < n {
+            let before = self.0;
+            let v = self.u64()?;
+            take(i, v)?;
+            i += 1;
+            let len = before.len() - self.0.len();
+            let Some(this) = word(before).filter(|_| len < 8) else { continue };
+            let differs = |w: u64| (w ^ this) << (64 - 8 * len) != 0;
+            while i < n && word(self.0).is_some_and(|w| !differs(w)) {
+                take(i, v)?;
+                i += 1;
+                self.0 = &self.0[len..];
+            }
+        }
+        Ok(())
+    }
     /// A count of things of at least one byte each, so a damaged count cannot ask for memory.
     fn count(&mut self) -> Result<usize> {
         let n = self.u64()?;
@@ -183,53 +205,75 @@ pub fn encode_stretches(slice: i64, stretches: &[Stretch]) -> Result<Vec<u8>> {
     zstd::bulk::compress(&raw, 1).map(|z| [&(raw.len() as u64).to_le_bytes()[..], &z].concat()).map_err(super::layout::internal)
 }
 
-/// Decodes what [`encode_stretches`] made; `rows` is what the stretches must add up to.
-pub fn decode_stretches(slice: i64, rows: u32, bytes: &[u8]) -> Result<Vec<Stretch>> {
-    unpack_stretches(slice, rows, &decompress_stretches(bytes)?)
-}
-
-/// The columns of varints.
-fn decompress_stretches(bytes: &[u8]) -> Result<Vec<u8>> {
-    let (len, z) = bytes.split_first_chunk::<8>().ok_or_else(damaged_stretches)?;
-    let len = usize::try_from(u64::from_le_bytes(*len)).ok().filter(|l| *l <= limits::STRETCHES * 30).ok_or_else(damaged_stretches)?;
-    zstd::bulk::decompress(z, len).map_err(|_| damaged_stretches())
-}
-
-fn damaged_stretches() -> Error {
+fn damaged() -> Error {
     Error::corrupt("the stretches of a slice are damaged")
 }
 
+fn short(v: u64) -> Result<u32> {
+    u32::try_from(v).map_err(|_| damaged())
+}
+
+fn decompress(bytes: &[u8]) -> Result<Vec<u8>> {
+    let (len, z) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
+    let len = usize::try_from(u64::from_le_bytes(*len)).ok().filter(|l| *l <= limits::STRETCHES * 30).ok_or_else(damaged)?;
+    zstd::bulk::decompress(z, len).map_err(|_| damaged())
+}
+
+/// Reads the series of `n` stretches.
+fn series_of(r: &mut Reader<'_>, n: usize, mut take: impl FnMut(usize, u32)) -> Result<()> {
+    let mut before = 0i64;
+    r.each(n, |i, v| {
+        before = before.wrapping_add(unzigzag(v));
+        take(i, u32::try_from(before).map_err(|_| damaged())?);
+        Ok(())
+    })
+}
+
+/// Only the series of what [`encode_stretches`] made, each of which has one stretch; `None` if they are as many as `all`.
+pub fn decode_series(bytes: &[u8], all: Option<usize>) -> Result<Option<Vec<u32>>> {
+    let raw = decompress(bytes)?;
+    let mut r = Reader(&raw);
+    let n = r.count()?;
+    if Some(n) == all {
+        return Ok(None);
+    }
+    let mut out = Vec::with_capacity(n);
+    series_of(&mut r, n, |_, s| out.push(s))?;
+    Ok(Some(out))
+}
+
+/// Decodes what [`encode_stretches`] made; `rows` is what the stretches must add up to.
+pub fn decode_stretches(slice: i64, rows: u32, bytes: &[u8]) -> Result<Vec<Stretch>> {
+    unpack_stretches(slice, rows, &decompress(bytes)?)
+}
+
 fn unpack_stretches(slice: i64, rows: u32, raw: &[u8]) -> Result<Vec<Stretch>> {
-    let damaged = damaged_stretches;
     let mut r = Reader(raw);
     let n = r.count()?;
     let mut out = Vec::with_capacity(n);
-    let mut before = 0i64;
-    for _ in 0..n {
-        before = before.wrapping_add(r.i64()?);
-        let series = u32::try_from(before).map_err(|_| damaged())?;
-        out.push(Stretch { series, rows: 0, first: 0, last: 0, step: 0 });
-    }
+    series_of(&mut r, n, |_, series| out.push(Stretch { series, rows: 0, first: 0, last: 0, step: 0 }))?;
     let mut sum = 0u64;
-    for s in &mut out {
-        s.rows = r.u32()?;
-        sum += u64::from(s.rows);
-    }
-    for s in &mut out {
-        s.first = r.i64()?.wrapping_add(slice);
-    }
-    for s in &mut out {
-        s.last = r.i64()?.wrapping_add(s.first);
-    }
+    r.each(n, |i, v| {
+        out[i].rows = short(v)?;
+        sum += v;
+        Ok(())
+    })?;
+    r.each(n, |i, v| {
+        out[i].first = unzigzag(v).wrapping_add(slice);
+        Ok(())
+    })?;
+    r.each(n, |i, v| {
+        out[i].last = unzigzag(v).wrapping_add(out[i].first);
+        Ok(())
+    })?;
     // Files from before there were steps end here.
     if !r.0.is_empty() {
-        for s in &mut out {
-            s.step = i64::try_from(r.u64()?).map_err(|_| damaged())?;
+        r.each(n, |i, v| {
+            let s = &mut out[i];
+            s.step = i64::try_from(v).map_err(|_| damaged())?;
             let whole = s.step.checked_mul(i64::from(s.rows) - 1).and_then(|d| s.first.checked_add(d));
-            if s.step != 0 && whole != Some(s.last) {
-                return Err(damaged());
-            }
-        }
+            if s.step != 0 && whole != Some(s.last) { Err(damaged()) } else { Ok(()) }
+        })?;
     }
     if sum == u64::from(rows) { Ok(out) } else { Err(damaged()) }
 }
@@ -249,7 +293,7 @@ pub struct StretchReader {
 impl StretchReader {
     /// Reads what [`encode_stretches`] made, and checks all of it; `each` sees every stretch once.
     pub fn new(slice: i64, rows: u32, bytes: &[u8], mut each: impl FnMut(&Stretch)) -> Result<StretchReader> {
-        let raw = decompress_stretches(bytes)?;
+        let raw = decompress(bytes)?;
         let all = unpack_stretches(slice, rows, &raw)?;
         all.iter().for_each(&mut each);
         let mut r = Reader(&raw);
@@ -291,6 +335,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_that_are_said_again_are_read_again() {
+        let numbers = [480, 480, 480, 479, 479, 5, 5, 5, 5, 0, u64::MAX, u64::MAX, u64::MAX, 1 << 20, 1 << 20, 1 << 20];
+        let mut bytes = vec![];
+        numbers.iter().for_each(|v| write_varint(&mut bytes, *v));
+        let mut out = vec![];
+        let mut r = Reader(&bytes);
+        r.each(numbers.len(), |i, v| Ok(out.push((i, v)))).unwrap();
+        assert_eq!(out, numbers.into_iter().enumerate().collect::<Vec<_>>());
+        assert!(r.0.is_empty() && Reader(&bytes).each(numbers.len() + 1, |_, _| Ok(())).is_err());
+    }
+
+    #[test]
     fn what_is_written_is_read_and_damage_is_an_error() {
         let stretches =
             [Stretch { series: 7, rows: 3, first: -5, last: 895, step: 450 }, Stretch { series: 2, rows: 1, first: 10, last: 10, step: 0 }];
@@ -303,6 +359,8 @@ mod tests {
         second.next();
         assert_eq!((one_by_one.collect::<Vec<_>>(), &seen[..], second.next()), (stretches.to_vec(), &stretches[..], Some(stretches[1])));
         assert!(StretchReader::new(-100, 5, &b, |_| ()).is_err());
+        assert_eq!(decode_series(&b, Some(3)).unwrap(), Some(vec![7, 2]));
+        assert_eq!(decode_series(&b, Some(2)).unwrap(), None);
         let wrong = [Stretch { last: 900, ..stretches[0] }];
         assert!(decode_stretches(-100, 3, &encode_stretches(-100, &wrong).unwrap()).is_err());
         let d = Directory {

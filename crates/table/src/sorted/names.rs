@@ -12,7 +12,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int32Type;
 use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch, StringArray, UInt32Array};
 use arrow_schema::{DataType, Field, Schema};
-use base::labels::{METRIC_NAME, SEP};
+use base::labels::{METRIC_NAME, OrderedLabels, SEP};
 use base::{Error, Labels, Matcher, Result, Tenant};
 use bytes::Bytes;
 use disk::Fs;
@@ -267,17 +267,17 @@ impl SeriesTable {
         if rank as usize >= self.others.len() {
             return Err(Error::corrupt(format!("series {rank} is not in the series file")));
         }
-        let mut out = Vec::with_capacity(256);
+        let mut out = OrderedLabels::default();
         let mut others = self.other_pairs(rank).peekable();
         for c in &self.columns {
             let Some(v) = c.value(rank) else { continue };
             while let Some((n, w)) = others.next_if(|(n, _)| canonical(n) < canonical(&c.name)) {
-                push_pair(&mut out, n, w);
+                out.push(n, w);
             }
-            push_pair(&mut out, &c.name, v);
+            out.push(&c.name, v);
         }
-        others.for_each(|(n, w)| push_pair(&mut out, n, w));
-        Labels::from_canonical(&out)
+        others.for_each(|(n, w)| out.push(n, w));
+        Ok(out.finish())
     }
 }
 

@@ -28,9 +28,9 @@ const NULL_PAGE_BYTES: i32 = 128;
 /// A column that is decoded here.
 pub enum Numbers<R: ChunkReader> {
     /// 64-bit integers.
-    Wide(Paged<i64, R>),
+    Wide(Paged<SplitBytes, R>),
     /// 8-bit integers behind a dictionary.
-    Codes(Paged<i8, R>),
+    Codes(Paged<Codes, R>),
     /// Times of stretches that have a step.
     Steady(Steadies),
     /// Nothing but nulls; the longest column of them so far.
@@ -119,7 +119,7 @@ impl<R: ChunkReader + 'static> Numbers<R> {
             if !(0..pages.len()).filter(touched).all(|i| pages[i].compressed_page_size <= NULL_PAGE_BYTES) {
                 return Ok(None);
             }
-            let mut paged = Paged::<i64, R>::new(open()?, starts.clone(), only_nulls);
+            let mut paged = Paged::<Nulls, R>::new(open()?, starts.clone());
             for i in (0..pages.len()).filter(touched) {
                 if paged.load(starts[i]).is_err() {
                     return Ok(None);
@@ -129,13 +129,13 @@ impl<R: ChunkReader + 'static> Numbers<R> {
         }
         Ok(match (column.column_type(), ty) {
             (Type::INT64, DataType::Int64) if only(&[Encoding::BYTE_STREAM_SPLIT, Encoding::RLE]) => {
-                Some(Numbers::Wide(Paged::new(open()?, starts, split)))
+                Some(Numbers::Wide(Paged::new(open()?, starts)))
             }
             (Type::INT32, DataType::Int8)
                 if column.dictionary_page_offset().is_some()
                     && only(&[Encoding::RLE_DICTIONARY, Encoding::PLAIN_DICTIONARY, Encoding::PLAIN, Encoding::RLE]) =>
             {
-                let mut paged = Paged::new(open()?, starts, codes);
+                let mut paged = Paged::new(open()?, starts);
                 paged.read_dictionary()?;
                 Some(Numbers::Codes(paged))
             }
@@ -160,32 +160,38 @@ impl<R: ChunkReader + 'static> Numbers<R> {
     }
 }
 
-/// Decodes the values of a page; the dictionary, if there is one, comes before.
-type Decode<T> = fn(page: Data<'_>, dictionary: &[i8], out: &mut Vec<T>) -> Result<()>;
+/// A data page whose values can be had.
+pub trait Values: Sized {
+    /// What it is a page of.
+    type Value: Copy;
+    /// Reads what must be read before any value can be; the dictionary, if there is one, comes before the pages.
+    fn read(page: Data, dictionary: &[i8]) -> Result<Self>;
+    /// Adds the values of these rows of the page to `out`.
+    fn rows(&self, rows: Range<usize>, out: &mut Vec<Self::Value>) -> Result<()>;
+}
 
-/// The values of a data page.
-struct Data<'a> {
-    bytes: &'a [u8],
+/// A data page as it is stored, decompressed.
+pub struct Data {
+    bytes: Bytes,
     encoding: Encoding,
     values: usize,
 }
 
-/// The pages of a column chunk, one decoded at a time.
-pub struct Paged<T, R: ChunkReader> {
+/// The pages of a column chunk, one at hand at a time.
+pub struct Paged<V, R: ChunkReader> {
     pages: SerializedPageReader<R>,
     /// First row of each page, then the number of rows.
     starts: Vec<u32>,
     next: usize,
-    /// Rows of the page that is decoded.
+    /// The page at hand and its rows.
+    page: Option<V>,
     rows: Range<u32>,
-    values: Vec<T>,
     dictionary: Vec<i8>,
-    decode: Decode<T>,
 }
 
-impl<T: Copy, R: ChunkReader> Paged<T, R> {
-    fn new(pages: SerializedPageReader<R>, starts: Vec<u32>, decode: Decode<T>) -> Self {
-        Paged { pages, starts, next: 0, rows: 0..0, values: vec![], dictionary: vec![], decode }
+impl<V: Values, R: ChunkReader> Paged<V, R> {
+    fn new(pages: SerializedPageReader<R>, starts: Vec<u32>) -> Self {
+        Paged { pages, starts, next: 0, page: None, rows: 0..0, dictionary: vec![] }
     }
 
     fn read_dictionary(&mut self) -> Result<()> {
@@ -198,7 +204,7 @@ impl<T: Copy, R: ChunkReader> Paged<T, R> {
         }
     }
 
-    /// Decodes the page with a row, which lies behind the page before.
+    /// Reads the page with a row, which lies behind the page before.
     fn load(&mut self, row: u32) -> Result<()> {
         while self.starts.get(self.next + 1).is_some_and(|end| *end <= row) {
             self.pages.skip_next_page()?;
@@ -214,14 +220,15 @@ impl<T: Copy, R: ChunkReader> Paged<T, R> {
         if num_values as usize != values {
             return Err(damaged("a page has another number of rows than the index says"));
         }
-        self.values.clear();
-        (self.decode)(Data { bytes: &buf, encoding, values }, &self.dictionary, &mut self.values)?;
+        // Before the next one is made, so that it may lie where this one does.
+        self.page = None;
+        self.page = Some(V::read(Data { bytes: buf, encoding, values }, &self.dictionary)?);
         self.next += 1;
         self.rows = start..end;
         Ok(())
     }
 
-    fn take(&mut self, ranges: &[Range<u32>], n: usize) -> Result<Vec<T>> {
+    fn take(&mut self, ranges: &[Range<u32>], n: usize) -> Result<Vec<V::Value>> {
         let mut out = Vec::with_capacity(n);
         for r in ranges {
             let mut at = r.start;
@@ -231,7 +238,7 @@ impl<T: Copy, R: ChunkReader> Paged<T, R> {
                 }
                 let end = r.end.min(self.rows.end);
                 let (from, to) = ((at - self.rows.start) as usize, (end - self.rows.start) as usize);
-                out.extend_from_slice(self.values.get(from..to).ok_or_else(|| damaged("a page ends early"))?);
+                self.page.as_ref().ok_or_else(|| damaged("a page is not where the index says"))?.rows(from..to, &mut out)?;
                 at = end;
             }
         }
@@ -258,40 +265,90 @@ fn steady_times(all: &mut Steadies, ranges: &[Range<u32>], n: usize) -> Result<V
     Ok(out)
 }
 
-/// Decodes nothing; an error if a page of an optional column has any value.
-fn only_nulls(page: Data<'_>, _: &[i8], _: &mut Vec<i64>) -> Result<()> {
-    // Before the values: the length of the definition levels, then these, one bit each.
-    let (len, rest) = page.bytes.split_first_chunk::<4>().ok_or_else(|| damaged("a page without levels"))?;
-    let levels = rest.get(..u32::from_le_bytes(*len) as usize).ok_or_else(|| damaged("levels end early"))?;
-    let mut all_null = true;
-    runs(levels, 1, page.values, &mut |code, _| all_null &= code == 0)?;
-    if all_null { Ok(()) } else { Err(damaged("a page has values")) }
+/// A page of an optional column without any value; others are an error.
+struct Nulls;
+
+impl Values for Nulls {
+    type Value = i64;
+
+    fn read(page: Data, _: &[i8]) -> Result<Self> {
+        // Before the values: the length of the definition levels, then these, one bit each.
+        let (len, rest) = page.bytes.split_first_chunk::<4>().ok_or_else(|| damaged("a page without levels"))?;
+        let levels = rest.get(..u32::from_le_bytes(*len) as usize).ok_or_else(|| damaged("levels end early"))?;
+        let mut all_null = true;
+        runs(levels, 1, page.values, &mut |code, _| all_null &= code == 0)?;
+        if all_null { Ok(Nulls) } else { Err(damaged("a page has values")) }
+    }
+
+    fn rows(&self, rows: Range<usize>, out: &mut Vec<i64>) -> Result<()> {
+        out.resize(out.len() + rows.len(), 0);
+        Ok(())
+    }
 }
 
-/// `BYTE_STREAM_SPLIT` of 8 bytes: first the lowest byte of all values, then the next one of all.
-fn split(page: Data<'_>, _: &[i8], out: &mut Vec<i64>) -> Result<()> {
-    let n = page.values;
-    if page.encoding != Encoding::BYTE_STREAM_SPLIT || page.bytes.len() != n * 8 {
-        return Err(damaged("a page of split bytes has another size than its rows"));
+/// Rows of a page of split bytes that are looked at together: about as many as a series has in a slice, of which most need one byte or two.
+const ROWS_TOGETHER: usize = 256;
+
+/// `BYTE_STREAM_SPLIT` of 8 bytes: first the lowest byte of all values, then the next one of all. Any rows can be had without the others.
+pub struct SplitBytes {
+    bytes: Bytes,
+    values: usize,
+}
+
+impl Values for SplitBytes {
+    type Value = i64;
+
+    fn read(page: Data, _: &[i8]) -> Result<Self> {
+        if page.encoding != Encoding::BYTE_STREAM_SPLIT || page.bytes.len() != page.values * 8 {
+            return Err(damaged("a page of split bytes has another size than its rows"));
+        }
+        Ok(SplitBytes { bytes: page.bytes, values: page.values })
     }
-    out.reserve(n);
-    let whole = n / 8 * 8;
-    for at in (0..whole).step_by(8) {
+
+    fn rows(&self, rows: Range<usize>, out: &mut Vec<i64>) -> Result<()> {
+        if rows.end > self.values {
+            return Err(damaged("a page ends early"));
+        }
+        out.reserve(rows.len());
+        let mut from = rows.start;
+        while from < rows.end {
+            let to = rows.end.min(from + ROWS_TOGETHER);
+            let of_byte = |k: usize| &self.bytes[k * self.values + from..k * self.values + to];
+            let is_used = |k: &usize| of_byte(*k).iter().fold(0, |any, b| any | b) != 0;
+            let wide = |b: &u8, shift: u32| i64::from(*b) << shift;
+            match (1..8).rev().find(is_used).unwrap_or(0) {
+                0 => out.extend(of_byte(0).iter().map(|b| wide(b, 0))),
+                1 => out.extend(of_byte(0).iter().zip(of_byte(1)).map(|(a, b)| wide(a, 0) | wide(b, 8))),
+                2 | 3 => {
+                    let (low, high) = (of_byte(0).iter().zip(of_byte(1)), of_byte(2).iter().zip(of_byte(3)));
+                    out.extend(low.zip(high).map(|((a, b), (c, d))| wide(a, 0) | wide(b, 8) | wide(c, 16) | wide(d, 24)));
+                }
+                _ => join_split(&self.bytes, self.values, from..to, out),
+            }
+            from = to;
+        }
+        Ok(())
+    }
+}
+
+/// All eight bytes of rows.
+fn join_split(bytes: &[u8], n: usize, rows: Range<usize>, out: &mut Vec<i64>) {
+    let whole = rows.start + rows.len() / 8 * 8;
+    for at in (rows.start..whole).step_by(8) {
         let mut w = [0; 8];
         // Loops by hand: arrays of closures were not inlined, and took more time than all the rest.
         for (k, w) in w.iter_mut().enumerate() {
             let from = k * n + at;
-            *w = page.bytes[from..from + 8].try_into().map_or(0, u64::from_le_bytes);
+            *w = bytes[from..from + 8].try_into().map_or(0, u64::from_le_bytes);
         }
         transpose(&mut w);
         for w in w {
             out.push(w as i64);
         }
     }
-    for at in whole..n {
-        out.push((0..8).rev().fold(0, |v, k| v << 8 | i64::from(page.bytes[k * n + at])));
+    for at in whole..rows.end {
+        out.push((0..8).rev().fold(0, |v, k| v << 8 | i64::from(bytes[k * n + at])));
     }
-    Ok(())
 }
 
 /// An 8 by 8 matrix of bytes, a row in each word, on its side: blocks of four are exchanged, then of two, then single bytes.
@@ -321,18 +378,30 @@ fn plain_codes(bytes: &Bytes, n: usize) -> Result<Vec<i8>> {
 }
 
 /// Places in the dictionary: the width in bits, then runs.
-fn codes(page: Data<'_>, dictionary: &[i8], out: &mut Vec<i8>) -> Result<()> {
-    match (page.encoding, page.bytes.split_first()) {
-        (Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY, Some((width, runs_of))) => {
-            let mut known = true;
-            runs(runs_of, u32::from(*width), page.values, &mut |code, n| {
-                let value = dictionary.get(code as usize);
-                known &= value.is_some();
-                out.resize(out.len() + n, value.copied().unwrap_or_default());
-            })?;
-            if known { Ok(()) } else { Err(damaged("a page names what its dictionary does not have")) }
+pub struct Codes(Vec<i8>);
+
+impl Values for Codes {
+    type Value = i8;
+
+    fn read(page: Data, dictionary: &[i8]) -> Result<Self> {
+        let mut out = Vec::with_capacity(page.values);
+        match (page.encoding, page.bytes.split_first()) {
+            (Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY, Some((width, runs_of))) => {
+                let mut known = true;
+                runs(runs_of, u32::from(*width), page.values, &mut |code, n| {
+                    let value = dictionary.get(code as usize);
+                    known &= value.is_some();
+                    out.resize(out.len() + n, value.copied().unwrap_or_default());
+                })?;
+                if known { Ok(Codes(out)) } else { Err(damaged("a page names what its dictionary does not have")) }
+            }
+            _ => Err(damaged("a page of codes has another encoding")),
         }
-        _ => Err(damaged("a page of codes has another encoding")),
+    }
+
+    fn rows(&self, rows: Range<usize>, out: &mut Vec<i8>) -> Result<()> {
+        out.extend_from_slice(self.0.get(rows).ok_or_else(|| damaged("a page ends early"))?);
+        Ok(())
     }
 }
 
@@ -404,15 +473,27 @@ mod tests {
 
     proptest! {
         #[test]
-        fn split_bytes_come_together(values in proptest::collection::vec(any::<i64>(), 0..50)) {
+        fn split_bytes_come_together(
+            values in proptest::collection::vec((any::<i64>(), 0u32..64), 1..1500),
+            shift in 0u32..64,
+            cut in any::<(proptest::sample::Index, proptest::sample::Index)>(),
+        ) {
+            // Numbers of all widths, and where `shift` is large none but narrow ones.
+            let values: Vec<i64> = values.into_iter().map(|(v, s)| (v as u64 >> shift.max(s)) as i64).collect();
             let mut bytes = vec![];
             (0..8).for_each(|k| bytes.extend(values.iter().map(|v| v.to_le_bytes()[k])));
-            let mut out = vec![];
-            let decode = |bytes: &[u8], out: &mut Vec<i64>| split(Data { bytes, encoding: Encoding::BYTE_STREAM_SPLIT, values: values.len() }, &[], out);
-            decode(&bytes, &mut out).unwrap();
-            prop_assert_eq!(&out, &values);
+            let n = values.len();
+            let page = |bytes: Vec<u8>| SplitBytes::read(Data { bytes: bytes.into(), encoding: Encoding::BYTE_STREAM_SPLIT, values: n }, &[]);
+            let read = page(bytes.clone()).unwrap();
+            let (a, b) = (cut.0.index(n), cut.1.index(n));
+            for rows in [0..n, a.min(b)..a.max(b)] {
+                let mut out = vec![];
+                read.rows(rows.clone(), &mut out).unwrap();
+                prop_assert_eq!(&out, &values[rows]);
+            }
+            prop_assert!(read.rows(0..n + 1, &mut vec![]).is_err());
             bytes.push(0);
-            prop_assert!(decode(&bytes, &mut out).is_err());
+            prop_assert!(page(bytes).is_err());
         }
     }
 }

@@ -38,6 +38,9 @@ impl Held {
 /// Bytes of a column's own rows: batches of one page share its buffers, which must not count for each of them.
 pub fn held_bytes(column: &ArrayRef) -> usize {
     let n = column.len();
+    if column.null_count() == n {
+        return n;
+    }
     match column.data_type() {
         DataType::Utf8View => n * 16 + column.as_string_view().total_buffer_bytes_used(),
         DataType::BinaryView => n * 16 + column.as_binary_view().total_buffer_bytes_used(),

@@ -117,9 +117,10 @@ pub fn series(spec: &'static TableSpec, sources: &[Source], request: &ScanReques
     Ok(views.labels.to_vec())
 }
 
-/// The values of a label among those series.
+/// The values of a label among the series that match, of every source that has rows in the range. Which of a file's series have rows there
+/// is not looked up: a file holds no more than a day, and Prometheus does not look further than its blocks either.
 pub fn label_values(spec: &'static TableSpec, sources: &[Source], request: &ScanRequest, name: &str) -> Result<BTreeSet<String>> {
-    view::label_values(sources, &listed(spec, request), name)
+    view::label_values(sources, &Asked { only_used: false, ..listed(spec, request) }, name)
 }
 
 /// Series that may have a row in the range.

@@ -445,22 +445,36 @@ fn used(asked: &Asked<'_>, v: &View, numbers: Vec<u32>) -> Result<Vec<u32>> {
         // A source knows no series without rows.
         return Ok(numbers);
     }
+    let all = match &v.rest {
+        Rest::File { series, .. } => Some(series.ranks(asked.tenant).len()),
+        _ => None,
+    };
     let mut unseen = vec![false; numbers.iter().max().map_or(0, |m| *m as usize + 1)];
     numbers.iter().for_each(|n| unseen[*n as usize] = true);
     let mut left = numbers.len();
-    for s in segments_of(v, asked.spec, asked.tenant, asked.range) {
-        // Most series go on from slice to slice: one says it of nearly all.
-        if left == 0 {
-            break;
+    let mut see = |series: u32| {
+        if let Some(unseen) = unseen.get_mut(series as usize) {
+            left -= usize::from(std::mem::take(unseen));
         }
-        match data.stretches(s) {
-            Ok(stretches) => {
-                for x in stretches.iter().filter(|x| asked.range.touches(x.first, x.last)) {
-                    if let Some(unseen) = unseen.get_mut(x.series as usize) {
-                        left -= usize::from(std::mem::take(unseen));
-                    }
-                }
-            }
+        left
+    };
+    // Most series go on from slice to slice: one that lies in the range says it of nearly all, without a look at times.
+    let (whole, parts): (Vec<&Segment>, Vec<&Segment>) =
+        segments_of(v, asked.spec, asked.tenant, asked.range).partition(|s| asked.range.contains(s.first) && asked.range.contains(s.last));
+    for s in whole.iter().chain(&parts) {
+        let inside = asked.range.contains(s.first) && asked.range.contains(s.last);
+        let found = if inside {
+            data.series(s, all).map(|found| found.map(|series| series.into_iter().map(&mut see).last()))
+        } else {
+            data.stretches(s).map(|stretches| {
+                let there = stretches.iter().filter(|x| asked.range.touches(x.first, x.last));
+                Some(there.map(|x| see(x.series)).last())
+            })
+        };
+        match found {
+            // All there are have rows.
+            Ok(None) | Ok(Some(Some(0))) => return Ok(numbers),
+            Ok(Some(_)) => {}
             Err(e) if e.kind() == Kind::Corrupt => data.report(s, None, u64::from(s.rows), &e, &asked.missing),
             Err(e) => return Err(e),
         }
