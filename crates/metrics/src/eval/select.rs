@@ -99,7 +99,9 @@ impl Steps<'_, '_> {
     /// are no such.
     fn steady(&mut self, series: usize, rows: &Stretch<'_>) -> Result<bool> {
         let (grid, lookback) = (self.grid, self.ev.options.lookback_ms);
-        let Some(values) = rows.floats().filter(|v| self.wanted == Wanted::Sample && v.len() > 1 && all_present(v)) else { return Ok(false) };
+        let Some(values) = rows.floats().filter(|v| self.wanted == Wanted::Sample && v.len() > 1 && all_present(v)) else {
+            return Ok(false);
+        };
         let (run, first, end) = (Run::new(rows.times, 0), rows.times[0], values.len() - 1);
         if run.end != values.len() || !(1..=lookback).contains(&run.distance) || grid.step % run.distance != 0 {
             return Ok(false);
