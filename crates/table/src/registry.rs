@@ -6,6 +6,7 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use base::hash::{hash64, hash128_seeded};
 use base::{Labels, Tenant};
@@ -48,6 +49,8 @@ pub struct Registry {
     inner: RwLock<Inner>,
     order: Mutex<LabelOrder>,
     bytes: AtomicUsize,
+    /// The registry of the generation before, as long as that is in memory.
+    before: Weak<Registry>,
 }
 
 /// What keeps one tenant's raw hashes apart from another's.
@@ -115,9 +118,29 @@ impl Registry {
         Reader(self.inner.read())
     }
 
+    /// An empty registry that learns series from the one before it.
+    pub fn after(before: &Arc<Registry>) -> Registry {
+        Registry { before: Arc::downgrade(before), ..Registry::default() }
+    }
+
+    /// The number of a series that the registry before knows by its raw hash. Its labels are neither read a second time nor kept
+    /// twice: most series of a generation were in the one before.
+    pub fn inherit(&self, raw: u128) -> Option<u32> {
+        let before = self.before.upgrade()?;
+        let (key, hash) = {
+            let i = before.inner.read();
+            i.keys[*i.by_raw.get(&raw)? as usize].clone()
+        };
+        Some(self.insert(Some(raw), key, hash))
+    }
+
     /// The number of a label set, given one if it is new; remembers `raw` as a way to it.
     pub fn intern(&self, raw: Option<u128>, key: SeriesKey) -> u32 {
         let hash = key_hash(&key.tenant, &key.labels);
+        self.insert(raw, key, hash)
+    }
+
+    fn insert(&self, raw: Option<u128>, key: SeriesKey, hash: u128) -> u32 {
         let mut i = self.inner.write();
         let i = &mut *i;
         let number = *i.by_key.entry(hash).or_insert_with(|| {
@@ -177,6 +200,23 @@ mod tests {
             r.order(&mut numbers);
             assert!(numbers.is_sorted_by_key(|n| r.key(*n)), "round {round}");
         }
+    }
+
+    #[test]
+    fn series_are_inherited_while_the_registry_before_lives() {
+        let before = Arc::new(Registry::default());
+        let n: Vec<u32> = (1..20u128).map(|i| before.intern(Some(i), key("a", &i.to_string()))).collect();
+        let r = Registry::after(&before);
+        let own = r.intern(Some(7), key("a", "7"));
+        assert_eq!(r.inherit(7), Some(own));
+        let other = r.inherit(3).unwrap();
+        assert!(other != own && r.reader().lookup(3, u32::MAX) == Some(other) && r.key(other) == before.key(n[2]));
+        assert_eq!(r.reader().identity(other), before.reader().identity(n[2]));
+        let labels = |k: SeriesKey| k.labels.as_bytes().as_ptr();
+        assert_eq!(labels(r.key(other)), labels(before.key(n[2])), "kept once");
+        assert_eq!((r.inherit(20), r.intern(Some(20), key("a", "3"))), (None, other));
+        drop(before);
+        assert_eq!(r.inherit(4), None);
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! The batches that a body becomes: samples, exemplars, and what is said of metrics.
 
 use std::collections::HashSet;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use arrow_array::builder::{BinaryViewBuilder, Int64Builder};
-use arrow_array::{ArrayRef, BinaryViewArray, Float64Array, Int64Array, RecordBatch, UInt32Array};
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, UInt32Array};
 use arrow_buffer::Buffer;
+use arrow_schema::DataType;
 use base::hash::hash128_seeded;
 use base::labels::METRIC_NAME;
 use base::units::format_rfc3339;
 use base::{Error, Kind, Labels, LabelsBuilder, Result};
 use bytes::Bytes;
+use table::sorted::blank;
 use table::{FrameHeader, Refusal, Sink, TableId};
 use wire::limits::ROWS_PER_BODY;
 use wire::proto::{offset_in, text};
@@ -24,8 +26,6 @@ use crate::{about, exemplar, limits, spec};
 const SAMPLE_BYTES: u64 = 16;
 /// A refusal beyond this many of a body carries its reason without a text: nobody reads the thousandth.
 const REFUSALS_WITH_TEXT: usize = 16;
-/// Rows of the arrays of nothing that bodies share: Prometheus sends 2,000 at once, its largest setting is 10,000.
-const SHARED_NULLS: usize = 16_384;
 
 /// Kinds of entries, as [`Sink::count`] is told.
 pub mod kind {
@@ -304,8 +304,8 @@ impl<'s> Rows<'s> {
                 Arc::new(UInt32Array::from(self.series)),
                 Arc::new(Int64Array::from(self.time)),
                 Arc::new(Float64Array::from(self.value)),
-                Arc::new(histogram_column(self.body, self.made, rows, &self.histograms)?),
-                Arc::new(start_column(rows, &self.starts)),
+                histogram_column(self.body, self.made, rows, &self.histograms)?,
+                start_column(rows, &self.starts),
             ];
             self.sink.rows(self.samples, batch(&spec::SPEC, columns)?);
         }
@@ -361,15 +361,9 @@ fn check_exemplar(fields: &[u8]) -> std::result::Result<(), &'static str> {
     Ok(())
 }
 
-/// Most bodies have none: they share one array, where sixteen bytes a row were as much as time and value.
-fn no_histograms(rows: usize) -> BinaryViewArray {
-    static NONE: LazyLock<BinaryViewArray> = LazyLock::new(|| BinaryViewArray::new_null(SHARED_NULLS));
-    if rows <= SHARED_NULLS { NONE.slice(0, rows) } else { BinaryViewArray::new_null(rows) }
-}
-
-fn histogram_column(body: &Bytes, made: Vec<u8>, rows: usize, histograms: &[Placed]) -> Result<BinaryViewArray> {
+fn histogram_column(body: &Bytes, made: Vec<u8>, rows: usize, histograms: &[Placed]) -> Result<ArrayRef> {
     if histograms.is_empty() {
-        return Ok(no_histograms(rows));
+        return Ok(blank(&DataType::BinaryView, rows));
     }
     let mut column = BinaryViewBuilder::with_capacity(rows);
     let received = column.append_block(Buffer::from(body.clone()));
@@ -384,18 +378,17 @@ fn histogram_column(body: &Bytes, made: Vec<u8>, rows: usize, histograms: &[Plac
             None => column.append_null(),
         }
     }
-    Ok(column.finish())
+    Ok(Arc::new(column.finish()))
 }
 
-fn start_column(rows: usize, starts: &[(usize, i64)]) -> Int64Array {
-    static NONE: LazyLock<Int64Array> = LazyLock::new(|| Int64Array::new_null(SHARED_NULLS));
+fn start_column(rows: usize, starts: &[(usize, i64)]) -> ArrayRef {
     if starts.is_empty() {
-        return if rows <= SHARED_NULLS { NONE.slice(0, rows) } else { Int64Array::new_null(rows) };
+        return blank(&DataType::Int64, rows);
     }
     let mut column = Int64Builder::with_capacity(rows);
     let mut next = starts.iter().peekable();
     for row in 0..rows {
         column.append_option(next.next_if(|s| s.0 == row).map(|s| s.1));
     }
-    column.finish()
+    Arc::new(column.finish())
 }

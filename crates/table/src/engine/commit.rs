@@ -179,7 +179,7 @@ impl Engine {
             None => old.upto.load(Ordering::Acquire),
         };
         self.sealed_positions.lock().insert(old.id, self.positions.lock().clone());
-        let new = Generation::new(old.id + 1, next, &self.tables, self.budget.clone());
+        let new = Generation::new(old.id + 1, next, &self.tables, self.budget.clone(), self.settings.freeze_bytes, Some(&old));
         self.live.write().generations.push(new);
         self.bell.flush();
         Ok(())

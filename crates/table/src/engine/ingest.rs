@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::Engine;
 use super::commit::{Rows, Submission};
 use crate::frame;
-use crate::generation::{Generation, batch_bytes};
+use crate::generation::{Generation, kept};
 use crate::ingest::{FrameHeader, Refusal, Sink, TableId};
 use crate::registry::{Reader, tenant_seed};
 use crate::sorted::SeriesKey;
@@ -249,6 +249,9 @@ impl Sink for EngineSink<'_> {
             self.engine.bell.flush();
             return Err(Error::unavailable("names of new series are at their bound in memory and are being flushed, try again"));
         }
+        if let Some(n) = registry.inherit(raw) {
+            return Ok(n);
+        }
         Ok(registry.intern(Some(raw), SeriesKey { tenant: self.tenant.clone(), labels: labels()? }))
     }
 
@@ -282,7 +285,8 @@ impl Sink for EngineSink<'_> {
 
     fn rows(&mut self, table: TableId, batch: RecordBatch) {
         if batch.num_rows() > 0 {
-            self.found.rows.push(Rows { table: table.0 as usize, bytes: batch_bytes(&batch), batch });
+            let (batch, bytes) = kept(&batch);
+            self.found.rows.push(Rows { table: table.0 as usize, batch, bytes });
         }
     }
 

@@ -48,7 +48,7 @@ impl Engine {
         let positions: BTreeMap<String, Vec<u8>> = checkpoint.positions.iter().filter_map(|(s, h)| Some((s.clone(), unhex(h)?))).collect();
         let s = &o.settings;
         let budget = MemoryBudget::new(s.memtable_limit, s.queries_limit, s.query_limit);
-        let first = Generation::new(1, in_runs, &o.tables, budget.clone());
+        let first = Generation::new(1, in_runs, &o.tables, budget.clone(), s.freeze_bytes, None);
         let engine = Arc::new_cyclic(|me| Engine {
             me: me.clone(),
             blocks,
@@ -157,7 +157,7 @@ impl Engine {
         g.upto.fetch_max(wal.next_seq(), Ordering::AcqRel);
         if self.live.read().generations.len() == 1 && g.rows_bytes() == 0 {
             // Nothing was replayed: the generation begins where the log goes on.
-            let fresh = Generation::new(g.id, wal.next_seq(), &self.tables, self.budget.clone());
+            let fresh = Generation::new(g.id, wal.next_seq(), &self.tables, self.budget.clone(), self.settings.freeze_bytes, None);
             self.live.write().generations = vec![fresh];
         }
         tracing::info!(

@@ -23,9 +23,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Cursor;
 
 use super::checked::Store;
-use super::index::{Directory, Segment, Stretch, decode_series, decode_stretches};
+use super::index::{Directory, Segment, Stretch, StretchReader, decode_series, decode_stretches};
 use super::layout::{Layout, Stretches, internal};
-use super::numbers::{Numbers, Steady};
+use super::numbers::{Numbers, Steadies, Steady};
 use super::piece::Wanted;
 use super::text::read::{Reads, Texts};
 use super::writer::{FOOTER_KEY, FooterNote};
@@ -120,6 +120,12 @@ impl DataFile {
     pub fn stretches(&self, s: &Segment) -> Result<Vec<Stretch>> {
         let at = s.stretches.offset;
         decode_stretches(s.slice, s.rows, &self.store.read(at..at.saturating_add(u64::from(s.stretches.len)))?)
+    }
+
+    /// The same one by one. `each` sees all of them at once.
+    pub fn stretch_reader(&self, s: &Segment, each: impl FnMut(&Stretch)) -> Result<StretchReader> {
+        let at = s.stretches.offset;
+        StretchReader::new(s.slice, s.rows, &self.store.read(at..at.saturating_add(u64::from(s.stretches.len)))?, each)
     }
 
     /// The series of a segment; `None` if they are as many as `all`.
@@ -227,21 +233,59 @@ impl DataFile {
         wanted: &Wanted,
         missing: &Missing,
     ) -> Result<(RowReader, Vec<Range<u32>>)> {
-        let (texts, wanted, batch_rows) = (&wanted.texts, &wanted.columns[..], wanted.batch_rows);
-        let leaves = self.layout.leaves(wanted);
-        let mut own = vec![];
-        if let (Some(steady), Some(time)) = (steady, self.layout.leaf(1).filter(|t| leaves.contains(t))) {
-            own.push((time, Own::Numbers(Numbers::Steady(steady.into()))));
-        }
-        let read: Vec<usize> = leaves.iter().copied().filter(|l| own.iter().all(|n| n.0 != *l)).collect();
+        let (leaves, own, read) = self.to_read(wanted, steady.map(Steadies::from));
         let mut left = joined(stretches);
         if let Some(only) = only {
             left = common(&left, only);
         }
         let kept = self.check(s, &read, &mut left, missing)?;
-        if self.layout.needs_whole_stretches(wanted) && left != joined(stretches) {
+        if self.layout.needs_whole_stretches(&wanted.columns) && left != joined(stretches) {
             left = self.without_beginning(s, stretches, &left, missing);
         }
+        let lens = Stretches::new(stretches.iter().map(|r| overlap(&left, r)).filter(|n| *n > 0));
+        let reader = self.reader(s, wanted, (leaves, own, read), left.clone(), kept, lens)?;
+        Ok((reader, left))
+    }
+
+    /// Opens all rows of a segment, whose stretches are decoded as it goes on; all of them are steady, or not all. `None` if there is
+    /// damage: what it leaves is known to [`DataFile::rows`].
+    pub fn all_rows(
+        self: &Arc<Self>,
+        s: &Segment,
+        stretches: &StretchReader,
+        are_steady: bool,
+        wanted: &Wanted,
+        missing: &Missing,
+    ) -> Result<Option<RowReader>> {
+        let (leaves, own, read) = self.to_read(wanted, are_steady.then(|| Steadies::of(stretches.clone(), s.first_row)));
+        let all = std::iter::once(s.first_row..s.first_row + s.rows).collect::<Vec<_>>();
+        let mut left = all.clone();
+        let kept = self.check(s, &read, &mut left, missing)?;
+        if left != all {
+            return Ok(None);
+        }
+        self.reader(s, wanted, (leaves, own, read), left, kept, Stretches::of(stretches.clone())).map(Some)
+    }
+
+    /// The columns of the file that are needed, the decoder of times if they follow from the stretches, and the columns to be read.
+    fn to_read(&self, wanted: &Wanted, times: Option<Steadies>) -> (Vec<usize>, Vec<(usize, Own)>, Vec<usize>) {
+        let leaves = self.layout.leaves(&wanted.columns);
+        let time = self.layout.leaf(1).filter(|t| leaves.contains(t));
+        let own: Vec<_> = time.zip(times).map(|(time, times)| (time, Own::Numbers(Numbers::Steady(times)))).into_iter().collect();
+        let read = leaves.iter().copied().filter(|l| own.iter().all(|c| c.0 != *l)).collect();
+        (leaves, own, read)
+    }
+
+    fn reader(
+        self: &Arc<Self>,
+        s: &Segment,
+        wanted: &Wanted,
+        (leaves, mut own, read): (Vec<usize>, Vec<(usize, Own)>, Vec<usize>),
+        left: Vec<Range<u32>>,
+        kept: HashMap<u64, Bytes>,
+        stretches: Stretches,
+    ) -> Result<RowReader> {
+        let (texts, wanted, batch_rows) = (&wanted.texts, &wanted.columns[..], wanted.batch_rows);
         let rows: usize = left.iter().map(|r| r.len()).sum();
         let pages = Arc::new(Pages { store: self.store.clone(), kept, failed: Mutex::default() });
         let wrong = |e| pages.failed.lock().take().unwrap_or_else(|| self.unreadable(s, e));
@@ -263,10 +307,10 @@ impl DataFile {
             inner = Some(reader.map_err(wrong)?);
         }
         let fields: Vec<_> = wanted.iter().map(|w| self.layout.rows.field(*w).clone()).collect();
-        let reader = RowReader {
+        Ok(RowReader {
             inner,
             own,
-            left: left.clone().into(),
+            left: left.into(),
             batch_rows,
             pages,
             data: self.clone(),
@@ -274,9 +318,8 @@ impl DataFile {
             wanted: wanted.to_vec(),
             schema: Arc::new(Schema::new(fields)),
             row_group: s.row_group,
-            stretches: Stretches::new(stretches.iter().map(|r| overlap(&left, r)).filter(|n| *n > 0)),
-        };
-        Ok((reader, left))
+            stretches,
+        })
     }
 
     /// What can be decoded of stretches that damage cut: the rows before the first hole.

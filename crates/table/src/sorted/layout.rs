@@ -20,6 +20,7 @@ use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::{ColumnPath, SchemaDescriptor};
 
+use super::index::StretchReader;
 use super::shred::{self, KeyColumn};
 use super::{decimal, limits};
 use crate::spec::{ColumnType, Order, SERIES, TableSpec};
@@ -315,13 +316,27 @@ impl DecimalState {
 pub struct Stretches {
     // Rows left of each stretch, the first being under way.
     left: VecDeque<u32>,
+    // The stretches that follow.
+    more: StretchReader,
     // The last mantissa of each column, by column.
     sums: HashMap<usize, i64>,
 }
 
 impl Stretches {
     pub fn new(lens: impl IntoIterator<Item = u32>) -> Stretches {
-        Stretches { left: lens.into_iter().collect(), sums: HashMap::new() }
+        Stretches { left: lens.into_iter().collect(), ..Stretches::default() }
+    }
+
+    /// Of all stretches of a segment.
+    pub fn of(all: StretchReader) -> Stretches {
+        Stretches { more: all, ..Stretches::default() }
+    }
+
+    fn front(&mut self) -> Option<&mut u32> {
+        if self.left.is_empty() {
+            self.left.extend(self.more.by_ref().take(limits::STRETCHES_AT_ONCE).map(|s| s.rows));
+        }
+        self.left.front_mut()
     }
 
     /// Lengths of the runs that the next `rows` fall into, and whether each ends its stretch.
@@ -329,7 +344,7 @@ impl Stretches {
         let mut out = vec![];
         let mut rows = rows as u32;
         while rows > 0 {
-            let Some(left) = self.left.front_mut() else {
+            let Some(left) = self.front() else {
                 out.push((rows as usize, true));
                 break;
             };

@@ -6,6 +6,9 @@ pub const BATCH_ROWS: usize = 8192;
 /// Bytes of rows after which a batch of a scan ends: about a page of text, so that nobody holds more of them than the one that is
 /// being read, and its memory can serve the next.
 pub const BATCH_BYTES: usize = 1 << 20;
+/// Rows of the arrays of nothing that columns without any value share: bodies are much smaller, and what is joined of small
+/// ones fits.
+pub const BLANK_ROWS: usize = 1 << 16;
 /// Rows of a row group. Larger groups save nothing (pages are the unit of reading) and cost memory while writing.
 pub const ROW_GROUP_ROWS: usize = 1 << 20;
 /// Bytes of a row group before encoding; its encoded pages (5 to 20 times less) wait in memory until it is full.
@@ -37,6 +40,8 @@ pub const TAIL_BYTES: u64 = 512 << 20;
 pub const SERIES_FILE_BYTES: u64 = 2 << 30;
 /// Stretches of one slice, as decoded; more is refused as damage.
 pub const STRETCHES: usize = 1 << 26;
+/// Stretches of a segment that a merge holds at once: they are decoded as it goes on. Tests have few series.
+pub const STRETCHES_AT_ONCE: usize = if cfg!(test) { 3 } else { 256 };
 /// Encoded pages that a reader keeps after checking them, so that a small read touches the disk once.
 pub const PAGE_CACHE_BYTES: usize = 256 << 10;
 /// Grams of one page of text that a skip filter notes: a page of random text would have a quarter of a million, and nobody

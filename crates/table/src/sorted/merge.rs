@@ -24,7 +24,7 @@ use super::writer::{RowWriter, partitions};
 use super::{Budget, FORMAT_VERSION, MergeOptions, MergeStats, SeriesKey, SortedFile, SortedMeta, Source, limits};
 use crate::missing::Missing;
 use crate::scan::{Meter, TimeRange};
-use crate::spec::{ColumnType, TableSpec};
+use crate::spec::{ColumnType, Order, TableSpec};
 
 /// Slices, and pieces of each, whose first rows are looked at to find frequent keys: a few per cent of the work.
 const CENSUS_SLICES: usize = 8;
@@ -53,6 +53,7 @@ pub fn merge(
         range: TimeRange { start, ..range },
         prune: Prune::default(),
         only_used: true,
+        whole: matches!(spec.order, Order::Series(_)),
         missing: Missing::default(),
         meter: Meter::default(),
     };

@@ -16,6 +16,7 @@
 //! - `file`, `cache`: a run or block as the engine holds it, and which of their indexes stay in memory.
 //! - `names`: the series file, rank to labels, kept columnar in memory; matchers run over dictionaries.
 //! - `order`: sorting unsorted rows; `part`, `run`: freezing and flushing.
+//! - `blank`: columns without any value, which take no memory.
 //! - `arrivals`: rows of other nodes, read as they come.
 //! - `piece`: a contiguous sorted stretch of rows of one source within one slice; `combine`: the k-way merge of
 //!   pieces with `resolve` removing doubles; `scan` and `merge` are the two users of it.
@@ -25,6 +26,7 @@
 //! they lie in the data file, one blob for each slice.
 
 mod arrivals;
+mod blank;
 mod cache;
 mod checked;
 mod combine;
@@ -57,10 +59,13 @@ mod writer;
 mod tests;
 
 pub use arrivals::OrderCheck;
+pub use blank::{blank, is_blank};
 pub use cache::IndexCache;
 pub use file::{Files, SortedFile, open, open_of};
 pub use inspect::inspect;
+pub(crate) use limits::BLANK_ROWS;
 pub use merge::merge;
+pub(crate) use order::join;
 pub use part::{Part, freeze};
 pub use run::write_run;
 pub use scan::{label_values, scan, scan_for_merge, scan_with, series, wanted_whole};

@@ -145,6 +145,11 @@ pub struct SeriesTable {
 }
 
 impl SeriesTable {
+    /// No series.
+    pub fn empty() -> SeriesTable {
+        SeriesTable { tenants: vec![], columns: vec![], others: BinaryArray::from_iter_values(Vec::<&[u8]>::new()) }
+    }
+
     /// Reads a file whose checksum held.
     pub fn read(bytes: Bytes) -> Result<SeriesTable> {
         let bad = |e: parquet::errors::ParquetError| Error::corrupt(format!("series file: {e}"));
@@ -168,7 +173,7 @@ impl SeriesTable {
             .map_err(bad)?;
         let batches = reader.collect::<std::result::Result<Vec<_>, _>>().map_err(|e| Error::corrupt(format!("series file: {e}")))?;
         match &batches[..] {
-            [] => Ok(SeriesTable { tenants: vec![], columns: vec![], others: BinaryArray::from_iter_values(Vec::<&[u8]>::new()) }),
+            [] => Ok(Self::empty()),
             [one] => Self::from_batch(one),
             _ => Err(Error::corrupt("series file: more than one batch")),
         }

@@ -19,6 +19,9 @@ use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::ChunkReader;
 use parquet::file::serialized_reader::SerializedPageReader;
 
+use super::index::StretchReader;
+use super::limits::STRETCHES_AT_ONCE;
+
 /// A page of nulls alone has this many bytes at most, encoded: its levels are one run.
 const NULL_PAGE_BYTES: i32 = 128;
 
@@ -29,7 +32,7 @@ pub enum Numbers<R: ChunkReader> {
     /// 8-bit integers behind a dictionary.
     Codes(Paged<Codes, R>),
     /// Times of stretches that have a step.
-    Steady(VecDeque<Steady>),
+    Steady(Steadies),
     /// Nothing but nulls; the longest column of them so far.
     Nulls(ArrayRef),
 }
@@ -43,6 +46,44 @@ pub struct Steady {
     pub first: i64,
     /// From one to the next.
     pub step: i64,
+}
+
+/// Stretches that have a step, in order.
+#[derive(Default)]
+pub struct Steadies {
+    at_hand: VecDeque<Steady>,
+    /// Those that follow.
+    more: StretchReader,
+    /// The first row of the next of these.
+    row: u32,
+}
+
+impl From<Vec<Steady>> for Steadies {
+    fn from(all: Vec<Steady>) -> Steadies {
+        Steadies { at_hand: all.into(), ..Steadies::default() }
+    }
+}
+
+impl Steadies {
+    /// Of all stretches of a segment, whose first row is `row`.
+    pub fn of(all: StretchReader, row: u32) -> Steadies {
+        Steadies { more: all, row, ..Steadies::default() }
+    }
+
+    fn front(&mut self) -> Option<&Steady> {
+        if self.at_hand.is_empty() {
+            for s in self.more.by_ref().take(STRETCHES_AT_ONCE) {
+                let rows = self.row..self.row.saturating_add(s.rows);
+                self.row = rows.end;
+                self.at_hand.push_back(Steady { rows, first: s.first, step: s.step });
+            }
+        }
+        self.at_hand.front()
+    }
+
+    fn pop_front(&mut self) {
+        self.at_hand.pop_front();
+    }
 }
 
 fn damaged(what: &str) -> ParquetError {
@@ -206,7 +247,7 @@ impl<V: Values, R: ChunkReader> Paged<V, R> {
 }
 
 /// The times of rows, stretch by stretch.
-fn steady_times(all: &mut VecDeque<Steady>, ranges: &[Range<u32>], n: usize) -> Result<Vec<i64>> {
+fn steady_times(all: &mut Steadies, ranges: &[Range<u32>], n: usize) -> Result<Vec<i64>> {
     let mut out = Vec::with_capacity(n);
     for r in ranges {
         let mut at = r.start;
@@ -418,7 +459,7 @@ mod tests {
     #[test]
     fn times_of_steady_stretches() {
         let steady = |rows, first, step| Steady { rows, first, step };
-        let mut all = VecDeque::from([steady(0..4, 100, 15), steady(4..5, 7, 0), steady(9..12, -3, 2)]);
+        let mut all = Steadies::from(vec![steady(0..4, 100, 15), steady(4..5, 7, 0), steady(9..12, -3, 2)]);
         // Part of a stretch, and a stretch in two parts.
         assert_eq!(steady_times(&mut all, &[2..5, 9..10], 4).unwrap(), [130, 145, 7, -3]);
         assert_eq!(steady_times(&mut all, &[10..11, 11..12], 2).unwrap(), [-1, 1]);

@@ -3,21 +3,25 @@
 //! Rows arrive nearly sorted by time within each series, so a counting sort by (tenant, slice, series) does most of
 //! the work, and a bucket is sorted by time only where it is not already.
 
+use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, UInt32Type};
-use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array, new_null_array};
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow_buffer::ScalarBuffer;
-use arrow_schema::{DataType, FieldRef};
+use arrow_schema::{DataType, Field, SchemaRef};
 use arrow_select::concat::concat;
-use arrow_select::take::take_record_batch;
+use arrow_select::take::take;
 use base::{Result, Tenant};
 use std::collections::HashMap;
 
 use super::SeriesNames;
+use super::blank::{blank, is_blank};
 use super::layout::internal;
+use super::piece::held_bytes;
 use super::resolve::{Resolver, RowRef};
 use crate::spec::{Order, TableSpec};
 
@@ -29,9 +33,9 @@ pub struct Group {
     pub range: Range<usize>,
 }
 
-/// Rows in order, as positions into one batch.
+/// Rows in order, as positions into joined batches.
 pub struct Ordered {
-    pub all: RecordBatch,
+    joined: Joined,
     pub rows: Vec<u32>,
     pub groups: Vec<Group>,
     /// Numbers of the series that occur, in key order, with their tenants.
@@ -42,8 +46,51 @@ pub struct Ordered {
 impl Ordered {
     /// A piece of the rows as a batch.
     pub fn batch(&self, range: Range<usize>) -> Result<RecordBatch> {
-        take_record_batch(&self.all, &UInt32Array::from(self.rows[range].to_vec())).map_err(internal)
+        let rows = UInt32Array::from(self.rows[range].to_vec());
+        self.joined.columns(rows.len(), |column| take(column, &rows, None).map_err(internal))
     }
+
+    /// Bytes that the columns of all rows take.
+    pub fn bytes(&self) -> usize {
+        self.joined.columns.iter().flatten().map(held_bytes).sum()
+    }
+}
+
+/// Batches as one, but for columns without any value.
+struct Joined {
+    schema: SchemaRef,
+    columns: Vec<Option<ArrayRef>>,
+    rows: usize,
+}
+
+impl Joined {
+    fn new(schema: SchemaRef, batches: &[RecordBatch]) -> Result<Joined> {
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        let column = |i: usize| match batches {
+            _ if schema.field(i).is_nullable() && batches.iter().all(|b| is_blank(b.column(i))) => Ok(None),
+            [one] => Ok(Some(one.column(i).clone())),
+            _ => concat(&batches.iter().map(|b| b.column(i).as_ref()).collect::<Vec<_>>()).map(Some).map_err(internal),
+        };
+        let columns = (0..schema.fields().len()).map(column).collect::<Result<Vec<_>>>()?;
+        Ok(Joined { schema, columns, rows })
+    }
+
+    /// What becomes of the columns, of `rows` rows each.
+    fn columns(&self, rows: usize, each: impl Fn(&ArrayRef) -> Result<ArrayRef>) -> Result<RecordBatch> {
+        let whole = |(c, f): (&Option<ArrayRef>, &Arc<Field>)| c.as_ref().map_or_else(|| Ok(blank(f.data_type(), rows)), &each);
+        let columns = self.columns.iter().zip(self.schema.fields()).map(whole).collect::<Result<Vec<_>>>()?;
+        RecordBatch::try_new(self.schema.clone(), columns).map_err(internal)
+    }
+
+    fn column(&self, i: usize) -> Result<&ArrayRef> {
+        self.columns[i].as_ref().ok_or_else(|| internal("a column that is never null has no values"))
+    }
+}
+
+/// `batches` as one.
+pub fn join(schema: SchemaRef, batches: &[RecordBatch]) -> Result<RecordBatch> {
+    let joined = Joined::new(schema, batches)?;
+    joined.columns(joined.rows, |column| Ok(column.clone()))
 }
 
 /// Key of a row as a number that sorts as the key's bytes do. Keys of at most 16 bytes only (see `Layout::new`).
@@ -101,29 +148,16 @@ impl Ranks {
     }
 }
 
-/// The batches as one. A column without any value is made anew rather than copied.
-fn joined(spec: &'static TableSpec, batches: &[RecordBatch]) -> Result<RecordBatch> {
-    let schema = spec.schema();
-    let rows = batches.iter().map(RecordBatch::num_rows).sum();
-    let column = |(i, f): (usize, &FieldRef)| {
-        let parts: Vec<&dyn Array> = batches.iter().map(|b| b.column(i).as_ref()).collect();
-        let empty = f.is_nullable() && parts.iter().all(|p| p.null_count() == p.len());
-        if empty { Ok(new_null_array(f.data_type(), rows)) } else { concat(&parts).map_err(internal) }
-    };
-    let columns = schema.fields().iter().enumerate().map(column).collect::<Result<Vec<_>>>()?;
-    RecordBatch::try_new(schema, columns).map_err(internal)
-}
-
 /// Orders the rows of `batches`.
 pub fn order(spec: &'static TableSpec, batches: &[RecordBatch], names: &dyn SeriesNames) -> Result<Ordered> {
-    let all = match batches {
-        [one] => one.clone(),
-        [] => RecordBatch::new_empty(spec.schema()),
-        _ => joined(spec, batches)?,
+    // Without rows there is nothing in any column.
+    let joined = match batches {
+        [] => Joined::new(spec.schema(), &[RecordBatch::new_empty(spec.schema())])?,
+        _ => Joined::new(spec.schema(), batches)?,
     };
-    u32::try_from(all.num_rows()).map_err(|_| internal("too many rows in one part"))?;
-    let numbers = all.column(0).as_primitive::<UInt32Type>().values().clone();
-    let times = all.column(1).as_primitive::<Int64Type>().values().clone();
+    u32::try_from(joined.rows).map_err(|_| internal("too many rows in one part"))?;
+    let numbers = joined.column(0)?.as_primitive::<UInt32Type>().values().clone();
+    let times = joined.column(1)?.as_primitive::<Int64Type>().values().clone();
     let ranks = Ranks::new(&numbers, names);
     let mut slices: Vec<i64> = vec![];
     let mut slice_of: HashMap<i64, u32> = HashMap::new();
@@ -138,17 +172,28 @@ pub fn order(spec: &'static TableSpec, batches: &[RecordBatch], names: &dyn Seri
     slices.iter().enumerate().for_each(|(i, s)| {
         slice_of.insert(*s, i as u32);
     });
-    let sorter = Sorter { spec, all: &all, times: &times, numbers: &numbers, ranks: &ranks, slices: &slices, slice_of: &slice_of };
+    let sorter = Sorter {
+        spec,
+        joined: &joined,
+        whole: OnceCell::new(),
+        times: &times,
+        numbers: &numbers,
+        ranks: &ranks,
+        slices: &slices,
+        slice_of: &slice_of,
+    };
     let (rows, groups, doubles) = match spec.order {
-        Order::Series(_) => sorter.by_series(),
+        Order::Series(_) => sorter.by_series()?,
         Order::Key(key) => sorter.by_key(key)?,
     };
-    Ok(Ordered { rows, groups, doubles, series: ranks.tenants, all })
+    Ok(Ordered { rows, groups, doubles, series: ranks.tenants, joined })
 }
 
 struct Sorter<'a> {
     spec: &'static TableSpec,
-    all: &'a RecordBatch,
+    joined: &'a Joined,
+    /// What the resolver looks at, made when there is something to resolve.
+    whole: OnceCell<RecordBatch>,
     times: &'a ScalarBuffer<i64>,
     numbers: &'a ScalarBuffer<u32>,
     ranks: &'a Ranks,
@@ -192,12 +237,21 @@ impl Sorter<'_> {
         Group { tenant: self.ranks.tenants[tenant].0.clone(), slice: self.slices[slice], range }
     }
 
-    fn by_series(&self) -> Sorted {
+    fn whole(&self) -> Result<&RecordBatch> {
+        if let Some(whole) = self.whole.get() {
+            return Ok(whole);
+        }
+        let whole = self.joined.columns(self.joined.rows, |column| Ok(column.clone()))?;
+        // The resolver wants tables ordered by series without their series.
+        let first = usize::from(matches!(self.spec.order, Order::Series(_)));
+        let columns: Vec<usize> = (first..whole.num_columns()).collect();
+        let whole = whole.project(&columns).map_err(internal)?;
+        Ok(self.whole.get_or_init(|| whole))
+    }
+
+    fn by_series(&self) -> Result<Sorted> {
         let (ids, place) = self.buckets(true);
         let order = sort_by_bucket(&ids);
-        // Without the series column, as the resolver wants it.
-        let columns: Vec<usize> = (1..self.all.num_columns()).collect();
-        let Ok(rest) = self.all.project(&columns) else { return Default::default() };
         let resolver = Resolver::new(self.spec);
         let mut out = Vec::with_capacity(order.len());
         let mut groups: Vec<Group> = vec![];
@@ -205,22 +259,22 @@ impl Sorter<'_> {
         for bucket in order.chunk_by(|a, b| ids[*a as usize] == ids[*b as usize]) {
             let at = place(ids[bucket[0] as usize]);
             let start = out.len();
-            doubles += self.resolve_bucket(bucket, &rest, &resolver, &mut out);
+            doubles += self.resolve_bucket(bucket, &resolver, &mut out)?;
             match groups.last_mut().filter(|_| current == Some(at)) {
                 Some(g) => g.range.end = out.len(),
                 None => groups.push(self.group(at, start..out.len())),
             }
             current = Some(at);
         }
-        (out, groups, doubles)
+        Ok((out, groups, doubles))
     }
 
     /// Rows of one series and slice, in order of arrival: appends them in order, without doubles.
-    fn resolve_bucket(&self, bucket: &[u32], rest: &RecordBatch, resolver: &Resolver, out: &mut Vec<u32>) -> u64 {
+    fn resolve_bucket(&self, bucket: &[u32], resolver: &Resolver, out: &mut Vec<u32>) -> Result<u64> {
         let time = |r: &u32| self.times[*r as usize];
         if bucket.windows(2).all(|w| time(&w[0]) < time(&w[1])) {
             out.extend_from_slice(bucket);
-            return 0;
+            return Ok(0);
         }
         let mut sorted = bucket.to_vec();
         sorted.sort_by_key(time);
@@ -233,15 +287,14 @@ impl Sorter<'_> {
             }
             refs.clear();
             refs.extend(same.iter().map(|r| RowRef { batch: 0, row: *r }));
-            doubles += resolver.resolve(&mut refs, &[rest], &|_, _| Ordering::Equal);
+            doubles += resolver.resolve(&mut refs, &[self.whole()?], &|_, _| Ordering::Equal);
             out.extend(refs.iter().map(|r| r.row));
         }
-        doubles as u64
+        Ok(doubles as u64)
     }
 
     fn by_key(&self, key: &str) -> Result<Sorted> {
-        let column = self.all.column_by_name(key).ok_or_else(|| internal("the key column is missing"))?;
-        let keys = key_values(column);
+        let keys = key_values(self.joined.column(self.joined.schema.index_of(key).map_err(internal)?)?);
         let (ids, place) = self.buckets(false);
         let mut order = sort_by_bucket(&ids);
         let resolver = Resolver::new(self.spec);
@@ -254,9 +307,13 @@ impl Sorter<'_> {
             let mut keyed: Vec<(u128, i64, u32)> = bucket.iter().map(|r| (keys[*r as usize], self.times[*r as usize], *r)).collect();
             keyed.sort_unstable();
             for same in keyed.chunk_by(|a, b| a.0 == b.0) {
+                if same.len() == 1 {
+                    out.push(same[0].2);
+                    continue;
+                }
                 refs.clear();
                 refs.extend(same.iter().map(|r| RowRef { batch: 0, row: r.2 }));
-                doubles += resolver.resolve(&mut refs, &[self.all], &|a, b| rank(a).cmp(&rank(b))) as u64;
+                doubles += resolver.resolve(&mut refs, &[self.whole()?], &|a, b| rank(a).cmp(&rank(b))) as u64;
                 out.extend(refs.iter().map(|r| r.row));
             }
             groups.push(self.group(at, start..out.len()));

@@ -11,7 +11,6 @@ use super::checked::Store;
 use super::data::DataFile;
 use super::layout::{Layout, internal};
 use super::order::order;
-use super::piece::held_bytes;
 use super::writer::{RowWriter, partitions};
 use super::{Partition, SeriesNames};
 use crate::spec::{Order, TableSpec};
@@ -59,8 +58,7 @@ pub fn freeze(spec: &'static TableSpec, batches: &[RecordBatch], names: &dyn Ser
     let layout = Layout::new(spec, matches!(spec.order, Order::Key(_)))?;
     let sorted = order(spec, batches, names)?;
     // Room for the rows as they are: what encoding saves is never touched, and growing would copy.
-    let room = sorted.all.columns().iter().map(held_bytes).sum::<usize>();
-    let mut writer = RowWriter::new(layout.clone(), Vec::with_capacity(room))?;
+    let mut writer = RowWriter::new(layout.clone(), Vec::with_capacity(sorted.bytes()))?;
     for g in &sorted.groups {
         for start in g.range.clone().step_by(CHUNK) {
             writer.write(&g.tenant, g.slice, &sorted.batch(start..g.range.end.min(start + CHUNK))?)?;

@@ -13,7 +13,8 @@ use base::{Kind, Result};
 use super::Budget;
 use super::arrivals::Slice;
 use super::data::{DataFile, RowReader, joined, overlap, total};
-use super::index::{Segment, Stretch};
+use super::index::{Segment, Stretch, StretchReader};
+use super::limits;
 use super::numbers::Steady;
 use super::order::{key_values, time_key};
 use super::text::read::Reads;
@@ -65,10 +66,32 @@ pub enum Rows {
     /// A segment of a data file and the rows wanted of it: one range for each stretch, and of these only what lies in
     /// `only`.
     Segment { data: Arc<DataFile>, segment: Segment, ranges: Vec<Range<u32>>, only: Option<Vec<Range<u32>>> },
+    /// All rows of a segment, whose stretches are decoded as it goes on.
+    Whole { data: Arc<DataFile>, segment: Segment, stretches: Mapped },
     /// Sorted rows at hand, whole rows in the table's schema, in order; one range for each stretch.
     Memory { batch: RecordBatch, ranges: Vec<Range<u32>> },
     /// Rows of another node. The piece's stretches are those of the batch at hand; what comes after it is not known yet.
     Arriving(Slice),
+}
+
+/// Stretches of a segment under the caller's numbers, which all of them have.
+#[derive(Clone, Default)]
+pub struct Mapped {
+    pub stretches: StretchReader,
+    /// Each has a step, or is one row.
+    pub are_steady: bool,
+    /// The caller's numbers, from the source's number `base` on.
+    pub map: Arc<Vec<u32>>,
+    pub base: u32,
+}
+
+impl Iterator for Mapped {
+    type Item = Stretch;
+
+    fn next(&mut self) -> Option<Stretch> {
+        let s = self.stretches.next()?;
+        Some(Stretch { series: self.map[(s.series - self.base) as usize], ..s })
+    }
 }
 
 enum Reading {
@@ -95,6 +118,8 @@ pub struct Piece {
     reading: Reading,
     /// The stretches left, the one being read first. Tables ordered by a key have one, with series 0.
     pub stretches: VecDeque<Stretch>,
+    /// The stretches after those.
+    more: Mapped,
     /// Which source, for what its series numbers mean.
     pub source: usize,
     current: Option<Arc<Held>>,
@@ -122,8 +147,31 @@ enum Keys {
 
 impl Piece {
     pub fn new(source: usize, rows: Rows, stretches: Vec<Stretch>, missing: Missing, meter: Meter) -> Piece {
-        let reading = Reading::Closed(rows);
-        Piece { reading, stretches: stretches.into(), source, current: None, keys: Keys::None, at: 0, missing, meter, generation: 0 }
+        let more = if let Rows::Whole { stretches, .. } = &rows { stretches.clone() } else { Mapped::default() };
+        let (reading, stretches) = (Reading::Closed(rows), stretches.into());
+        let mut piece = Piece { reading, stretches, more, source, current: None, keys: Keys::None, at: 0, missing, meter, generation: 0 };
+        piece.refill();
+        piece
+    }
+
+    /// Makes sure that the next stretch is at hand.
+    fn refill(&mut self) {
+        if self.stretches.is_empty() {
+            self.stretches.extend(self.more.by_ref().take(limits::STRETCHES_AT_ONCE));
+        }
+    }
+
+    /// All stretches and their rows in memory.
+    fn hold_all(&mut self, data: Arc<DataFile>, segment: Segment) -> Rows {
+        self.stretches.extend(self.more.by_ref());
+        let mut at = segment.first_row;
+        let range = |s: &Stretch| {
+            let rows = at..at + s.rows;
+            at = rows.end;
+            rows
+        };
+        let ranges = self.stretches.iter().map(range).collect();
+        Rows::Segment { data, segment, ranges, only: None }
     }
 
     /// Whether its stretches are only those of the rows at hand.
@@ -133,6 +181,18 @@ impl Piece {
 
     /// Opens the rows. Damage may take rows out of stretches, or all of them.
     pub fn open(&mut self, wanted: &Wanted) -> Result<()> {
+        if let Reading::Closed(Rows::Whole { data, segment, stretches }) = &self.reading {
+            let (data, segment) = (data.clone(), segment.clone());
+            match data.all_rows(&segment, &stretches.stretches, stretches.are_steady, wanted, &self.missing) {
+                Ok(Some(reader)) => {
+                    self.reading = Reading::Open(Box::new((reader, segment)));
+                    return Ok(());
+                }
+                Err(e) if e.kind() != Kind::Corrupt => return Err(e),
+                // What is left of its rows, if any are.
+                _ => self.reading = Reading::Closed(self.hold_all(data, segment)),
+            }
+        }
         let Reading::Closed(rows) = &mut self.reading else { return Ok(()) };
         self.reading = match rows {
             Rows::Segment { data, segment, ranges, only } => {
@@ -158,6 +218,7 @@ impl Piece {
                     None => Reading::Batches(VecDeque::new()),
                 }
             }
+            Rows::Whole { .. } => return Ok(()),
             Rows::Memory { batch, ranges } => {
                 let whole = batch.project(&wanted.columns).map_err(super::layout::internal)?;
                 let pieces = joined(ranges).into_iter().map(|r| whole.slice(r.start as usize, (r.end - r.start) as usize));
@@ -179,7 +240,7 @@ impl Piece {
                 Reading::Closed(_) => None,
                 Reading::Open(open) => match open.0.next() {
                     Err(e) if e.kind() == Kind::Corrupt => {
-                        let lost: u64 = self.stretches.iter().map(|s| u64::from(s.rows)).sum();
+                        let lost: u64 = self.stretches.iter().copied().chain(self.more.by_ref()).map(|s| u64::from(s.rows)).sum();
                         open.0.data().report(&open.1, None, lost, &e, &self.missing);
                         self.reading = Reading::Batches(VecDeque::new());
                         None
@@ -198,7 +259,7 @@ impl Piece {
                 },
             };
             let Some(batch) = next else {
-                self.stretches.clear();
+                (self.stretches, self.more) = (VecDeque::new(), Mapped::default());
                 return Ok(false);
             };
             self.keys = Keys::None;
@@ -242,6 +303,7 @@ impl Piece {
         s.rows = s.rows.saturating_sub(n as u32);
         if s.rows == 0 {
             self.stretches.pop_front();
+            self.refill();
             return !(self.stretches.is_empty() && matches!(self.reading, Reading::Arriving(_)));
         }
         false

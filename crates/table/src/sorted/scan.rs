@@ -98,6 +98,7 @@ fn begin(
         range: request.range,
         prune: Prune::new(spec, request.predicate.as_ref()),
         only_used: for_merge,
+        whole: false,
         missing: request.missing.clone(),
         meter: request.meter.clone(),
     };
@@ -132,6 +133,7 @@ fn listed<'a>(spec: &'static TableSpec, request: &'a ScanRequest) -> Asked<'a> {
         range: request.range,
         prune: Prune::default(),
         only_used: true,
+        whole: false,
         missing: request.missing.clone(),
         meter: request.meter.clone(),
     }

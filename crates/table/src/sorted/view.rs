@@ -23,7 +23,7 @@ use super::layout::internal;
 use super::names::SeriesTable;
 use super::order::order;
 use super::part::Part;
-use super::piece::{Piece, Rows};
+use super::piece::{Mapped, Piece, Rows};
 use super::prune::Prune;
 use super::{Budget, SeriesNames, Source};
 use crate::missing::Missing;
@@ -45,6 +45,9 @@ pub struct Asked<'a> {
     pub prune: Prune,
     /// Whether series without rows in the range shall be left out, where stretches can tell.
     pub only_used: bool,
+    /// Whether all rows are wanted: sources are then read one after the other and segments as wholes, so that memory does not grow
+    /// with the number of sources times that of series. Only of tables ordered by series.
+    pub whole: bool,
     /// Takes notes of rows that cannot be read.
     pub missing: Missing,
     /// Counts what is read.
@@ -82,7 +85,7 @@ struct View {
     rest: Rest,
     // The caller's number by the source's number less `base`; `u32::MAX` where it was not asked for.
     base: u32,
-    map: Vec<u32>,
+    map: Arc<Vec<u32>>,
 }
 
 impl View {
@@ -171,7 +174,7 @@ impl Found {
                 (Rest::Memory { segments, names }, numbers, bytes)
             }
         };
-        let view = View { rest, base: 0, map: vec![] };
+        let view = View { rest, base: 0, map: Arc::default() };
         let numbers = if asked.only_used { used(asked, &view, numbers)? } else { numbers };
         Ok(Some(Found { view, numbers, bytes }))
     }
@@ -203,6 +206,7 @@ pub struct Views {
     tenant: Tenant,
     range: TimeRange,
     prune: Prune,
+    whole: bool,
     missing: Missing,
     meter: Meter,
     views: Vec<View>,
@@ -234,9 +238,20 @@ impl Views {
         let mut reserved = Reserved::none(budget);
         // Of each view, the numbers of the series asked for, in label order.
         let mut asked_for: Vec<Vec<u32>> = vec![];
+        let mut labels = vec![];
         for source in sources {
-            let Some(found) = Found::of(source, &asked)? else { continue };
+            let file = source.file().cloned();
+            let Some(mut found) = Found::of(source, &asked)? else { continue };
             reserved.add(found.bytes)?;
+            if asked.whole {
+                // The labels of one file are in memory at a time: with a million series they are a hundred megabytes.
+                add_series(&mut labels, &mut views, &mut found)?;
+                found.numbers = vec![];
+                if let (Rest::File { series, .. }, Some(file)) = (&mut found.view.rest, file) {
+                    *series = Arc::new(SeriesTable::empty());
+                    file.release();
+                }
+            }
             views.push(found.view);
             asked_for.push(found.numbers);
         }
@@ -247,15 +262,16 @@ impl Views {
             let mut numbers: Vec<u32> = (0..series.len() as u32).filter(wanted).collect();
             // They are announced in order, but by somebody else.
             numbers.sort_by(|a, b| series[*a as usize].cmp(&series[*b as usize]));
-            views.push(View { rest: Rest::Arriving { series: series.clone() }, base: 0, map: vec![] });
+            views.push(View { rest: Rest::Arriving { series: series.clone() }, base: 0, map: Arc::default() });
             asked_for.push(numbers);
         }
-        let labels = rank(&asked_for, &mut views, &mut reserved)?;
+        let labels = if asked.whole { labels.into() } else { rank(&asked_for, &mut views, &mut reserved)? };
         Ok(Views {
             spec: asked.spec,
             tenant: asked.tenant.clone(),
             range: asked.range,
             prune: asked.prune,
+            whole: asked.whole,
             missing: asked.missing,
             meter: asked.meter,
             views,
@@ -317,7 +333,27 @@ impl Views {
         Ok(out)
     }
 
+    /// A piece of all rows of a segment. `None` if not all of them were asked for.
+    fn whole_piece(&self, source: usize, v: &View, data: &Arc<DataFile>, s: &Segment) -> Result<Option<Piece>> {
+        let (mut all, mut are_steady) = (true, true);
+        let stretches = data.stretch_reader(s, |x| {
+            all &= v.get(x.series).is_some();
+            are_steady &= x.step > 0 || x.rows == 1;
+        })?;
+        if !all {
+            return Ok(None);
+        }
+        let stretches = Mapped { stretches, are_steady, map: v.map.clone(), base: v.base };
+        let rows = Rows::Whole { data: data.clone(), segment: s.clone(), stretches };
+        Ok(Some(Piece::new(source, rows, vec![], self.missing.clone(), self.meter.clone())))
+    }
+
     fn segment_piece(&self, source: usize, v: &View, data: &Arc<DataFile>, s: &Segment) -> Result<Option<Piece>> {
+        if self.whole
+            && let Some(whole) = self.whole_piece(source, v, data, s)?
+        {
+            return Ok(Some(whole));
+        }
         let (mut ranges, mut stretches) = match self.spec.order {
             Order::Series(_) => self.select(v, &data.stretches(s)?, s.first_row),
             Order::Key(_) => {
@@ -465,6 +501,7 @@ fn rank(numbers: &[Vec<u32>], views: &mut [View], reserved: &mut Reserved) -> Re
     let like =
         |v: usize| (0..v).find(|u| numbers[v].len() >= TWIN_SERIES && numbers[*u] == numbers[v] && views[*u].has_series_of(&views[v]));
     let twins: Vec<Option<usize>> = (0..views.len()).map(like).collect();
+    let mut maps: Vec<Vec<u32>> = vec![vec![]; views.len()];
     for (v, numbers) in numbers.iter().enumerate() {
         if twins[v].is_some() {
             continue;
@@ -472,7 +509,8 @@ fn rank(numbers: &[Vec<u32>], views: &mut [View], reserved: &mut Reserved) -> Re
         let (Some(&first), Some(&least), Some(&most)) = (numbers.first(), numbers.iter().min(), numbers.iter().max()) else { continue };
         let len = (most - least) as usize + 1;
         reserved.add((len + numbers.len()) * size_of::<u32>())?;
-        (views[v].base, views[v].map) = (least, vec![u32::MAX; len]);
+        views[v].base = least;
+        maps[v] = vec![u32::MAX; len];
         next.push(Reverse((views[v].labels(first)?, v, 0)));
     }
     let (mut labels, mut bytes): (Vec<Labels>, usize) = (vec![], 0);
@@ -485,9 +523,9 @@ fn rank(numbers: &[Vec<u32>], views: &mut [View], reserved: &mut Reserved) -> Re
                 reserved.add(std::mem::take(&mut bytes))?;
             }
         }
-        let view = &mut views[*v];
+        let view = &views[*v];
         let number = numbers[*v][*at];
-        view.map[(number - view.base) as usize] = labels.len() as u32 - 1;
+        maps[*v][(number - view.base) as usize] = labels.len() as u32 - 1;
         *at += 1;
         match numbers[*v].get(*at) {
             None => _ = PeekMut::pop(first),
@@ -501,11 +539,49 @@ fn rank(numbers: &[Vec<u32>], views: &mut [View], reserved: &mut Reserved) -> Re
         }
     }
     reserved.add(bytes)?;
+    views.iter_mut().zip(maps).for_each(|(v, map)| v.map = Arc::new(map));
     for (v, u) in twins.iter().enumerate().filter_map(|(v, u)| Some((v, (*u)?))) {
-        reserved.add(views[u].map.len() * size_of::<u32>())?;
         (views[v].base, views[v].map) = (views[u].base, views[u].map.clone());
     }
     Ok(labels.into())
+}
+
+/// Adds the series of one more source to the labels of those before, which are in order. All numbers are ranks among them.
+fn add_series(labels: &mut Vec<Labels>, before: &mut [View], new: &mut Found) -> Result<()> {
+    let (Some(&least), Some(&most)) = (new.numbers.iter().min(), new.numbers.iter().max()) else { return Ok(()) };
+    let mut map = vec![u32::MAX; (most - least) as usize + 1];
+    let mut all: Vec<Labels> = Vec::with_capacity(labels.len().max(new.numbers.len()));
+    // New ranks of those before.
+    let mut moved = Vec::with_capacity(labels.len());
+    let mut old = std::mem::take(labels).into_iter().peekable();
+    for n in &new.numbers {
+        let mine = new.view.labels(*n)?;
+        if all.last().is_some_and(|l| mine < *l) {
+            return Err(Error::corrupt("the series of a file are not in their order"));
+        }
+        while let Some(other) = old.next_if(|l| *l < mine) {
+            moved.push(all.len() as u32);
+            all.push(other);
+        }
+        if let Some(same) = old.next_if(|l| *l == mine) {
+            moved.push(all.len() as u32);
+            all.push(same);
+        } else if all.last() != Some(&mine) {
+            all.push(mine);
+        }
+        map[(*n - least) as usize] = all.len() as u32 - 1;
+    }
+    for other in old {
+        moved.push(all.len() as u32);
+        all.push(other);
+    }
+    if all.len() > moved.len() {
+        for n in before.iter_mut().flat_map(|v| Arc::make_mut(&mut v.map)).filter(|n| **n != u32::MAX) {
+            *n = moved[*n as usize];
+        }
+    }
+    (new.view.base, new.view.map, *labels) = (least, Arc::new(map), all);
+    Ok(())
 }
 
 /// Picks the rows that were asked for out of unsorted ones, then sorts what is left. Returns the slices, the memory

@@ -76,3 +76,48 @@ fn a_flipped_bit_in_points() {
 fn a_flipped_bit_in_steps() {
     every_97th_byte(&SPANS);
 }
+
+#[test]
+fn a_merge_of_a_damaged_run_leaves_out_what_is_damaged_and_says_so() {
+    let mut r = Dice(5);
+    let dir = tempfile::tempdir().unwrap();
+    let fs: Arc<dyn Fs> = Arc::new(RealFs);
+    let world = World::random(&SAMPLES, &mut r);
+    let loss = Arc::new(Losses::default());
+    let run = world.run(&world.units, &fs, dir.path(), "r", &loss);
+    let Source::File { file, .. } = &run else { panic!() };
+    let path = dir.path().join("r.data");
+    let good = std::fs::read(&path).unwrap();
+    let tenants: [Tenant; 2] = TENANTS.with(Clone::clone);
+    let merged = |name: &str| -> Vec<Found> {
+        file.release();
+        let mut out = vec![];
+        for p in &file.meta().partitions {
+            let tenant = tenants.iter().find(|t| t.as_str() == p.tenant).unwrap();
+            let to = |what: &str| dir.path().join(format!("{name}.{what}"));
+            let options = MergeOptions::default();
+            let (meta, stats) =
+                merge(&SAMPLES, vec![run.clone()], tenant, p.day, fs.as_ref(), &to("data"), &to("series"), &options).unwrap();
+            assert!(meta.rows == stats.rows_out && stats.rows_in <= p.rows);
+            let block = open(&SAMPLES, &fs, &to("data"), &to("series"), &meta, loss.clone(), &IndexCache::new(0)).unwrap();
+            let q = ScanRequest::new(&SAMPLES, tenant.clone(), vec![], TimeRange::ALL);
+            let sources = vec![Source::File { file: block, hidden_days: vec![] }];
+            out.extend(collect(&q, scan(&SAMPLES, sources, &q, Arc::new(scan::Unbounded)).unwrap()).unwrap());
+        }
+        out
+    };
+    let want = merged("whole");
+    assert!(want.len() > 10 && loss.take().is_empty());
+    let mut lost_somewhere = 0;
+    for at in (0..file.meta().data_tail as usize).step_by(61) {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        std::fs::write(&path, &bad).unwrap();
+        let got = merged("rest");
+        let reports = loss.take();
+        assert!(got.len() == want.len() || !reports.is_empty(), "byte {at}: {} rows of {} and no report", got.len(), want.len());
+        assert!(got.iter().all(|g| world.units.iter().flatten().any(|r| r.series == g.series && r.time == g.time && r.cells == g.cells)));
+        lost_somewhere += usize::from(got.len() < want.len());
+    }
+    assert!(lost_somewhere > 10, "{lost_somewhere}");
+}
