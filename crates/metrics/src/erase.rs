@@ -89,8 +89,7 @@ impl Erasing for Due {
         self.met(table, tenant, range).any(|(_, e)| e.has(labels))
     }
     fn rest(&self, table: &str, tenant: &Tenant, series: &Arc<[Labels]>, batch: RecordBatch) -> Result<RecordBatch> {
-        let everything = TimeRange { start: i64::MIN, end: i64::MAX };
-        let met: Vec<&Erasure> = self.met(table, tenant, everything).map(|(_, e)| e).collect();
+        let met: Vec<&Erasure> = self.met(table, tenant, TimeRange::ALL).map(|(_, e)| e).collect();
         if met.is_empty() {
             return Ok(batch);
         }
@@ -221,7 +220,8 @@ mod tests {
         };
         assert!(Due::of(&[]).unwrap().is_none());
         assert!(Due::of(&[deletion("a", "{", 0, 1)]).is_err());
-        let due = Due::of(&[deletion("a", "up{job='x'}", 10, 20), deletion("a", "up", 40, 50), deletion("b", "up", 0, 99)]).unwrap().unwrap();
+        let due =
+            Due::of(&[deletion("a", "up{job='x'}", 10, 20), deletion("a", "up", 40, 50), deletion("b", "up", 0, 99)]).unwrap().unwrap();
         let tenant = |name: &str| Tenant::new(name).unwrap();
         let (a, range) = (tenant("a"), |start, end| TimeRange { start, end });
         let names = due.names(SPEC.name, &a, range(0, 100));

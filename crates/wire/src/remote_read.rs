@@ -331,7 +331,8 @@ mod tests {
 
     #[test]
     fn a_frame_holds_a_mebibyte() {
-        let floats: Vec<(i64, f64)> = (0..400_000i64).map(|i| (i * 977, f64::from_bits((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)))).collect();
+        let floats: Vec<(i64, f64)> =
+            (0..400_000i64).map(|i| (i * 977, f64::from_bits((i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)))).collect();
         let mut s = Stream::default();
         s.series(0, [("__name__", "a")].into_iter(), &floats, &[]).unwrap();
         let body = s.finish();

@@ -526,7 +526,11 @@ scrape_configs:
             ("scrape_protocols: [PrometheusProto]", "scrape_protocols: [PrometheusText0.0.4]", vec![Protocol::Text0], false, false),
         ] {
             let job = jobs(global, keys);
-            assert_eq!((job.protocols, job.histograms), (protocols, Histograms { native: is_native, classic: is_classic }), "{global} {keys}");
+            assert_eq!(
+                (job.protocols, job.histograms),
+                (protocols, Histograms { native: is_native, classic: is_classic }),
+                "{global} {keys}"
+            );
         }
         assert_eq!(jobs("", "fallback_scrape_protocol: PrometheusProto").fallback, Some(Protocol::Protobuf));
     }

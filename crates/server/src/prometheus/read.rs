@@ -28,7 +28,8 @@ pub(super) async fn read(mut call: Call) -> Answer {
                 Form::Chunks => {
                     found.sort_by(|a, b| a.labels.cmp(&b.labels));
                     for s in found {
-                        stream.series(i as u64, s.labels.iter(), &s.floats, &s.histograms)?;
+                        let labels: Vec<(&str, &str)> = s.labels.iter().collect();
+                        stream.series(i as u64, labels.iter().copied(), &s.floats, &s.histograms)?;
                     }
                 }
             }

@@ -87,7 +87,8 @@ impl Erase for DeleteRequests {
         let requests = kept.iter().map(|(name, bytes)| logs::erase::Request::read(name, bytes)).collect::<Result<_>>()?;
         let lines = logs::erase::Due::of(requests, now_ns.saturating_sub(self.after.as_nanos() as i64), &self.rules, now_ns)?;
         let kept = engine.kept(metrics::erase::DOCUMENT)?;
-        let series = kept.iter().find(|d| d.0 == metrics::erase::DOCUMENT).map_or(Ok(vec![]), |(_, bytes)| metrics::erase::Deletion::read(bytes))?;
+        let series =
+            kept.iter().find(|d| d.0 == metrics::erase::DOCUMENT).map_or(Ok(vec![]), |(_, bytes)| metrics::erase::Deletion::read(bytes))?;
         let all: Vec<_> = [lines, metrics::erase::Due::of(&series)?].into_iter().flatten().collect();
         Ok((!all.is_empty()).then(|| Arc::new(ErasingAll(all)) as Arc<dyn Erasing>))
     }

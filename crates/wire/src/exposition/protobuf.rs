@@ -41,8 +41,7 @@ pub fn read<'a>(page: &'a [u8], histograms: Histograms, each: &mut dyn FnMut(Lin
     let mut rest = page;
     while !rest.is_empty() {
         let (len, after) = base::attrs::read_varint(rest).ok_or(Malformed::Truncated)?;
-        let (message, after) =
-            usize::try_from(len).ok().and_then(|len| after.split_at_checked(len)).ok_or(Malformed::Truncated)?;
+        let (message, after) = usize::try_from(len).ok().and_then(|len| after.split_at_checked(len)).ok_or(Malformed::Truncated)?;
         family(message, histograms, each)?;
         rest = after;
     }

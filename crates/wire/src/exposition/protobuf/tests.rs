@@ -204,11 +204,7 @@ fn a_page_of_every_type() {
             ..family("c_total", 0, vec![counter, Metric { counter: Some(Single::default()), ..Metric::default() }])
         },
         family("g", 1, vec![Metric { gauge: one(f64::NEG_INFINITY), ..Metric::default() }]),
-        family(
-            "s",
-            2,
-            vec![Metric { summary: Some(Summary { count: Some(9), sum: Some(2.5), quantiles }), ..Metric::default() }],
-        ),
+        family("s", 2, vec![Metric { summary: Some(Summary { count: Some(9), sum: Some(2.5), quantiles }), ..Metric::default() }]),
         family("u", 3, vec![Metric { untyped: one(1.0), ..Metric::default() }]),
         family("h", 4, vec![Metric { histogram: Some(seconds()), ..Metric::default() }]),
     ]);
@@ -232,9 +228,11 @@ fn a_page_of_every_type() {
     let native = ["h native Some(5)/None sum 7.5"];
     let classic =
         ["h_count{} 5 None", "h_sum{} 7.5 None", "h_bucket{le=1.0} 2 None", "h_bucket{le=0.25} 4 None", "h_bucket{le=+Inf} 5 None"];
-    for (histograms, wanted) in
-        [(CLASSIC, [&before[..], &classic].concat()), (NATIVE, [&before[..], &native].concat()), (BOTH, [&before[..], &native, &classic].concat())]
-    {
+    for (histograms, wanted) in [
+        (CLASSIC, [&before[..], &classic].concat()),
+        (NATIVE, [&before[..], &native].concat()),
+        (BOTH, [&before[..], &native, &classic].concat()),
+    ] {
         assert_eq!(lines(&page, histograms).unwrap(), wanted, "{histograms:?}");
     }
 }
