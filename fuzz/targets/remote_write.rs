@@ -26,5 +26,5 @@ fuzz_target!(|body: &[u8]| {
             }
         }
     }
-    let _ = wire::remote_read::queries(body);
+    let _ = (wire::remote_read::queries(body), wire::remote_read::Form::accepted(body));
 });

@@ -2,6 +2,7 @@
 
 use base::{Error, Kind, Labels, Result, Tenant};
 use wire::Encoding;
+use wire::remote_write::RequestWriter;
 
 /// Takes what the sources collect. The binary implements it on the engine.
 pub trait Deliver: Send + Sync {
@@ -156,8 +157,39 @@ pub struct Sample {
     pub labels: Labels,
     /// Milliseconds since 1970.
     pub time_ms: i64,
-    /// The value; [`crate::stale::MARKER`] says that the series ended.
-    pub value: f64,
+    /// What it is.
+    pub value: Value,
+}
+
+/// What a sample is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A number; [`crate::stale::MARKER`] says that the series ended.
+    Float(f64),
+    /// A native histogram: a `Histogram` message of remote write, with its time.
+    Histogram(Vec<u8>),
+}
+
+impl Sample {
+    /// A number.
+    pub fn float(labels: Labels, time_ms: i64, value: f64) -> Sample {
+        Sample { labels, time_ms, value: Value::Float(value) }
+    }
+    /// Adds it to a request.
+    pub fn write(&self, request: &mut RequestWriter) {
+        match &self.value {
+            Value::Float(v) => request.series(self.labels.iter(), &[(self.time_ms, *v)], &[]),
+            Value::Histogram(h) => request.series(self.labels.iter(), &[], &[h]),
+        }
+    }
+    /// The number.
+    #[cfg(test)]
+    pub(crate) fn number(&self) -> f64 {
+        match &self.value {
+            Value::Float(v) => *v,
+            Value::Histogram(_) => panic!("this is a histogram: {self:?}"),
+        }
+    }
 }
 
 /// Something that was dropped for good.

@@ -171,7 +171,7 @@ mod tests {
     }
 
     fn samples(time_ms: i64, n: u64) -> Vec<Sample> {
-        (0..n).map(|_| Sample { labels: Labels::default(), time_ms, value: 1.0 }).collect()
+        (0..n).map(|_| Sample::float(Labels::default(), time_ms, 1.0)).collect()
     }
 
     fn rig() -> (Arc<Place>, Outbox, Clock, Arc<Stats>) {

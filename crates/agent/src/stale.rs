@@ -22,7 +22,7 @@ impl Ended {
         let now: HashSet<Labels> = samples.iter().map(|s| s.labels.clone()).collect();
         let mut gone: Vec<&Labels> = self.last.difference(&now).collect();
         gone.sort();
-        samples.extend(gone.into_iter().map(|l| Sample { labels: l.clone(), time_ms, value: MARKER }));
+        samples.extend(gone.into_iter().map(|l| Sample::float(l.clone(), time_ms, MARKER)));
         self.last = now;
     }
 }
@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn a_series_that_disappears_is_marked_once() {
-        let s = |name: &str, t| Sample { labels: Labels::from_pairs([("__name__", name)]).unwrap(), time_ms: t, value: 1.0 };
+        let s = |name: &str, t| Sample::float(Labels::from_pairs([("__name__", name)]).unwrap(), t, 1.0);
         let mut ended = Ended::default();
         let mut first = vec![s("a", 1), s("b", 1)];
         ended.mark(&mut first, 1);
@@ -41,7 +41,7 @@ mod tests {
         let mut second = vec![s("a", 2)];
         ended.mark(&mut second, 2);
         assert_eq!(second[1].labels.get("__name__"), Some("b"));
-        assert_eq!((second[1].value.to_bits(), second[1].time_ms), (MARKER.to_bits(), 2));
+        assert_eq!((second[1].number().to_bits(), second[1].time_ms), (MARKER.to_bits(), 2));
         let mut third = vec![s("a", 3)];
         ended.mark(&mut third, 3);
         assert_eq!(third.len(), 1, "marked once only");

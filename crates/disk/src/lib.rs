@@ -38,6 +38,11 @@ pub trait Fs: Send + Sync + 'static {
     /// Gives `from` the name `to` unless something has it, which is [`io::ErrorKind::AlreadyExists`]: of several that try at
     /// once, one succeeds. Durable after [`Fs::sync_dir`] of the parent; a crash may leave both names.
     fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file that is never written again a second name, or, where that cannot be, makes a copy of it, synced. It is
+    /// [`io::ErrorKind::AlreadyExists`] if something has the name. Durable after [`Fs::sync_dir`] of the parent of `to`.
+    fn link_or_copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        copy(self, from, to)
+    }
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes a directory and what is missing above it, and syncs the parent of each one it made.
@@ -79,6 +84,29 @@ pub trait File: Send + Sync {
             }
         }
         Ok(())
+    }
+}
+
+/// Bytes that are copied at once.
+const COPY_BYTES: usize = 1 << 20;
+
+/// Copies a file to a name that nothing has, and syncs the copy.
+fn copy<F: Fs + ?Sized>(fs: &F, from: &Path, to: &Path) -> io::Result<()> {
+    match fs.open(to) {
+        Ok(_) => return Err(io::ErrorKind::AlreadyExists.into()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e),
+    }
+    let (source, target) = (fs.open(from)?, fs.create(to)?);
+    let mut piece = vec![0; COPY_BYTES];
+    let mut at = 0;
+    loop {
+        let n = source.read_at(at, &mut piece)?;
+        if n == 0 {
+            return target.sync();
+        }
+        target.write_at(at, &piece[..n])?;
+        at += n as u64;
     }
 }
 

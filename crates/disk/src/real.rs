@@ -35,6 +35,14 @@ impl Fs for RealFs {
         fs::remove_file(from)
     }
 
+    fn link_or_copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match fs::hard_link(from, to) {
+            // Another file system, one that knows no second names, or one whose files have as many as they may.
+            Err(e) if !matches!(e.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => crate::copy(self, from, to),
+            other => other,
+        }
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }

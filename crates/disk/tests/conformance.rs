@@ -35,6 +35,19 @@ fn files(fs: &dyn Fs, root: &Path) {
     assert_eq!(f.len().unwrap(), 0, "creating empties");
 }
 
+fn second_names(fs: &dyn Fs, root: &Path) {
+    let (path, second) = (root.join("first"), root.join("second"));
+    let bytes = vec![7u8; (1 << 20) + 5];
+    let f = fs.create(&path).unwrap();
+    f.write_at(0, &bytes).unwrap();
+    f.sync().unwrap();
+    assert_eq!(fs.link_or_copy(&root.join("no"), &second).unwrap_err().kind(), ErrorKind::NotFound);
+    fs.link_or_copy(&path, &second).unwrap();
+    assert_eq!(fs.link_or_copy(&path, &second).unwrap_err().kind(), ErrorKind::AlreadyExists);
+    fs.remove(&path).unwrap();
+    assert!(read(fs, &second).unwrap() == bytes, "what has one name less is still there");
+}
+
 fn directories(fs: &dyn Fs, root: &Path) {
     let deep = root.join("x/y/z");
     fs.create_dir_all(&deep).unwrap();
@@ -103,6 +116,7 @@ fn threads(fs: Arc<dyn Fs>, root: &Path) {
 
 fn all(fs: Arc<dyn Fs>, root: &Path) {
     files(fs.as_ref(), root);
+    second_names(fs.as_ref(), root);
     directories(fs.as_ref(), root);
     renames(fs.as_ref(), root);
     space(fs.as_ref(), root);

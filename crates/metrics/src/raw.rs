@@ -18,8 +18,8 @@ pub struct RawSeries {
     pub labels: Labels,
     /// Milliseconds and values; a staleness marker is one of them.
     pub floats: Vec<(i64, f64)>,
-    /// `Histogram` messages.
-    pub histograms: Vec<Vec<u8>>,
+    /// Milliseconds and `Histogram` messages.
+    pub histograms: Vec<(i64, Vec<u8>)>,
 }
 
 /// The samples of `start_ms..=end_ms`; `left` is how many more there may be.
@@ -51,7 +51,7 @@ pub fn samples(
         for i in 0..batch.num_rows() {
             let of = out.get_mut(series[i] as usize).ok_or_else(|| Error::internal("a scan answered with an unknown series"))?;
             if histograms.is_valid(i) {
-                of.histograms.push(histograms.value(i).to_vec());
+                of.histograms.push((times[i], histograms.value(i).to_vec()));
             } else {
                 of.floats.push((times[i], values[i]));
             }

@@ -34,6 +34,10 @@ pub trait Backend: Send + Sync + 'static {
     fn discard(&self, _name: &str) -> Result<()> {
         Err(no_store())
     }
+    /// Makes a copy of everything at this instant; with `memory`, also of what is not flushed yet.
+    fn snapshot(&self, _name: &str, _memory: bool) -> Result<()> {
+        Err(no_store())
+    }
     /// What is scraped by this process itself.
     fn scraped(&self) -> agent::scrape::Watch {
         agent::scrape::Watch::default()

@@ -127,6 +127,9 @@ impl Backend for Node {
     fn discard(&self, name: &str) -> Result<()> {
         self.store()?.engine().discard(name)
     }
+    fn snapshot(&self, name: &str, memory: bool) -> Result<()> {
+        self.store()?.engine().snapshot(name, memory).map(|_| ())
+    }
     fn scraped(&self) -> Watch {
         self.scraped.clone()
     }

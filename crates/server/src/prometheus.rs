@@ -9,7 +9,7 @@
 //! | remote read, federation | [`read`] |
 //! | state of the server | [`state`] |
 //! | what it scrapes | [`targets`] |
-//! | deletion of series | [`admin`] |
+//! | deletion of series, snapshots | [`admin`] |
 
 mod about;
 mod admin;
@@ -71,6 +71,8 @@ fn api() -> Router<Arc<App>> {
         .route("/api/v1/targets/metadata", h(GET, targets::metadata))
         .route("/api/v1/scrape_pools", h(GET, targets::scrape_pools))
         .route("/api/v1/admin/tsdb/delete_series", h(POST.or(MethodFilter::PUT), admin::delete_series))
+        .route("/api/v1/admin/tsdb/snapshot", h(POST.or(MethodFilter::PUT), admin::snapshot))
+        .route("/api/v1/admin/tsdb/clean_tombstones", h(POST.or(MethodFilter::PUT), admin::clean_tombstones))
         .route("/api/v1/rules", h(GET, state::rules))
         .route("/api/v1/alerts", h(GET, state::alerts))
         .route("/api/v1/alertmanagers", h(GET, state::alertmanagers))

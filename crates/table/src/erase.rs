@@ -16,3 +16,18 @@ pub trait Erasing: Send + Sync {
     /// The rows of a batch that stay: `series` (an index into the label sets), time and all payload columns.
     fn rest(&self, table: &str, tenant: &Tenant, series: &Arc<[Labels]>, batch: RecordBatch) -> Result<RecordBatch>;
 }
+
+/// The requests of several, each of whom knows its own tables.
+pub struct ErasingAll(pub Vec<Arc<dyn Erasing>>);
+
+impl Erasing for ErasingAll {
+    fn names(&self, table: &str, tenant: &Tenant, range: TimeRange) -> Vec<String> {
+        self.0.iter().flat_map(|e| e.names(table, tenant, range)).collect()
+    }
+    fn touches(&self, table: &str, tenant: &Tenant, range: TimeRange, labels: &Labels) -> bool {
+        self.0.iter().any(|e| e.touches(table, tenant, range, labels))
+    }
+    fn rest(&self, table: &str, tenant: &Tenant, series: &Arc<[Labels]>, batch: RecordBatch) -> Result<RecordBatch> {
+        self.0.iter().try_fold(batch, |batch, e| e.rest(table, tenant, series, batch))
+    }
+}

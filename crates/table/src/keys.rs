@@ -7,6 +7,7 @@
 //! blocks/<table>/<tenant>/<yyyy-mm-dd>/<block>/{data.parquet,series.parquet,meta.json}
 //! metas/, cache/, staging/               of blocks that are in a store: copies of metas, pieces, what is being written
 //! documents/                             small documents that others keep here
+//! snapshots/<name>/                      data directories of their own: the runs and blocks of an instant under second names
 //! damaged/                               what could not be read, set aside
 //! checkpoint.json                        how far the log is flushed, and the sources' positions
 //! ```
@@ -42,6 +43,10 @@ impl Keys {
     /// Small documents that others keep.
     pub fn documents(&self) -> PathBuf {
         self.root.join("documents")
+    }
+    /// Copies of everything at an instant.
+    pub fn snapshots(&self) -> PathBuf {
+        self.root.join("snapshots")
     }
     /// WAL segments.
     pub fn wal(&self) -> PathBuf {

@@ -29,7 +29,7 @@ pub use engine::{
     Admission, BlockRef, Commits, Engine, EngineOptions, Erase, Ingested, MergeWhat, Owner, Prepared, RATE_LIMITED_ENTRY, Refresh,
     Retention, STATS, Settings, WAL_TAIL_DAMAGED,
 };
-pub use erase::Erasing;
+pub use erase::{Erasing, ErasingAll};
 pub use ingest::{Codec, FrameHeader, Origin, Refusal, Sink, TableId};
 pub use keys::Keys;
 pub use loss::{Loss, Losses};

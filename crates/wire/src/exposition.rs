@@ -1,6 +1,8 @@
-//! What a scrape answers: Prometheus' text exposition format (0.0.4) and OpenMetrics 1.0.
+//! What a scrape answers: Prometheus' text exposition format (0.0.4) and OpenMetrics 1.0 here, the protobuf form in [`protobuf`].
 //!
 //! Quoted names (`{"my.metric", zone="a"} 1`) are understood; exemplars are passed over.
+
+pub mod protobuf;
 
 use std::borrow::Cow;
 
@@ -34,6 +36,21 @@ pub enum Line<'a> {
     },
     /// `name{labels} value timestamp`
     Sample(Sample<'a>),
+    /// A native histogram, which no text has.
+    Native(Native<'a>),
+}
+
+/// A native histogram.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Native<'a> {
+    /// The metric.
+    pub name: Cow<'a, str>,
+    /// Labels in the order written.
+    pub labels: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// A `Histogram` message of remote write, without a time.
+    pub message: Vec<u8>,
+    /// Milliseconds since 1970, if the target gave it.
+    pub time_ms: Option<i64>,
 }
 
 /// A sample.

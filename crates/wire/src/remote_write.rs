@@ -203,6 +203,13 @@ fn sample(message: &[u8]) -> Result<Item<'_>> {
     Ok(Item::Sample { time_ms, value })
 }
 
+/// A `Histogram` message without a time, at this one.
+pub fn timed(message: Vec<u8>, time_ms: i64) -> Vec<u8> {
+    let mut w = Writer { out: message };
+    w.varint(15, time_ms as u64);
+    w.out
+}
+
 fn histogram(message: &[u8]) -> Result<Item<'_>> {
     let mut time_ms = 0;
     let mut f = Fields::new(message);

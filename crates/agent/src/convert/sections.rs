@@ -173,6 +173,9 @@ impl Writer<'_> {
             ("params", "params"),
             ("honor_labels", "honor_labels"),
             ("honor_timestamps", "honor_timestamps"),
+            ("protocols", "scrape_protocols"),
+            ("native_histograms", "scrape_native_histograms"),
+            ("classic_histograms", "scrape_classic_histograms"),
             ("token", "bearer_token"),
         ] {
             put_as(&mut out, ours, &s.settings, theirs);

@@ -189,6 +189,9 @@ fn scrape(all: &Components<'_>, label: &str, open: &Open<'_>) -> Vec<Source> {
         "params",
         "honor_labels",
         "honor_timestamps",
+        "scrape_protocols",
+        "scrape_native_histograms",
+        "scrape_classic_histograms",
         "sample_limit",
         "bearer_token",
     ];
@@ -196,7 +199,7 @@ fn scrape(all: &Components<'_>, label: &str, open: &Open<'_>) -> Vec<Source> {
     for auth in open.blocks("basic_auth") {
         auth.note(About::Missing, "", format!("{}: write basic_auth by hand", open.title));
     }
-    open.ignore(&["clustering", "scrape_protocols", "extra_metrics", "enable_protobuf_negotiation"]);
+    open.ignore(&["clustering", "extra_metrics", "enable_protobuf_negotiation"]);
     let ways = all.ways(open, "forward_to", open.get("forward_to"));
     let mut out = vec![];
     let mut addresses = vec![];

@@ -199,7 +199,7 @@ mod tests {
             .samples
             .iter()
             .filter(|s| s.labels.get("__name__") == Some("node_filesystem_size_bytes"))
-            .map(|s| (s.labels.get("mountpoint").unwrap().to_owned(), s.value))
+            .map(|s| (s.labels.get("mountpoint").unwrap().to_owned(), s.number()))
             .collect();
         assert_eq!(sizes, [("/run".to_string(), 4.0), ("/mnt/my disk".into(), 12.0), ("/".into(), 1.0)]);
     }

@@ -50,7 +50,7 @@ mod tests {
         let some = "some avg10=0.00 avg60=0.00 avg300=0.00 total=2500000\nfull avg10=0.00 total=1000000\n";
         pressure("cpu", some, &mut out);
         pressure("io", some, &mut out);
-        let got: Vec<(&str, f64)> = out.samples.iter().map(|s| (s.labels.get("__name__").unwrap(), s.value)).collect();
+        let got: Vec<(&str, f64)> = out.samples.iter().map(|s| (s.labels.get("__name__").unwrap(), s.number())).collect();
         let want = [
             ("node_vmstat_pgpgin", 7.0),
             ("node_vmstat_pgmajfault", 2.0),

@@ -110,7 +110,7 @@ impl Gathered<'_> {
     /// Adds a sample; one whose labels are not valid (a device named twice) is left out.
     pub(crate) fn add(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
         if let Ok(labels) = self.labels(name, labels) {
-            self.samples.push(Sample { labels, time_ms: self.time_ms, value });
+            self.samples.push(Sample::float(labels, self.time_ms, value));
         }
     }
 

@@ -119,7 +119,7 @@ mod tests {
     fn names(f: impl Fn(&mut Gathered<'_>)) -> Vec<(String, f64)> {
         let mut out = Gathered { job: "node", instance: "h", time_ms: 1, samples: vec![], further: &std::collections::BTreeMap::new() };
         f(&mut out);
-        out.samples.iter().map(|s| (s.labels.get("__name__").unwrap().to_owned(), s.value)).collect()
+        out.samples.iter().map(|s| (s.labels.get("__name__").unwrap().to_owned(), s.number())).collect()
     }
 
     fn want(all: &[(&str, f64)]) -> Vec<(String, f64)> {

@@ -41,7 +41,7 @@ impl Kept {
                 l.iter().filter(|(n, _)| !["__name__", "job", "instance"].contains(n)).map(|(n, v)| format!("{n}={v}")).collect();
             format!("{}{{{}}}", l.get("__name__").unwrap(), rest.join(","))
         };
-        self.samples.lock().iter().map(|s| (text(&s.labels), s.value)).collect()
+        self.samples.lock().iter().map(|s| (text(&s.labels), s.number())).collect()
     }
 }
 

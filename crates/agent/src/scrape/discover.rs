@@ -142,7 +142,7 @@ impl From {
             }
             From::Http(url) => {
                 let answer = client.get(url, "application/json", limits::DISCOVER_TIMEOUT, limits::DISCOVER_BYTES)?;
-                groups(&answer.text, true, ("__meta_url", url)).map_err(|e| e.context(url))
+                answer.text().and_then(|t| groups(t, true, ("__meta_url", url))).map_err(|e| e.context(url))
             }
             From::Docker(settings, engine) => {
                 let all = engine.containers()?;

@@ -18,10 +18,20 @@ pub(super) struct Client {
 /// What was fetched.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Fetched {
-    /// The text.
-    pub text: String,
-    /// Whether its type says OpenMetrics.
-    pub is_open_metrics: bool,
+    /// What it is.
+    pub bytes: Vec<u8>,
+    /// The header that says in which form.
+    pub content_type: Option<String>,
+}
+
+impl Fetched {
+    /// As text.
+    ///
+    /// # Errors
+    /// It is not UTF-8.
+    pub fn text(&self) -> Result<&str> {
+        std::str::from_utf8(&self.bytes).map_err(|_| Error::invalid("the page is not UTF-8"))
+    }
 }
 
 impl Client {
@@ -44,7 +54,7 @@ impl Client {
         Ok(Client { agent: config.build().into(), credentials: job.credentials.clone() })
     }
 
-    /// The text at `url`; of at most `max_bytes`, also when it comes compressed.
+    /// What is at `url`; of at most `max_bytes`, also when it comes compressed.
     pub fn get(&self, url: &str, accept: &str, timeout: Duration, max_bytes: u64) -> Result<Fetched> {
         let failed = |e: ureq::Error| Error::unavailable(format!("{url}: {e}"));
         let mut request = self
@@ -60,11 +70,7 @@ impl Client {
         if !response.status().is_success() {
             return Err(Error::unavailable(format!("{url}: the answer is {}", response.status())));
         }
-        let is_open_metrics = response
-            .headers()
-            .get("content-type")
-            .and_then(|v| v.to_str().ok())
-            .is_some_and(|v| v.starts_with("application/openmetrics-text"));
+        let content_type = response.headers().get("content-type").and_then(|v| v.to_str().ok()).map(str::to_owned);
         let is_gzip = response.headers().get("content-encoding").is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"gzip"));
         // The bound is on what it is after decompression, so it is kept here.
         let body = response.body_mut().with_config().limit(u64::MAX).reader();
@@ -80,7 +86,6 @@ impl Client {
         if bytes.len() as u64 > max_bytes {
             return Err(Error::new(Kind::TooLarge, format!("{url}: the page has more than {max_bytes} bytes")));
         }
-        let text = String::from_utf8(bytes).map_err(|_| Error::invalid(format!("{url}: the page is not UTF-8")))?;
-        Ok(Fetched { text, is_open_metrics })
+        Ok(Fetched { bytes, content_type })
     }
 }

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use wire::exposition::protobuf::Histograms;
+
 use super::dns;
+use super::protocol::Protocol;
 use crate::docker;
 use crate::limits;
 use crate::relabel::Rule;
@@ -77,6 +80,12 @@ pub struct Job {
     pub honor_labels: bool,
     /// Times that a page gives are those of the samples.
     pub honor_timestamps: bool,
+    /// Forms of the page, in the order in which they are liked.
+    pub protocols: Vec<Protocol>,
+    /// The form of a page whose header says none that is known; text if there is none here either.
+    pub fallback: Option<Protocol>,
+    /// Which forms of a histogram are taken of a page in protobuf.
+    pub histograms: Histograms,
     /// Make a target of what was found, or leave it out.
     pub relabel: Vec<Rule>,
     /// Work on each series.
@@ -107,6 +116,9 @@ impl Default for Job {
             params: BTreeMap::new(),
             honor_labels: false,
             honor_timestamps: true,
+            protocols: Protocol::defaults(false),
+            fallback: None,
+            histograms: Histograms::default(),
             relabel: vec![],
             metric_relabel: vec![],
             limits: Limits::default(),

@@ -12,9 +12,9 @@
 //! up no other. When a target is due within its interval is a matter of its labels, so that targets do not all come at once,
 //! and a restart changes nothing.
 //!
-//! **Pages** come as text or as OpenMetrics, which is asked for first, as Prometheus does. What a page says of its metrics is delivered
-//! when it changes and once an hour. What is scraped, and how it went, is in [`Watch`]. **Not read** are native histograms (they come
-//! in protobuf alone) and exemplars.
+//! **Pages** come as text, as OpenMetrics, which is asked for first, as Prometheus does, or in protobuf, which alone has native histograms and
+//! is asked for where they are wanted ([`protocol`]). What a page says of its metrics is delivered when it changes and once an hour. What is
+//! scraped, and how it went, is in [`Watch`]. **Not read** are exemplars and times of creation.
 //!
 //! [`own`] is the scrape of the process itself, which needs no network.
 
@@ -26,6 +26,7 @@ mod own;
 mod page;
 mod pool;
 pub mod prometheus;
+mod protocol;
 mod running;
 mod target;
 mod watch;
@@ -34,5 +35,8 @@ pub use dns::{Kind as DnsKind, Settings as Dns};
 pub use job::{Group, Job, Limits, Lookup, Place};
 pub use own::{Page, Scraper, Settings};
 pub use pool::Pool;
+pub use protocol::Protocol;
 pub use running::{Context, start};
+pub use wire::exposition::protobuf::Histograms;
+
 pub use watch::{Active, Dropped, Scraped, Watch};

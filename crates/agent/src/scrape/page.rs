@@ -5,15 +5,27 @@ use std::collections::HashSet;
 
 use base::labels::METRIC_NAME;
 use base::{Error, Kind, Labels, LabelsBuilder, Result};
-use wire::exposition::{self, Line};
+use wire::exposition::{self, Line, protobuf};
+use wire::remote_write;
 
 use super::fetch::Fetched;
 use super::job::{Job, Limits};
-use crate::deliver::{Metadata, Sample};
+use super::protocol::{Protocol, came_as};
+use crate::deliver::{Metadata, Sample, Value};
 use crate::relabel;
 
 /// Before a label of the page that is named like one of its target.
 const EXPORTED: &str = "exported_";
+
+/// The labels that a page gives a series.
+type Own<'a> = &'a [(Cow<'a, str>, Cow<'a, str>)];
+
+/// Whose page is read, and when it was fetched.
+struct Of<'a> {
+    job: &'a Job,
+    target: &'a Labels,
+    time_ms: i64,
+}
 
 /// What a page came to.
 #[derive(Debug, Default)]
@@ -35,38 +47,20 @@ pub(super) struct Read {
 /// Reads a page of a target with these labels, fetched at `time_ms`. One line that cannot be read, or one limit that is
 /// passed, and nothing of it is taken: half a page would look like series that have ended.
 pub(super) fn read(page: &Fetched, job: &Job, target: &Labels, time_ms: i64) -> Read {
-    if page.is_open_metrics {
-        read_lines(exposition::parse_open_metrics(&page.text), job, target, time_ms)
-    } else {
-        read_lines(exposition::parse(&page.text), job, target, time_ms)
-    }
-}
-
-fn read_lines<'a>(lines: impl Iterator<Item = Result<Line<'a>>>, job: &Job, target: &Labels, time_ms: i64) -> Read {
     let mut read = Read::default();
-    for line in lines {
-        let taken = match line {
-            Ok(Line::Sample(s)) => read.take(s, job, target, time_ms),
-            Ok(Line::Type { name, kind }) => {
-                read.of(&name).kind = kind_of(kind);
-                Ok(())
-            }
-            Ok(Line::Help { name, text }) => {
-                read.of(&name).help = text.into_owned();
-                Ok(())
-            }
-            Ok(Line::Unit { name, unit }) => {
-                read.of(&name).unit = unit.to_owned();
-                Ok(())
-            }
-            Err(e) => Err(e),
-        };
-        if let Err(e) = taken {
-            let (scraped, kept) = (read.scraped, read.kept);
-            return Read { scraped, kept, error: Some(e), ..Read::default() };
+    let of = Of { job, target, time_ms };
+    let mut take = |line: Line<'_>| read.line(line, &of);
+    let taken = match came_as(page.content_type.as_deref(), job.fallback) {
+        Protocol::Protobuf => protobuf::read(&page.bytes, job.histograms, &mut take),
+        Protocol::OpenMetrics1 | Protocol::OpenMetrics0 => {
+            page.text().and_then(|t| exposition::parse_open_metrics(t).try_for_each(|line| take(line?)))
         }
+        Protocol::Text1 | Protocol::Text0 => page.text().and_then(|t| exposition::parse(t).try_for_each(|line| take(line?))),
+    };
+    match taken {
+        Ok(()) => read,
+        Err(e) => Read { scraped: read.scraped, kept: read.kept, error: Some(e), ..Read::default() },
     }
-    read
 }
 
 /// A type as remote write numbers it.
@@ -92,9 +86,29 @@ impl Read {
         self.said.last_mut().expect("one was just added")
     }
 
-    fn take(&mut self, s: exposition::Sample<'_>, job: &Job, target: &Labels, time_ms: i64) -> Result<()> {
+    fn line(&mut self, line: Line<'_>, of: &Of<'_>) -> Result<()> {
+        match line {
+            Line::Type { name, kind } => self.of(&name).kind = kind_of(kind),
+            Line::Help { name, text } => self.of(&name).help = text.into_owned(),
+            Line::Unit { name, unit } => self.of(&name).unit = unit.to_owned(),
+            Line::Sample(s) => {
+                let own_ms = s.time_ms.filter(|_| of.job.honor_timestamps);
+                self.take(&s.name, &s.labels, Value::Float(s.value), own_ms, of)?;
+            }
+            Line::Native(n) => {
+                let own_ms = n.time_ms.filter(|_| of.job.honor_timestamps);
+                let h = remote_write::timed(n.message, own_ms.unwrap_or(of.time_ms));
+                self.take(&n.name, &n.labels, Value::Histogram(h), own_ms, of)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a sample; `own_ms` is the time that the page gives it, if that is heeded.
+    fn take(&mut self, name: &str, own: Own<'_>, value: Value, own_ms: Option<i64>, of: &Of<'_>) -> Result<()> {
+        let &Of { job, target, time_ms } = of;
         self.scraped += 1;
-        let labels = together(&s, job.honor_labels, target)?;
+        let labels = together(name, own, job.honor_labels, target)?;
         let Some(labels) = relabel::apply(&job.metric_relabel, &labels) else { return Ok(()) };
         if labels.get(METRIC_NAME).is_none() {
             return Err(Error::invalid(format!("a series has no name after relabelling: {labels}")));
@@ -104,10 +118,10 @@ impl Read {
         if self.kept > job.limits.samples {
             return Err(Error::new(Kind::TooLarge, format!("the page has more than {} samples", job.limits.samples)));
         }
-        match s.time_ms.filter(|_| job.honor_timestamps) {
-            Some(own) => self.samples.push(Sample { labels, time_ms: own, value: s.value }),
+        match own_ms {
+            Some(own) => self.samples.push(Sample { labels, time_ms: own, value }),
             // The first of two equal series is right, as in Prometheus.
-            None if self.series.insert(labels.clone()) => self.samples.push(Sample { labels, time_ms, value: s.value }),
+            None if self.series.insert(labels.clone()) => self.samples.push(Sample { labels, time_ms, value }),
             None => {}
         }
         Ok(())
@@ -115,25 +129,25 @@ impl Read {
 }
 
 /// The labels of a series of the page and those of its target.
-fn together(s: &exposition::Sample<'_>, honor_labels: bool, target: &Labels) -> Result<Labels> {
+fn together(metric: &str, own: Own<'_>, honor_labels: bool, target: &Labels) -> Result<Labels> {
     let mut b = LabelsBuilder::default();
-    b.push(METRIC_NAME, &s.name);
+    b.push(METRIC_NAME, metric);
     for (n, v) in target.iter() {
-        if !honor_labels || !s.labels.iter().any(|(own, _)| own == n) {
+        if !honor_labels || !own.iter().any(|(o, _)| o == n) {
             b.push(n, v);
         }
     }
-    for (n, v) in &s.labels {
-        let name = if honor_labels || target.get(n).is_none() { Cow::Borrowed(n.as_ref()) } else { Cow::Owned(exported(n, s, target)) };
+    for (n, v) in own {
+        let name = if honor_labels || target.get(n).is_none() { Cow::Borrowed(n.as_ref()) } else { Cow::Owned(exported(n, own, target)) };
         b.push(&name, v);
     }
     b.finish()
 }
 
 /// `exported_NAME`, with as many `exported_` as it takes to be the only one.
-fn exported(name: &str, s: &exposition::Sample<'_>, target: &Labels) -> String {
+fn exported(name: &str, own: Own<'_>, target: &Labels) -> String {
     let mut free = format!("{EXPORTED}{name}");
-    while target.get(&free).is_some() || s.labels.iter().any(|(own, _)| **own == *free) {
+    while target.get(&free).is_some() || own.iter().any(|(o, _)| **o == *free) {
         free.insert_str(0, EXPORTED);
     }
     free
@@ -154,6 +168,7 @@ fn within(labels: &Labels, limits: &Limits) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wire::proto::Writer;
 
     fn target() -> Labels {
         Labels::from_pairs([("job", "app"), ("instance", "h:1"), ("env", "prod")]).unwrap()
@@ -166,7 +181,7 @@ mod tests {
     }
 
     fn page(text: &str) -> Fetched {
-        Fetched { text: text.to_owned(), is_open_metrics: false }
+        Fetched { bytes: text.into(), content_type: None }
     }
 
     fn rules(yaml: &str) -> Vec<crate::relabel::Rule> {
@@ -198,7 +213,7 @@ mod tests {
     fn pages_become_samples() {
         for (change, text, wanted) in CASES {
             let read = read(&page(text), &job(*change), &target(), 7);
-            let got: Vec<String> = read.samples.iter().map(|s| format!("{} {} @{}", s.labels, s.value, s.time_ms)).collect();
+            let got: Vec<String> = read.samples.iter().map(|s| format!("{} {} @{}", s.labels, s.number(), s.time_ms)).collect();
             assert!(read.error.is_none(), "{text}: {:?}", read.error);
             assert_eq!(got, *wanted, "{text}");
         }
@@ -209,6 +224,69 @@ mod tests {
         let drop_b = job(|j| j.metric_relabel = rules("[{source_labels: [__name__], regex: b, action: drop}]"));
         let read = read(&page("a 1\nb 1\nc 1 5\n"), &drop_b, &target(), 7);
         assert_eq!((read.scraped, read.kept, read.series.len()), (3, 2, 1), "a time of its own is not watched");
+    }
+
+    /// A page in protobuf with one metric, a histogram that is both classic and native: two observations, of 1 and of 4.
+    fn both_histograms(time_ms: Option<i64>) -> Fetched {
+        let mut w = Writer::default();
+        w.bytes(1, b"h");
+        w.varint(3, 4);
+        w.message(4, |w| {
+            w.message(7, |w| {
+                w.varint(1, 2);
+                w.double(2, 5.0);
+                w.message(3, |w| {
+                    w.varint(1, 1);
+                    w.double(2, 2.0);
+                });
+                w.message(12, |w| w.varint(2, 1));
+                w.varint(13, 2);
+                w.message(12, |w| {
+                    w.varint(1, 2);
+                    w.varint(2, 1);
+                });
+                w.varint(13, 0);
+            });
+            time_ms.inspect(|t| w.varint(6, *t as u64));
+        });
+        let mut bytes = vec![w.out.len() as u8];
+        bytes.extend(w.out);
+        let content_type = "application/vnd.google.protobuf; proto=io.prometheus.client.MetricFamily; encoding=delimited";
+        Fetched { bytes, content_type: Some(content_type.into()) }
+    }
+
+    #[test]
+    fn a_page_in_protobuf() {
+        let shown = |page: &Fetched, histograms| {
+            let job = Job { histograms, ..Job::default() };
+            let read = read(page, &job, &target(), 7);
+            assert!(read.error.is_none() && read.said[0].kind == 3, "{read:?}");
+            assert_eq!(read.series.len(), if page == &both_histograms(None) { read.kept } else { 0 });
+            let show = |s: &Sample| {
+                let le = s.labels.get("le").map_or(String::new(), |le| format!(" {le}"));
+                let mut request = remote_write::RequestWriter::default();
+                s.write(&mut request);
+                let body = request.finish();
+                let sent = remote_write::SeriesList::new(&body).next().unwrap().unwrap().items().next().unwrap().unwrap();
+                let value = match sent {
+                    remote_write::Item::Sample { time_ms, value } => format!("{value} @{time_ms}"),
+                    remote_write::Item::Histogram { time_ms, message } => format!("native {} @{time_ms}", message.len()),
+                    remote_write::Item::Exemplar { .. } => panic!("there are none"),
+                };
+                assert_eq!(s.labels.get("instance"), Some("h:1"));
+                format!("{}{le} {value}", s.labels.get(METRIC_NAME).unwrap())
+            };
+            read.samples.iter().map(show).collect::<Vec<_>>()
+        };
+        let classic = ["h_count 2 @7", "h_sum 5 @7", "h_bucket 2.0 1 @7", "h_bucket +Inf 2 @7"];
+        let native = ["h native 27 @7"];
+        let page = both_histograms(None);
+        assert_eq!(shown(&page, protobuf::Histograms { native: false, classic: true }), classic);
+        assert_eq!(shown(&page, protobuf::Histograms { native: true, classic: false }), native);
+        assert_eq!(shown(&page, protobuf::Histograms { native: true, classic: true }), [&native[..], &classic].concat());
+        assert_eq!(shown(&both_histograms(Some(5)), protobuf::Histograms { native: true, classic: false }), ["h native 27 @5"]);
+        let half = Fetched { bytes: page.bytes[..20].to_vec(), ..page };
+        assert!(read(&half, &Job::default(), &target(), 7).error.is_some());
     }
 
     #[test]

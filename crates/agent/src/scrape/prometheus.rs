@@ -10,9 +10,11 @@ use std::time::Duration;
 use base::{Error, Result};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use wire::exposition::protobuf::Histograms;
 
 use super::dns;
 use super::job::{Group, Job, Limits, Lookup, Place};
+use super::protocol::Protocol;
 use crate::docker;
 use crate::relabel::Rule;
 use crate::scalar::Scalar;
@@ -51,7 +53,23 @@ struct Global {
     scrape_interval: Option<Scalar>,
     scrape_timeout: Option<Scalar>,
     #[serde(flatten)]
+    pages: Pages,
+    #[serde(flatten)]
     bounds: Bounds,
+}
+
+/// In which forms pages are taken, which a job has from `global` where it says nothing.
+#[derive(Default, Deserialize)]
+struct Pages {
+    scrape_protocols: Option<Vec<Scalar>>,
+    fallback_scrape_protocol: Option<Scalar>,
+    scrape_native_histograms: Option<bool>,
+    /// Its name until Prometheus 2.
+    scrape_classic_histograms: Option<bool>,
+    always_scrape_classic_histograms: Option<bool>,
+    convert_classic_histograms_to_nhcb: Option<bool>,
+    native_histogram_bucket_limit: Option<u64>,
+    native_histogram_min_bucket_factor: Option<f64>,
 }
 
 /// Limits, which a job has from `global` where it says nothing; and what is left over.
@@ -137,6 +155,8 @@ struct Written {
     #[serde(flatten)]
     http: Http,
     #[serde(flatten)]
+    pages: Pages,
+    #[serde(flatten)]
     bounds: Bounds,
 }
 
@@ -179,19 +199,9 @@ struct Containers {
     refresh_interval: Option<Scalar>,
 }
 
-/// Keys of a job that change nothing here, and why: compression is always taken, HTTP/2 brings nothing for one page, the forms of
-/// pages are read as far as they are known, what is left out is always shown up to a bound.
-const WITHOUT_EFFECT: [&str; 9] = [
-    "enable_compression",
-    "enable_http2",
-    "scrape_protocols",
-    "fallback_scrape_protocol",
-    "keep_dropped_targets",
-    "scrape_classic_histograms",
-    "always_scrape_classic_histograms",
-    "metric_name_validation_scheme",
-    "native_histogram_bucket_limit",
-];
+/// Keys of a job that change nothing here, and why: compression is always taken, HTTP/2 brings nothing for one page, what is left out is
+/// always shown up to a bound, names are taken as they come.
+const WITHOUT_EFFECT: [&str; 4] = ["enable_compression", "enable_http2", "keep_dropped_targets", "metric_name_validation_scheme"];
 
 /// Reads the text of a file that lies in `directory`, to which its paths are relative.
 ///
@@ -261,6 +271,7 @@ impl Written {
             Some(own) => own,
             None => duration(&global.scrape_timeout)?.unwrap_or(TIMEOUT).min(interval),
         };
+        let (protocols, fallback) = self.pages.protocols(&global.pages)?;
         let otherwise = Job::default();
         let text = |s: Option<Scalar>, default: String| s.map_or(default, |s| s.0);
         Ok(Job {
@@ -275,6 +286,9 @@ impl Written {
             params: self.params.into_iter().map(|(n, v)| (n, v.into_iter().map(|s| s.0).collect())).collect(),
             honor_labels: self.honor_labels.unwrap_or(otherwise.honor_labels),
             honor_timestamps: self.honor_timestamps.unwrap_or(otherwise.honor_timestamps),
+            protocols,
+            fallback,
+            histograms: self.pages.histograms(&global.pages)?,
             relabel: self.relabel_configs,
             metric_relabel: self.metric_relabel_configs,
             limits: self.bounds.limits(&global.bounds)?,
@@ -289,6 +303,37 @@ impl Written {
 impl Static {
     fn group(self) -> Group {
         Group { targets: self.targets.into_iter().map(|t| t.0).collect(), labels: self.labels.into_iter().map(|(n, v)| (n, v.0)).collect() }
+    }
+}
+
+impl Pages {
+    fn is_native(&self, global: &Pages) -> bool {
+        self.scrape_native_histograms.or(global.scrape_native_histograms).unwrap_or(false)
+    }
+
+    fn protocols(&self, global: &Pages) -> Result<(Vec<Protocol>, Option<Protocol>)> {
+        let named = self.scrape_protocols.as_ref().or(global.scrape_protocols.as_ref());
+        let all = match named {
+            Some(names) => Protocol::list(names.iter().map(|n| n.0.as_str())).map_err(|e| e.context("scrape_protocols"))?,
+            None => Protocol::defaults(self.is_native(global)),
+        };
+        let fallback = self.fallback_scrape_protocol.as_ref().or(global.fallback_scrape_protocol.as_ref());
+        let fallback = fallback.map(|n| Protocol::from_name(&n.0).map_err(|e| e.context("fallback_scrape_protocol"))).transpose()?;
+        Ok((all, fallback))
+    }
+
+    fn histograms(&self, global: &Pages) -> Result<Histograms> {
+        let either = |of: fn(&Pages) -> Option<bool>| of(self).or(of(global)).unwrap_or(false);
+        let is_set = [
+            ("convert_classic_histograms_to_nhcb", either(|p| p.convert_classic_histograms_to_nhcb)),
+            ("native_histogram_bucket_limit", either(|p| p.native_histogram_bucket_limit.map(|n| n > 0))),
+            ("native_histogram_min_bucket_factor", either(|p| p.native_histogram_min_bucket_factor.map(|f| f > 0.0))),
+        ];
+        if let Some((name, _)) = is_set.into_iter().find(|(_, is_set)| *is_set) {
+            return Err(Error::invalid(format!("{name}: not honoured")));
+        }
+        let classic = either(|p| p.always_scrape_classic_histograms.or(p.scrape_classic_histograms));
+        Ok(Histograms { native: self.is_native(global), classic })
     }
 }
 
@@ -465,6 +510,32 @@ scrape_configs:
     }
 
     #[test]
+    fn forms_of_pages() {
+        let jobs = |global: &str, keys: &str| {
+            let text = format!("{{global: {{{global}}}, scrape_configs: [{{job_name: a, {keys}}}]}}");
+            parse(&text, Path::new("/")).unwrap_or_else(|e| panic!("{text}: {e}")).jobs.remove(0)
+        };
+        let (native, classic) = (|| Protocol::defaults(true), || Protocol::defaults(false));
+        for (global, keys, protocols, is_native, is_classic) in [
+            ("", "native_histogram_bucket_limit: 0", classic(), false, false),
+            ("", "scrape_native_histograms: true", native(), true, false),
+            ("scrape_native_histograms: true", "scrape_classic_histograms: true", native(), true, true),
+            ("scrape_native_histograms: true", "scrape_native_histograms: false", classic(), false, false),
+            ("always_scrape_classic_histograms: true", "always_scrape_classic_histograms: false", classic(), false, false),
+            ("scrape_protocols: [PrometheusProto]", "", vec![Protocol::Protobuf], false, false),
+            ("scrape_protocols: [PrometheusProto]", "scrape_protocols: [PrometheusText0.0.4]", vec![Protocol::Text0], false, false),
+        ] {
+            let job = jobs(global, keys);
+            assert_eq!(
+                (job.protocols, job.histograms),
+                (protocols, Histograms { native: is_native, classic: is_classic }),
+                "{global} {keys}"
+            );
+        }
+        assert_eq!(jobs("", "fallback_scrape_protocol: PrometheusProto").fallback, Some(Protocol::Protobuf));
+    }
+
+    #[test]
     fn what_is_not_honoured_is_named() {
         let one = |keys: &str| format!("scrape_configs: [{{job_name: a, {keys}}}]");
         for (text, part) in [
@@ -480,6 +551,12 @@ scrape_configs:
             (one("dns_sd_configs: [{names: [x], type: A}]"), "need a port"),
             (one("dns_sd_configs: [{names: [x], type: TXT}]"), "TXT"),
             (one("scrape_interval: soon"), "soon"),
+            (one("scrape_protocols: [PrometheusProto, nonsense]"), "scrape_protocols: \"nonsense\""),
+            (one("scrape_protocols: []"), "no form"),
+            (one("fallback_scrape_protocol: x"), "fallback_scrape_protocol"),
+            (one("native_histogram_bucket_limit: 100"), "native_histogram_bucket_limit"),
+            (one("native_histogram_min_bucket_factor: 1.1"), "native_histogram_min_bucket_factor"),
+            (one("convert_classic_histograms_to_nhcb: true"), "convert_classic_histograms_to_nhcb"),
             (one("scrape_interval: 5s, scrape_timeout: 10s"), "longer than the interval"),
             (one("body_size_limit: much"), "much"),
             (one("basic_auth: {username: a}, bearer_token: b"), "at most one"),

@@ -13,6 +13,7 @@ use super::fetch::{Client, Fetched};
 use super::job::Job;
 use super::page;
 use super::pool::{Pool, first_wait, next_due};
+use super::protocol;
 use super::target::{self, Found, Target};
 use super::watch::{Scraped, Watch};
 use crate::deliver::{Batch, Deliver, Metadata, Sample};
@@ -20,9 +21,6 @@ use crate::limits;
 use crate::outbox::Outbox;
 use crate::stale::MARKER;
 use crate::stats::Stats;
-
-/// What is asked for, in the order in which it is liked.
-const ACCEPT: &str = "application/openmetrics-text;version=1.0.0;q=0.8,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
 
 /// What is said about each scrape, in the order in which it is written.
 const ABOUT: [&str; 5] =
@@ -44,6 +42,8 @@ pub struct Context {
 /// A job, and what its targets share.
 struct Running {
     job: Job,
+    /// What is asked for, in the order in which it is liked.
+    accept: String,
     client: Client,
     clock: Clock,
     outbox: Outbox,
@@ -66,7 +66,8 @@ pub fn start(job: Job, context: Context, pool: &Pool) -> Result<()> {
     }
     let Context { deliver, clock, stats, watch } = context;
     let outbox = Outbox::new(format!("scrape/{}", job.job), deliver.clone(), clock.clone(), stats);
-    let running = Arc::new(Running { job, client, clock, outbox, deliver, watch });
+    let accept = protocol::accept(&job.protocols);
+    let running = Arc::new(Running { job, accept, client, clock, outbox, deliver, watch });
     let mut known = Known::default();
     let own = pool.clone();
     let look = move || {
@@ -143,7 +144,7 @@ fn begin(running: &Arc<Running>, current: Current, pool: &Pool) {
         };
         last.scrape(&running, due.time_ns(&running.clock, target.interval), &|| match target.refused {
             Some(most) => Err(Error::new(Kind::LimitExceeded, format!("the job has more than {most} targets, its limit"))),
-            None => running.client.get(&target.url, ACCEPT, target.timeout, running.job.limits.body_bytes),
+            None => running.client.get(&target.url, &running.accept, target.timeout, running.job.limits.body_bytes),
         });
         due.step(target.interval);
         Some(due.at)
@@ -218,7 +219,7 @@ impl Last {
         let mut samples = std::mem::take(&mut read.samples);
         let mut gone: Vec<Labels> = self.series.difference(&read.series).cloned().collect();
         gone.sort();
-        samples.extend(gone.into_iter().map(|labels| Sample { labels, time_ms, value: MARKER }));
+        samples.extend(gone.into_iter().map(|labels| Sample::float(labels, time_ms, MARKER)));
         let up = f64::from(u8::from(read.error.is_none()));
         self.about(&mut samples, time_ms, [up, took_s, read.scraped as f64, read.kept as f64, added as f64]);
         self.series = read.series;
@@ -251,7 +252,7 @@ impl Last {
         let time_ms = clock.now_ms();
         let mut gone: Vec<Labels> = self.series.drain().collect();
         gone.sort();
-        let mut samples: Vec<Sample> = gone.into_iter().map(|labels| Sample { labels, time_ms, value: MARKER }).collect();
+        let mut samples: Vec<Sample> = gone.into_iter().map(|labels| Sample::float(labels, time_ms, MARKER)).collect();
         self.about(&mut samples, time_ms, [MARKER; 5]);
         outbox.give(samples);
     }
@@ -263,7 +264,7 @@ impl Last {
             // A target's labels come without a name: rules cannot leave one that begins with `__`.
             self.labels.iter().for_each(|(n, v)| b.push(n, v));
             if let Ok(labels) = b.finish() {
-                samples.push(Sample { labels, time_ms, value });
+                samples.push(Sample::float(labels, time_ms, value));
             }
         }
     }

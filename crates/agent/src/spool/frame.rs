@@ -183,7 +183,7 @@ fn of_samples(samples: &[Sample]) -> Vec<Section<Vec<u8>>> {
     let mut request = RequestWriter::default();
     let mut head = empty(Format::RemoteWrite, Priority::Warn, String::new());
     for s in samples {
-        request.series(s.labels.iter(), &[(s.time_ms, s.value)], &[]);
+        s.write(&mut request);
         let time_ns = s.time_ms.saturating_mul(1_000_000);
         (head.first_ns, head.last_ns) = (head.first_ns.min(time_ns), head.last_ns.max(time_ns));
     }

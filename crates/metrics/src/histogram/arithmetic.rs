@@ -19,7 +19,8 @@ pub struct Remarks {
 
 /// Index of the bucket at a resolution lower by `levels` that holds bucket `index`.
 fn coarser(index: i32, levels: i32) -> i32 {
-    ((index - 1) >> levels) + 1
+    // Of numbers twice as long: there are resolutions up to 52, and an index may be the least that there is.
+    (((i64::from(index) - 1) >> levels) + 1) as i32
 }
 
 /// Moves every bucket to the index that `to` says; buckets stay in order and equal indices are added up.

@@ -123,7 +123,7 @@ impl Histogram {
             let lower = if index <= 0 { f64::NEG_INFINITY } else { at(index - 1).unwrap_or(f64::INFINITY) };
             return (lower, at(index).unwrap_or(f64::INFINITY));
         }
-        (exponential_bound(index - 1, self.schema), exponential_bound(index, self.schema))
+        (exponential_bound(index.saturating_sub(1), self.schema), exponential_bound(index, self.schema))
     }
     /// Buckets above zero, upwards.
     pub fn positive_buckets(&self) -> impl DoubleEndedIterator<Item = Bucket> + '_ {

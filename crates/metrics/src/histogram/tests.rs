@@ -18,6 +18,21 @@ fn bounds_are_powers() {
     assert_eq!(exponential_bound(1025, 0), f64::INFINITY);
 }
 
+/// Found by fuzzing: the finest resolution that may be sent is 44 levels above the finest that is calculated with.
+#[test]
+fn the_finest_resolution_is_brought_down() {
+    // count_int 2, schema 52, a positive span of two buckets from the least index on, each with one.
+    let least = |offset: &[u8], index: i32| {
+        let span = [&[0x5a, offset.len() as u8 + 3, 0x08], offset, &[0x10, 2]].concat();
+        let m = [&[0x08, 2, 0x20, 104], &span[..], &[0x62, 2, 2, 0]].concat();
+        let h = Histogram::decode(&m).unwrap();
+        assert!(Histogram::check(&m).is_ok() && h.all_buckets().len() == 1);
+        assert_eq!((h.schema, &h.positive[..]), (8, &[(index, 2.0)][..]));
+    };
+    least(&[0xff, 0xff, 0xff, 0xff, 0x0f], 0);
+    least(&[2], 1);
+}
+
 #[test]
 fn a_message_is_decoded_and_damage_is_not() {
     // count_int 5, sum 2.5, schema 1, zero_threshold 0.5, zero_count_int 1, one positive span (offset -1, 2 buckets), deltas 1 and 2.

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display, Formatter, Write};
 
 use base::labels::METRIC_NAME;
+use base::{MatchOp, Matcher};
 
 use crate::promql::ast::{Aggregate, At, Binary, Cardinality, DurationExpr, Edge, Expr, ExprKind, Matching, Selector, Shift};
 
@@ -72,14 +73,15 @@ fn label_list(labels: &[String], f: &mut Formatter<'_>) -> fmt::Result {
 
 impl Display for Selector {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let plain = self.name.as_deref().filter(|n| is_plain_metric(n));
+        // The name that was written as a name: after it there is no further matcher that says what the name is. It is printed as a name
+        // again, before the braces if it comes first.
+        let is_name = |m: &Matcher| m.op == MatchOp::Eq && m.name == METRIC_NAME && Some(m.value.as_str()) == self.name.as_deref();
+        let at = self.matchers.iter().rposition(is_name);
+        let plain = self.name.as_deref().filter(|n| at == Some(0) && is_plain_metric(n));
         f.write_str(plain.unwrap_or(""))?;
-        let mut named = self.name.is_some();
         let mut inner: Vec<String> = vec![];
-        for m in &self.matchers {
-            if named && m.name == METRIC_NAME && Some(m.value.as_str()) == self.name.as_deref() {
-                // The name that was written as a name; it is printed once, before or in the braces.
-                named = false;
+        for (i, m) in self.matchers.iter().enumerate() {
+            if Some(i) == at {
                 if plain.is_none() {
                     inner.push(lang::literal::quote(&m.value));
                 }
@@ -87,10 +89,10 @@ impl Display for Selector {
             }
             let name = if is_plain_label(&m.name) { m.name.clone() } else { lang::literal::quote(&m.name) };
             let op = match m.op {
-                base::MatchOp::Eq => "=",
-                base::MatchOp::Ne => "!=",
-                base::MatchOp::Re => "=~",
-                base::MatchOp::NotRe => "!~",
+                MatchOp::Eq => "=",
+                MatchOp::Ne => "!=",
+                MatchOp::Re => "=~",
+                MatchOp::NotRe => "!~",
             };
             inner.push(format!("{name}{op}{}", lang::literal::quote(&m.value)));
         }

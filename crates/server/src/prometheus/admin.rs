@@ -1,33 +1,20 @@
-//! Deletion of series: kept durably, and honoured by every answer from then on.
+//! Deletion of series: kept durably, and honoured by every answer from then on; and snapshots.
 //!
-//! The samples stay where they lie until retention takes them, so there are no tombstones to clean. On a node of a cluster requests
-//! are refused: the other nodes would not know of them.
+//! The samples go with the next merge of their blocks, or when it is asked for. On a node of a cluster requests are refused: the other
+//! nodes would not know of them.
 
 use std::collections::BTreeMap;
 
+use base::hash::hash128;
 use base::{Error, Kind, Result, Tenant};
-use metrics::erase::{Erasure, Erasures};
+use metrics::erase::{DOCUMENT, Deletion, Erasure, Erasures};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 
-use super::time_of;
+use super::{success, time_of};
 use crate::app::{Call, no_content};
 use crate::backend::Backend;
 use crate::limits;
 use crate::routes::Answer;
-
-/// Where requests are kept.
-const DOCUMENT: &str = "series-deletions.json";
-
-/// A request.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-struct Deletion {
-    tenant: String,
-    selector: String,
-    start_ms: i64,
-    end_ms: i64,
-    created_ms: i64,
-}
 
 #[derive(Default)]
 struct Book {
@@ -43,16 +30,14 @@ impl Book {
     fn of(all: Vec<Deletion>) -> Result<Book> {
         let mut by_tenant: BTreeMap<String, Vec<Erasure>> = BTreeMap::new();
         for d in &all {
-            by_tenant.entry(d.tenant.clone()).or_default().push(Erasure::new(&d.selector, d.start_ms, d.end_ms)?);
+            by_tenant.entry(d.tenant.clone()).or_default().push(d.erasure()?);
         }
         Ok(Book { all, by_tenant: by_tenant.into_iter().map(|(t, e)| (t, e.into())).collect() })
     }
 
     fn read(backend: &dyn Backend) -> Result<Book> {
         let Some((_, bytes)) = backend.kept(DOCUMENT)?.into_iter().find(|d| d.0 == DOCUMENT) else { return Ok(Book::default()) };
-        let all = serde_json::from_slice(&bytes)
-            .map_err(|e| Error::new(Kind::Corrupt, format!("documents/{DOCUMENT} in the data directory cannot be read: {e}")))?;
-        Book::of(all)
+        Book::of(Deletion::read(&bytes)?)
     }
 }
 
@@ -118,4 +103,45 @@ pub(super) async fn delete_series(mut call: Call) -> Answer {
     };
     call.app.queries.run(keep).await?;
     Ok(no_content())
+}
+
+/// `POST|PUT /api/v1/admin/tsdb/clean_tombstones`: returns when blocks hold nothing more of what is deleted.
+pub(super) async fn clean_tombstones(call: Call) -> Answer {
+    let app = call.app.clone();
+    // In a cluster nothing is deleted.
+    call.app.queries.run(move || if app.backend.is_clustered() { Ok(()) } else { app.backend.flush() }).await?;
+    Ok(no_content())
+}
+
+/// `POST|PUT /api/v1/admin/tsdb/snapshot?skip_head=`: a copy of everything, all tenants', in `snapshots/<name>` of the data directory.
+pub(super) async fn snapshot(mut call: Call) -> Answer {
+    let skip_head = match call.params().await?.get("skip_head") {
+        // As Go reads it.
+        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => true,
+        None | Some("" | "0" | "f" | "F" | "false" | "FALSE" | "False") => false,
+        Some(other) => return Err(Error::invalid(format!("unable to parse boolean {other:?} of skip_head"))),
+    };
+    let now_ns = call.app.backend.clock().now_ns();
+    let name = snapshot_name(now_ns);
+    let (app, made) = (call.app.clone(), name.clone());
+    call.app.queries.run(move || app.backend.snapshot(&made, !skip_head)).await?;
+    success(&serde_json::json!({ "name": name }))
+}
+
+/// `20171210T211224Z-2be650b6d019eb54`: the second, and what tells two of one second apart.
+fn snapshot_name(now_ns: i64) -> String {
+    let second: String = base::units::format_rfc3339(now_ns).chars().filter(char::is_ascii_alphanumeric).collect();
+    format!("{second}-{:016x}", hash128(&now_ns.to_le_bytes()) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::snapshot_name;
+
+    #[test]
+    fn names_of_snapshots() {
+        let name = snapshot_name(1_512_940_344_000_000_000);
+        assert!(name.starts_with("20171210T211224Z-") && name.len() == 33, "{name}");
+        assert_ne!(name, snapshot_name(1_512_940_344_000_000_001));
+    }
 }

@@ -5,32 +5,49 @@ use axum::http::{HeaderValue, Response, header};
 use base::{Error, MatchOp, Matcher, Result};
 use metrics::raw;
 use wire::Encoding;
-use wire::remote_read::{Match, Query, Response as ReadResponse, queries};
+use wire::remote_read::{Form, Match, Query, Response as ReadResponse, STREAMED, Stream, queries};
 
 use super::{Wanted, ask, left, time_of};
 use crate::app::{Call, reply};
 use crate::routes::Answer;
 
-/// `POST /api/v1/read`: whole samples, in the one form that every client understands.
+/// `POST /api/v1/read`: whole samples, or chunks in frames, as the client likes it.
 pub(super) async fn read(mut call: Call) -> Answer {
     let received = call.read_body(crate::limits::FORM_BYTES).await?;
     let body = wire::encoding::decode(Encoding::SnappyBlock, &received.bytes, base::limits::BODY_DECOMPRESSED_BYTES)?;
     let wanted = queries(&body)?.iter().map(Selection::of).collect::<Result<Vec<_>>>()?;
+    let form = Form::accepted(&body)?;
     let query = call.missing.clone();
     let made = left(&call, move |rows, tenant, cancel| {
-        let mut out = ReadResponse::default();
+        let (mut samples, mut stream) = (ReadResponse::default(), Stream::default());
         let mut left = metrics::limits::READ_SAMPLES;
-        for s in &wanted {
-            let found = raw::samples(rows, tenant, &s.matchers, s.start_ms, s.end_ms, &mut left, cancel)?;
-            out.result(found.iter().map(|s| (s.labels.iter(), &s.floats[..], &s.histograms[..])));
+        for (i, s) in wanted.iter().enumerate() {
+            let mut found = raw::samples(rows, tenant, &s.matchers, s.start_ms, s.end_ms, &mut left, cancel)?;
+            match form {
+                Form::Samples => samples.result(found.iter().map(|s| (s.labels.iter(), &s.floats[..], &s.histograms[..]))),
+                Form::Chunks => {
+                    found.sort_by(|a, b| a.labels.cmp(&b.labels));
+                    for s in found {
+                        let labels: Vec<(&str, &str)> = s.labels.iter().collect();
+                        stream.series(i as u64, labels.iter().copied(), &s.floats, &s.histograms)?;
+                    }
+                }
+            }
         }
         // This protocol has no warnings, and a hole would be taken for the truth.
         if !query.notes().is_empty() {
             return Err(Error::unavailable("some nodes do not answer, and this protocol cannot say that an answer is incomplete"));
         }
-        wire::encoding::encode(Encoding::SnappyBlock, &out.finish())
+        match form {
+            Form::Samples => wire::encoding::encode(Encoding::SnappyBlock, &samples.finish()),
+            Form::Chunks => Ok(stream.finish()),
+        }
     });
-    let mut r: Response<Body> = reply("application/x-protobuf", made.await?);
+    let made = made.await?;
+    if form == Form::Chunks {
+        return Ok(reply(STREAMED, made));
+    }
+    let mut r: Response<Body> = reply("application/x-protobuf", made);
     r.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));
     Ok(r)
 }

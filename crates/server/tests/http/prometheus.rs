@@ -124,6 +124,15 @@ fn remote_read_and_federation_give_samples_as_they_are() {
         })
         .collect();
     assert_eq!((series.len(), values), (1, vec![0.0, 1.0]));
+    // The same as chunks, for whoever likes them better.
+    w.bytes(2, &[1, 0]);
+    let body = wire::encoding::encode(Encoding::SnappyBlock, &w.out).unwrap();
+    let answer = server.post("/api/v1/read", &[("content-encoding", "snappy")], &body).ok();
+    assert_eq!((answer.header("content-encoding"), answer.header("content-type")), (None, Some(wire::remote_read::STREAMED)));
+    let mut stream = wire::remote_read::Stream::default();
+    let floats = [(NOW_NS / 1_000_000 - 15_000, 0.0), (NOW_NS / 1_000_000, 1.0)];
+    stream.series(0, [("__name__", "up"), ("job", "x")].into_iter(), &floats, &[]).unwrap();
+    assert_eq!(answer.bytes, stream.finish());
     let text = server.get("/federate?match%5B%5D=up&match%5B%5D=down").ok();
     let now_ms = NOW_NS / 1_000_000;
     let want =

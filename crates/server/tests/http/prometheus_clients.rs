@@ -166,3 +166,19 @@ fn deleted_series_are_in_no_answer() {
     let later = server.get(&format!("/api/v1/query?query=up%7Bjob%3D%22b%22%7D&time={}", now + 1)).ok().json();
     assert_eq!(later["data"]["result"][0]["value"][1], "7");
 }
+
+#[test]
+fn snapshots_have_names_and_tombstones_are_cleaned() {
+    let server = Server::plain();
+    crate::prometheus::write(&server, &[], &[("__name__", "up")], &[(-1000, 2.0)]).ok();
+    let snapshot = |rest: &str| server.post(&format!("/api/v1/admin/tsdb/snapshot{rest}"), &[], b"");
+    let made = snapshot("").ok().json();
+    let name = made["data"]["name"].as_str().unwrap();
+    // The time of the test's clock, to the second.
+    let second: String = base::units::format_rfc3339(NOW_NS).chars().filter(char::is_ascii_alphanumeric).collect();
+    assert!(name.starts_with(&format!("{second}-")) && name.len() == second.len() + 17, "{name}");
+    // The clock stands still, so there is one of that name.
+    assert_eq!((snapshot("?skip_head=true").status, snapshot("?skip_head=maybe").status), (400, 400));
+    assert_eq!(server.get("/api/v1/admin/tsdb/snapshot").status, 405);
+    assert_eq!(server.send("PUT", "/api/v1/admin/tsdb/clean_tombstones", &[], b"").status, 204);
+}

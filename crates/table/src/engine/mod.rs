@@ -25,6 +25,7 @@ mod open;
 mod retention;
 mod scan;
 mod settings;
+mod snapshot;
 mod stats;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};

@@ -8,5 +8,6 @@ mod golden;
 mod retention;
 mod shared;
 mod sim;
+mod snapshot;
 mod stored;
 mod toy;

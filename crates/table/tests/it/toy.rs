@@ -152,7 +152,12 @@ pub fn open(fs: &SimFs, clock: &Clock, settings: Settings) -> Result<Arc<Engine>
 
 /// An engine whose blocks are in a store.
 pub fn open_on(fs: &SimFs, clock: &Clock, settings: Settings, store: Option<Arc<dyn Store>>, node: &str) -> Result<Arc<Engine>> {
-    Engine::open(EngineOptions {
+    Engine::open(options(fs, clock, settings, store, node))
+}
+
+/// What the toys' engines are made of.
+pub fn options(fs: &SimFs, clock: &Clock, settings: Settings, store: Option<Arc<dyn Store>>, node: &str) -> EngineOptions {
+    EngineOptions {
         fs: Arc::new(fs.clone()),
         dir: Path::new("/data").into(),
         store,
@@ -161,7 +166,7 @@ pub fn open_on(fs: &SimFs, clock: &Clock, settings: Settings, store: Option<Arc<
         tables: vec![&NOTES, &EVENTS],
         codecs: vec![Arc::new(Lines)],
         settings,
-    })
+    }
 }
 
 pub fn header(tenant: &str, clock: &Clock, origin: Option<Origin>) -> FrameHeader {

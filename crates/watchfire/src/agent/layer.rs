@@ -232,6 +232,12 @@ section!(
         honor_labels: Option<Given<Switch>>,
         /// Times that a page gives are those of the samples.
         honor_timestamps: Option<Given<Switch>>,
+        /// Forms of the page, in the order in which they are liked, by their names in Prometheus' settings.
+        protocols: Vec<Given<Text>>,
+        /// Native histograms, which come in protobuf alone.
+        native_histograms: Option<Given<Switch>>,
+        /// The classic form too of a histogram that comes as a native one.
+        classic_histograms: Option<Given<Switch>>,
         /// Make a target of what was found, or leave it out.
         relabel: Vec<Rule>,
         /// Work on each series.

@@ -22,7 +22,7 @@ pub use system::{Journal, Syslog};
 
 use crate::cli::AgentArgs;
 use crate::exit::{Exit, Failure};
-use crate::settings::{FromText, Given, LogFormat, Secret, Span, Text, load, log_of, revealed};
+use crate::settings::{FromText, Given, LogFormat, Secret, Span, Switch, Text, load, log_of, revealed};
 
 /// Where the agent shows itself unless told otherwise: on this machine.
 const LISTEN: &str = "127.0.0.1:3101";
@@ -336,6 +336,12 @@ fn scrape_of(i: usize, s: &layer::Scrape, routes: &Routes<'_>) -> Result<Scrape,
     if timeout > interval {
         return Err(format!("{at}.timeout: is longer than the interval"));
     }
+    let is_set = |g: &Option<Given<Switch>>| g.as_ref().is_some_and(|g| g.0.0);
+    let histograms = scrape::Histograms { native: is_set(&s.native_histograms), classic: is_set(&s.classic_histograms) };
+    let protocols = match &texts(&s.protocols)[..] {
+        [] => scrape::Protocol::defaults(histograms.native),
+        names => scrape::Protocol::list(names.iter().map(String::as_str)).map_err(|e| format!("{at}.protocols: {}", e.message()))?,
+    };
     let job = scrape::Job {
         job: text(&s.job).ok_or_else(|| format!("{at}.job: has no value"))?,
         targets: vec![texts(&s.targets).into()],
@@ -348,6 +354,8 @@ fn scrape_of(i: usize, s: &layer::Scrape, routes: &Routes<'_>) -> Result<Scrape,
         params: s.params.iter().map(|(n, v)| (n.clone(), texts(v))).collect(),
         honor_labels: s.honor_labels.as_ref().map_or(otherwise.honor_labels, |g| g.0.0),
         honor_timestamps: s.honor_timestamps.as_ref().map_or(otherwise.honor_timestamps, |g| g.0.0),
+        protocols,
+        histograms,
         relabel: s.relabel.clone(),
         metric_relabel: s.metric_relabel.clone(),
         limits: limits_of(&s.limits),
@@ -500,6 +508,7 @@ mod tests {
         params: { module: [x, y] }
         honor_labels: true
         honor_timestamps: false
+        native_histograms: true
         relabel: [{ target_label: a, replacement: b }]
         metric_relabel: [{ action: labeldrop, regex: x }]
         files: [/etc/targets/*.json]
@@ -517,6 +526,8 @@ mod tests {
             job.limits,
             scrape::Limits { body_bytes: 1 << 20, samples: 10, targets: 0, labels: 20, name_bytes: 64, value_bytes: 1024 }
         );
+        assert_eq!(job.protocols, scrape::Protocol::defaults(true));
+        assert_eq!(job.histograms, scrape::Histograms { native: true, classic: false });
         assert!(job.honor_labels && !job.honor_timestamps && job.credentials == Credentials::Basic("u".into(), "p".into()));
         assert_eq!((job.relabel.len(), job.metric_relabel.len(), job.params["module"].len()), (1, 1, 2));
         let [_, _, scrape::Lookup { place: Place::Docker(docker), .. }] = &job.lookups[..] else { panic!("{:?}", job.lookups) };

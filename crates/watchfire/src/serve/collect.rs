@@ -143,9 +143,7 @@ impl IntoStore {
 
     fn samples(&self, samples: &[Sample]) -> base::Result<()> {
         let mut request = RequestWriter::default();
-        for s in samples {
-            request.series(s.labels.iter(), &[(s.time_ms, s.value)], &[]);
-        }
+        samples.iter().for_each(|s| s.write(&mut request));
         let body = wire::encoding::encode(Encoding::SnappyBlock, &request.finish())?;
         self.push(Tenant::default(), metrics::ingest::REMOTE_WRITE_1, Encoding::SnappyBlock, body, None)
     }

@@ -8,7 +8,7 @@ use agent::{Pause, Runner};
 use base::Result;
 use cluster::{Cluster, Distributor, Ledger, Limits, Rate};
 use server::Node;
-use table::{Engine, EngineOptions, Erase, Erasing, Retention};
+use table::{Engine, EngineOptions, Erase, Erasing, ErasingAll, Retention};
 
 use super::cluster::Joined;
 use super::ground::Ground;
@@ -85,7 +85,12 @@ impl Erase for DeleteRequests {
     fn due(&self, engine: &Engine, now_ns: i64) -> Result<Option<Arc<dyn Erasing>>> {
         let kept = engine.kept(logs::erase::DOCUMENTS)?;
         let requests = kept.iter().map(|(name, bytes)| logs::erase::Request::read(name, bytes)).collect::<Result<_>>()?;
-        logs::erase::Due::of(requests, now_ns.saturating_sub(self.after.as_nanos() as i64), &self.rules, now_ns)
+        let lines = logs::erase::Due::of(requests, now_ns.saturating_sub(self.after.as_nanos() as i64), &self.rules, now_ns)?;
+        let kept = engine.kept(metrics::erase::DOCUMENT)?;
+        let series =
+            kept.iter().find(|d| d.0 == metrics::erase::DOCUMENT).map_or(Ok(vec![]), |(_, bytes)| metrics::erase::Deletion::read(bytes))?;
+        let all: Vec<_> = [lines, metrics::erase::Due::of(&series)?].into_iter().flatten().collect();
+        Ok((!all.is_empty()).then(|| Arc::new(ErasingAll(all)) as Arc<dyn Erasing>))
     }
 }
 

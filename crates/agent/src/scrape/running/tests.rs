@@ -17,11 +17,12 @@ fn running(deliver: Arc<dyn Deliver>) -> Running {
     let Context { deliver, clock, stats, watch } = context(deliver);
     let job = Job { job: "app".into(), ..Job::default() };
     let outbox = Outbox::new("scrape/app".into(), deliver.clone(), clock.clone(), stats);
-    Running { client: Client::new(&job).unwrap(), job, clock, outbox, deliver, watch }
+    Running { client: Client::new(&job).unwrap(), accept: protocol::accept(&job.protocols), job, clock, outbox, deliver, watch }
 }
 
 fn page(text: &str) -> Fetched {
-    Fetched { text: text.to_owned(), is_open_metrics: text.ends_with("# EOF\n") }
+    let content_type = if text.ends_with("# EOF\n") { "application/openmetrics-text; version=1.0.0" } else { "text/plain" };
+    Fetched { bytes: text.into(), content_type: Some(content_type.to_owned()) }
 }
 
 /// Pages one after the other, an error where there is none, and of what each delivers name and value; `end` for a marker.
@@ -66,7 +67,7 @@ fn a_target_through_good_and_bad_days() {
     let labels = Labels::from_pairs([("job", "app"), ("instance", "h:1")]).unwrap();
     let mut last = Last { labels, ..Last::default() };
     let shown = || {
-        let value = |s: &Sample| if s.value.to_bits() == MARKER.to_bits() { "end".to_owned() } else { s.value.to_string() };
+        let value = |s: &Sample| if s.number().to_bits() == MARKER.to_bits() { "end".to_owned() } else { s.number().to_string() };
         let samples = kept.samples.lock();
         assert!(samples.iter().all(|s| s.labels.get("instance") == Some("h:1")));
         let named = samples.iter().map(|s| format!("{} {}", s.labels.get(METRIC_NAME).unwrap(), value(s)));
@@ -165,7 +166,7 @@ fn a_job_scrapes_over_the_network() {
     // The first may be slow on a busy machine, and is then down.
     let first = samples.iter().find(|s| s.iter().any(|s| s.labels.get(METRIC_NAME) == Some("a_total"))).unwrap();
     let a = &first[0];
-    assert_eq!((a.value, a.labels.get("x"), a.labels.get("instance")), (5.0, Some("y"), Some(address.as_str())));
+    assert_eq!((a.number(), a.labels.get("x"), a.labels.get("instance")), (5.0, Some("y"), Some(address.as_str())));
     let request = requests.recv().unwrap().to_lowercase();
     assert!(request.starts_with("get /metrics http/1.1") && request.contains("authorization: basic dtpw"), "{request}");
     assert!(request.contains("accept-encoding: gzip") && request.contains("x-prometheus-scrape-timeout-seconds: 0.5"), "{request}");
@@ -177,8 +178,8 @@ fn a_page_that_is_too_long_is_not_taken() {
     let (asked, _requests) = mpsc::channel();
     let address = serve("a 1\nb 2\n", asked);
     let client = Client::new(&Job::default()).unwrap();
-    let get = |most| client.get(&format!("http://{address}/metrics"), ACCEPT, Duration::from_secs(10), most);
-    assert_eq!(get(8).unwrap(), page("a 1\nb 2\n"));
+    let get = |most| client.get(&format!("http://{address}/metrics"), "*/*", Duration::from_secs(10), most);
+    assert_eq!(get(8).unwrap().text().unwrap(), "a 1\nb 2\n");
     assert_eq!(get(7).unwrap_err().kind(), base::Kind::TooLarge);
 }
 
