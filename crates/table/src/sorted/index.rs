@@ -341,7 +341,11 @@ mod tests {
         numbers.iter().for_each(|v| write_varint(&mut bytes, *v));
         let mut out = vec![];
         let mut r = Reader(&bytes);
-        r.each(numbers.len(), |i, v| Ok(out.push((i, v)))).unwrap();
+        let mut take = |i, v| {
+            out.push((i, v));
+            Ok(())
+        };
+        r.each(numbers.len(), &mut take).unwrap();
         assert_eq!(out, numbers.into_iter().enumerate().collect::<Vec<_>>());
         assert!(r.0.is_empty() && Reader(&bytes).each(numbers.len() + 1, |_, _| Ok(())).is_err());
     }
