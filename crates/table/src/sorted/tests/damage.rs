@@ -82,7 +82,8 @@ fn a_merge_of_a_damaged_run_leaves_out_what_is_damaged_and_says_so() {
     let mut r = Dice(5);
     let dir = tempfile::tempdir().unwrap();
     let fs: Arc<dyn Fs> = Arc::new(RealFs);
-    let world = World::random(&SAMPLES, &mut r);
+    let mut worlds = std::iter::repeat_with(|| World::random(&SAMPLES, &mut r));
+    let world = worlds.find(|w| w.units.iter().flatten().count() > 300).unwrap();
     let loss = Arc::new(Losses::default());
     let run = world.run(&world.units, &fs, dir.path(), "r", &loss);
     let Source::File { file, .. } = &run else { panic!() };
@@ -107,7 +108,7 @@ fn a_merge_of_a_damaged_run_leaves_out_what_is_damaged_and_says_so() {
         out
     };
     let want = merged("whole");
-    assert!(want.len() > 10 && loss.take().is_empty());
+    assert!(want.len() > 50 && loss.take().is_empty());
     let mut lost_somewhere = 0;
     for at in (0..file.meta().data_tail as usize).step_by(61) {
         let mut bad = good.clone();
