@@ -227,15 +227,17 @@ impl Recovery<'_> {
                 self.expect = self.expect.max(h.first_seq);
                 self.seen(h.first_seq);
             }
-            _ if header_bytes > 0 => {
-                // The name says which number is first. Not so the last file without a valid record: its group may never
-                // have been acknowledged, so its numbers are not expected.
+            _ => {
+                // The name says which number is first, also of a file that was cut to nothing. Not so the last file without a valid record:
+                // its group may never have been acknowledged, so its numbers are not expected.
                 let id = if s.first.is_some() || next.is_some() { s.id } else { 0 };
                 self.expect = self.expect.max(id);
                 let at_seq = self.expect;
-                r.open = Some(Hole { offset: 0, bytes: header_bytes, reason: "the segment's header is damaged", at_seq, missing: (0, 0) });
+                if header_bytes > 0 {
+                    r.open =
+                        Some(Hole { offset: 0, bytes: header_bytes, reason: "the segment's header is damaged", at_seq, missing: (0, 0) });
+                }
             }
-            _ => {}
         }
         r
     }

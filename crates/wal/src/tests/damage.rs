@@ -355,6 +355,18 @@ impl Harm {
     }
 }
 
+#[test]
+fn a_segment_that_was_cut_to_nothing_is_damage() {
+    let case = Case::new(true);
+    for (file, at) in (0..case.files.len() - 1).flat_map(|f| [(f, 0), (f, 7)]) {
+        let fs = case.disk();
+        Harm::Cut { file, at }.apply(&fs, &case);
+        let (missing, r) = case.missing(&fs);
+        assert!(!missing.is_empty(), "{file}");
+        assert_eq!(named(&r), missing, "{file} cut at {at}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
