@@ -27,7 +27,7 @@ SCRIPTS = {
     "agent_docker": [],
     "alerts": [],
     # The bar is 2 s with a release build; this is the dev build, on two cores that three generators keep busy.
-    "crash": ["--kills", "5", "--ready", "8"],
+    "crash": ["--kills", "3", "--ready", "8"],
     "diskfull": [],
     "duckdb_blocks": [],
     "soak": ["--minutes", "1"],
