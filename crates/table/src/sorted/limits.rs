@@ -49,3 +49,5 @@ pub const PAGE_CACHE_BYTES: usize = 256 << 10;
 pub const GRAMS_OF_A_PAGE: usize = 1 << 16;
 /// Series whose labels are put into columns at once when a series file is written: the columns are encoded as they come.
 pub const SERIES_AT_ONCE: usize = 1 << 16;
+/// Series read at once: less than a page has of them, since Parquet's reader moves a batch's codes for each page.
+pub const SERIES_READ_AT_ONCE: usize = 1 << 14;

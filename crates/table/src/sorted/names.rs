@@ -9,9 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int32Type;
-use arrow_array::{Array, ArrayRef, BinaryArray, RecordBatch, StringArray, UInt32Array};
+use arrow_array::types::{BinaryType, ByteArrayType, Int32Type, Utf8Type};
+use arrow_array::{Array, ArrayRef, BinaryArray, GenericByteArray, RecordBatch, StringArray, UInt32Array};
 use arrow_schema::{DataType, Field, Schema};
+use arrow_select::concat::concat;
 use base::labels::{METRIC_NAME, OrderedLabels, SEP};
 use base::{Error, Labels, Matcher, Result, Tenant};
 use bytes::Bytes;
@@ -166,35 +167,34 @@ impl SeriesTable {
                 _ => f.as_ref().clone(),
             })
             .collect();
-        let rows = found.metadata().file_metadata().num_rows().max(0) as usize;
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true).with_schema(Arc::new(Schema::new(fields)));
+        // Batch by batch: the reader moves the codes of a batch anew for each of its pages.
         let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options)
-            .and_then(|b| b.with_batch_size(rows.max(1)).build())
+            .and_then(|b| b.with_batch_size(limits::SERIES_READ_AT_ONCE).build())
             .map_err(bad)?;
         let batches = reader.collect::<std::result::Result<Vec<_>, _>>().map_err(|e| Error::corrupt(format!("series file: {e}")))?;
-        match &batches[..] {
-            [] => Ok(Self::empty()),
-            [one] => Self::from_batch(one),
-            _ => Err(Error::corrupt("series file: more than one batch")),
-        }
+        Self::from_batches(&batches)
     }
 
-    fn from_batch(batch: &RecordBatch) -> Result<SeriesTable> {
-        let bad = || Error::corrupt("series file: unexpected columns");
-        let mut columns = vec![];
-        for (f, a) in batch.schema().fields().iter().zip(batch.columns()) {
-            if let Some(name) = f.name().strip_prefix(PREFIX) {
-                columns.push(label_column(name, a)?);
+    fn from_batches(batches: &[RecordBatch]) -> Result<SeriesTable> {
+        let Some(first) = batches.first() else { return Ok(Self::empty()) };
+        let (mut columns, mut tenant, mut others) = (vec![], None, None);
+        for (i, field) in first.schema().fields().iter().enumerate() {
+            let arrays = batches.iter().map(|b| b.column(i));
+            match (field.name().as_str(), field.name().strip_prefix(PREFIX)) {
+                (_, Some(name)) => columns.push(label_column(name, arrays)?),
+                ("tenant", _) => tenant = Some(label_column("", arrays)?),
+                (OTHER, _) => others = Some(joined::<BinaryType>(&arrays.map(AsRef::as_ref).collect::<Vec<_>>())?),
+                _ => {}
             }
         }
-        let tenant = label_column("", batch.column_by_name("tenant").ok_or_else(bad)?)?;
-        let others = batch.column_by_name(OTHER).and_then(|a| a.as_binary_opt::<i32>()).ok_or_else(bad)?.clone();
+        let (tenant, others) = tenant.zip(others).ok_or_else(unexpected)?;
         let mut tenants: Vec<(Tenant, Range<u32>)> = vec![];
         let mut last = 0;
-        for rank in 0..batch.num_rows() as u32 {
+        for rank in 0..tenant.codes.len() as u32 {
             let code = tenant.codes[rank as usize];
             if rank == 0 || code != last {
-                tenants.push((Tenant::new(tenant.value(rank).ok_or_else(bad)?)?, rank..rank));
+                tenants.push((Tenant::new(tenant.value(rank).ok_or_else(unexpected)?)?, rank..rank));
                 last = code;
             }
             if let Some(t) = tenants.last_mut() {
@@ -283,15 +283,46 @@ impl SeriesTable {
     }
 }
 
-fn label_column(name: &str, a: &ArrayRef) -> Result<LabelColumn> {
-    let bad = || Error::corrupt("series file: a label column is not a dictionary");
-    let d = a.as_dictionary_opt::<Int32Type>().ok_or_else(bad)?;
-    let values = d.values().as_string_opt::<i32>().ok_or_else(bad)?.clone();
-    let codes = (0..d.len()).map(|i| if d.is_valid(i) { d.keys().value(i) as u32 + 1 } else { 0 }).collect::<Vec<u32>>();
+fn unexpected() -> Error {
+    Error::corrupt("series file: unexpected columns")
+}
+
+/// The column that some batches hold parts of.
+fn label_column<'a>(name: &str, parts: impl Iterator<Item = &'a ArrayRef>) -> Result<LabelColumn> {
+    let parts: Vec<_> = parts.map(|p| p.as_dictionary_opt::<Int32Type>().ok_or_else(unexpected)).collect::<Result<_>>()?;
+    let mut codes = Vec::with_capacity(parts.iter().map(|p| p.len()).sum());
+    let mut dictionaries = Vec::<&ArrayRef>::new();
+    // How many values come before those of the last dictionary.
+    let mut before = 0;
+    for part in parts {
+        let values = part.values();
+        // Batches of one row group share their values; a batch of nulls has none.
+        if !values.is_empty() && dictionaries.last().is_none_or(|last| !last.to_data().ptr_eq(&values.to_data())) {
+            before += dictionaries.last().map_or(0, |last| last.len() as u32);
+            dictionaries.push(values);
+        }
+        let keys = part.keys();
+        let code = |key: i32| before + key as u32 + 1;
+        match keys.nulls() {
+            None => codes.extend(keys.values().iter().map(|k| code(*k))),
+            Some(valid) => codes.extend(keys.values().iter().zip(valid).map(|(k, valid)| if valid { code(*k) } else { 0 })),
+        }
+    }
+    let dictionaries: Vec<&dyn Array> = dictionaries.into_iter().map(AsRef::as_ref).collect();
+    let values = joined::<Utf8Type>(&dictionaries)?;
     if codes.iter().any(|c| *c as usize > values.len()) {
-        return Err(bad());
+        return Err(Error::corrupt("series file: a code without a value"));
     }
     Ok(LabelColumn { name: name.into(), values, codes })
+}
+
+/// One array of the values of all.
+fn joined<T: ByteArrayType<Offset = i32>>(arrays: &[&dyn Array]) -> Result<GenericByteArray<T>> {
+    match arrays {
+        [] => Ok(GenericByteArray::new_null(0)),
+        [one] => one.as_bytes_opt::<T>().cloned().ok_or_else(unexpected),
+        _ => concat(arrays).map_err(internal)?.as_bytes_opt::<T>().cloned().ok_or_else(unexpected),
+    }
 }
 
 #[cfg(test)]
@@ -301,6 +332,22 @@ mod tests {
 
     fn key(tenant: &str, pairs: &[(&str, &str)]) -> SeriesKey {
         SeriesKey { tenant: Tenant::new(tenant).unwrap(), labels: Labels::from_pairs(pairs.iter().copied()).unwrap() }
+    }
+
+    #[test]
+    fn more_series_than_one_batch_has_come_back() {
+        // Names that only some batches have, and one whose values all differ.
+        let key_of = |i: usize| {
+            let id = format!("{i:06}");
+            let late = if i > limits::SERIES_AT_ONCE * 3 / 2 { ["x", "y"][i % 2] } else { "" };
+            key(if i < 70_000 { "a" } else { "b" }, &[("__name__", "up"), ("id", &id), ("late", late)])
+        };
+        let keys: Vec<SeriesKey> = (0..2 * limits::SERIES_AT_ONCE + 10).map(key_of).collect();
+        let t = SeriesTable::read(encode(&keys).unwrap().into()).unwrap();
+        keys.iter().enumerate().for_each(|(i, k)| assert_eq!(t.labels(i as u32).unwrap(), k.labels));
+        assert_eq!(t.ranks(&keys[70_000].tenant), 70_000..keys.len() as u32);
+        let distinct: Vec<usize> = t.columns.iter().map(|c| c.values.len()).collect();
+        assert_eq!(distinct, [1, keys.len(), 2], "batches share their values");
     }
 
     #[test]
