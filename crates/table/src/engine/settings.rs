@@ -93,7 +93,7 @@ impl Settings {
         // More memory for rows would only make the replay after a crash longer.
         self.memtable_limit = (bytes / 4).clamp(16 << 20, 64 << 20);
         self.generation_bytes = self.memtable_limit / 2;
-        self.freeze_bytes = self.memtable_limit / 6;
+        self.freeze_bytes = self.memtable_limit / 8;
         self.registry_limit = bytes / 4;
         self.queries_limit = bytes / 2;
         self.query_limit = bytes / 4;

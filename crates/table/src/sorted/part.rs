@@ -57,14 +57,16 @@ impl Part {
 pub fn freeze(spec: &'static TableSpec, batches: &[RecordBatch], names: &dyn SeriesNames) -> Result<Part> {
     let layout = Layout::new(spec, matches!(spec.order, Order::Key(_)))?;
     let sorted = order(spec, batches, names)?;
-    // Room for the rows as they are: what encoding saves is never touched, and growing would copy.
+    // Room for the rows as they are, because growing would copy; what encoding saves is given back below.
     let mut writer = RowWriter::new(layout.clone(), Vec::with_capacity(sorted.bytes()))?;
     for g in &sorted.groups {
         for start in g.range.clone().step_by(CHUNK) {
             writer.write(&g.tenant, g.slice, &sorted.batch(start..g.range.end.min(start + CHUNK))?)?;
         }
     }
-    let done = writer.finish()?;
+    let mut done = writer.finish()?;
+    // Memory that the allocator hands out again is resident, touched or not: a part would take what its rows took.
+    done.sink.shrink_to_fit();
     let partitions = partitions(&layout, &done.directory);
     let store = Store::Memory(Bytes::from(done.sink));
     let data = DataFile::of_part(store, done.metadata, layout, done.directory, PathBuf::from("memory")).map_err(internal)?;
