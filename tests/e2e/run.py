@@ -20,6 +20,8 @@ SCRIPTS = {
     "clients": [],
     "otlp_grpc": [],
     "promql": [],
+    "remote_read": [],
+    "snapshot": [],
     "host": [],
     "log_queries": [],
     "loki_differential": [],

@@ -18,8 +18,9 @@ pub const ANNOTATIONS: usize = 10;
 pub const HISTOGRAM_BUCKETS: usize = 65_536;
 /// Exemplars of one answer. A panel shows some hundreds.
 pub const EXEMPLARS: usize = 100_000;
-/// Labels of one exemplar, encoded. OpenMetrics allows 128 characters; clients in use send more.
-pub const EXEMPLAR_BYTES: usize = 2 << 10;
+/// Names and values of one series. Remote write 2.0 names each of them by a number of a byte or two, and a histogram of OTLP repeats them
+/// for each of its buckets, so their size multiplies. Labels in use have some hundred bytes together.
+pub const SERIES_BYTES: usize = 128 << 10;
 /// A metric's help, in what is said of it; longer ones are cut. They are stored once a day, and in memory until flushed.
 pub const METADATA_HELP_BYTES: usize = 1 << 10;
 /// A metric's name or unit, in what is said of it.

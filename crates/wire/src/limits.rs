@@ -8,6 +8,8 @@ pub const LABEL_STRING_BYTES: usize = 1 << 20;
 /// A resource or a scope of OTLP, encoded. It is repeated for each of its records in one way or another, so its size
 /// multiplies; those of Kubernetes with all that detectors find have some kilobytes.
 pub const OWNER_BYTES: usize = 128 << 10;
+/// Labels of one exemplar, encoded. OpenMetrics allows 128 characters; clients in use send more.
+pub const EXEMPLAR_BYTES: usize = 2 << 10;
 /// A snappy block cannot grow by more than this: its densest element is three bytes that copy 64. A length that claims
 /// more is a lie, found out before memory is taken for it.
 pub const SNAPPY_GROWTH: usize = 22;

@@ -9,6 +9,8 @@ mod name;
 mod options;
 mod point;
 
+use std::borrow::Cow;
+
 use base::Result;
 use base::hash::hash128_seeded;
 use bytes::Bytes;
@@ -21,8 +23,9 @@ use wire::proto::text;
 use wire::{Encoding, Options};
 
 use super::rows::{Found, Owner, Payload, Rows};
-use super::{OTLP_JSON, OTLP_PROTOBUF, Selected, series};
-use labels::{Attributes, LabelList};
+use super::series::{self, BadSeries};
+use super::{OTLP_JSON, OTLP_PROTOBUF, Selected};
+use labels::{Attributes, LabelList, Named};
 use name::Shape;
 pub use options::{Strategy, Translation};
 
@@ -76,6 +79,10 @@ impl Codec for Otlp {
     }
 }
 
+fn has_points(m: &Metric<'_>) -> bool {
+    m.data.as_ref().is_some_and(|d| d.points().next().is_some())
+}
+
 /// A request under way.
 struct Export<'s> {
     translation: &'s Translation,
@@ -101,14 +108,18 @@ impl Export<'_> {
         for scope in resource.scopes() {
             let scope = scope?;
             let too_large = too_large || scope.message.len() > OWNER_BYTES;
-            let common = if self.translation.promote_scope && !too_large { self.with_scope(&scope, &common)? } else { common.clone() };
+            let mut scoped = None;
             for metric in scope.records() {
                 let metric = Metric::new(metric?)?;
                 if too_large {
                     self.refuse_all(&metric)?;
-                } else {
-                    self.metric(&metric, &common, &mut span)?;
+                    continue;
                 }
+                // Only for points, which are counted: of scopes and metrics without any there may be millions.
+                if self.translation.promote_scope && scoped.is_none() && has_points(&metric) {
+                    scoped = Some(self.with_scope(&scope, &common)?);
+                }
+                self.metric(&metric, scoped.as_ref().unwrap_or(&common), &mut span)?;
             }
         }
         self.target_info(&attributes, &span)
@@ -171,9 +182,9 @@ impl Export<'_> {
             Kind::Summary => 5,
         };
         self.rows.about(kind, name.as_bytes(), m.description, m.unit)?;
-        let mut common = common.clone();
-        if adds_up && data.temporality == Temporality::Delta {
-            common.set(DELTA.0, DELTA.1);
+        let mut common = Cow::Borrowed(common);
+        if adds_up && data.temporality == Temporality::Delta && has_points(m) {
+            common.to_mut().set(DELTA.0, DELTA.1);
         }
         for p in data.points() {
             let time_ms = self.point(data, p?, &name, &common)?;
@@ -183,29 +194,28 @@ impl Export<'_> {
     }
 
     /// A sample of the series `name` with these labels.
-    fn sample(
-        &mut self,
-        name: &str,
-        labels: &LabelList,
-        time_ms: i64,
-        start_ms: i64,
-        payload: Payload<'_>,
-        exemplars: &[&[u8]],
-    ) -> Result<()> {
+    fn sample(&mut self, name: &str, labels: &Named, time_ms: i64, start_ms: i64, payload: Payload<'_>, exemplars: &[&[u8]]) -> Result<()> {
+        let labels = match labels {
+            Named::Labels(labels) => labels,
+            Named::Beyond(bad) => {
+                let make = || Err(BadSeries::clone(bad));
+                let owner = Owner { raw: 0, labels: &make, show: &|| name.to_owned() };
+                return self.taken(&mut Found::refused(owner, BadSeries::clone(bad)), time_ms, start_ms, payload, exemplars);
+            }
+        };
         let mut spelled = std::mem::take(&mut self.spelled);
         labels.spell(name, &mut spelled);
-        let pairs = || std::iter::once((base::labels::METRIC_NAME, name)).chain(labels.iter());
-        let bytes = || pairs().map(|(n, v)| (n.as_bytes(), v.as_bytes()));
-        let show = || series::show(bytes());
-        let make = || series::labels(bytes().map(Ok), &show, self.options);
+        let options = self.options;
+        let show = || series::show(labels::pairs(name, labels));
+        let make = || series::labels(labels::pairs(name, labels).map(Ok), &show, options);
         let raw = hash128_seeded(&spelled, u64::from(OTLP_PROTOBUF));
-        let mut found = Found::from(Owner { raw, labels: &make, show: &show });
-        self.rows.sample(&mut found, time_ms, start_ms, payload)?;
-        for e in exemplars {
-            point::exemplar(e, self.translation.strategy, &mut self.rows, &mut found)?;
-        }
         self.spelled = spelled;
-        Ok(())
+        self.taken(&mut Found::from(Owner { raw, labels: &make, show: &show }), time_ms, start_ms, payload, exemplars)
+    }
+
+    fn taken(&mut self, found: &mut Found<'_>, time_ms: i64, start_ms: i64, payload: Payload<'_>, exemplars: &[&[u8]]) -> Result<()> {
+        self.rows.sample(found, time_ms, start_ms, payload)?;
+        exemplars.iter().try_for_each(|e| point::exemplar(e, self.translation.strategy, &mut self.rows, found))
     }
 
     /// What is known of a resource: a series of its own with the value 1, where there is something to know.
@@ -214,6 +224,7 @@ impl Export<'_> {
             return Ok(());
         }
         let Some(labels) = labels::of_target(attributes, self.translation) else { return Ok(()) };
+        let labels = labels.of("target_info", self.options);
         let mut t = span.first.max(span.last.saturating_sub(INFO_STEP_MS.saturating_mul(INFO_SAMPLES)));
         while t < span.last {
             self.sample("target_info", &labels, t, 0, Payload::Float(1.0), &[])?;

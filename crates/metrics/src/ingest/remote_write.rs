@@ -1,5 +1,7 @@
 //! Remote write, both versions.
 
+use std::cell::LazyCell;
+
 use base::hash::hash128_seeded;
 use base::labels::METRIC_NAME;
 use base::{Labels, Result};
@@ -13,6 +15,7 @@ use wire::remote_write::{Item, Series, SeriesList, exemplar, metadata};
 use super::rows::{Found, Owner, Payload, Rows};
 use super::series::{self, BadSeries};
 use super::{REMOTE_WRITE_1, REMOTE_WRITE_2};
+use crate::limits::METADATA_NAME_BYTES;
 
 /// Remote write 1.0.
 pub struct Version1;
@@ -77,17 +80,23 @@ impl Codec for Version2 {
     }
 }
 
-/// Writes the labels of a series so that equal bytes mean equal labels: references are a matter of the request.
-fn spell(s: &v2::Series<'_>, symbols: &Symbols<'_>, out: &mut Vec<u8>) -> std::result::Result<(), BadReference> {
+/// Writes the labels of a series so that equal bytes mean equal labels: references are a matter of the request. Not if there are more of
+/// them than a series has: a few bytes refer to any text any number of times.
+fn spell(s: &v2::Series<'_>, symbols: &Symbols<'_>, options: &Options, out: &mut Vec<u8>) -> std::result::Result<bool, BadReference> {
     out.clear();
-    for pair in symbols.pairs(s.refs.bytes()) {
+    let mut bytes = 0;
+    for (n, pair) in symbols.pairs(s.refs.bytes()).enumerate() {
         let (name, value) = pair?;
+        bytes += name.len() + value.len();
+        if !series::fits(n + 1, bytes, options) {
+            return Ok(false);
+        }
         for text in [name, value] {
             out.extend_from_slice(&(text.len() as u32).to_le_bytes());
             out.extend_from_slice(text);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 fn version2_series(
@@ -99,21 +108,17 @@ fn version2_series(
 ) -> Result<()> {
     let pairs = || symbols.pairs(s.refs.bytes());
     let show = || series::show(pairs().map_while(std::result::Result::ok));
-    if let Err(bad) = spell(s, symbols, canonical) {
-        for item in s.items() {
-            let time_ms = match item? {
-                v2::Item::Sample { time_ms, .. } | v2::Item::Histogram { time_ms, .. } => time_ms,
-                v2::Item::Exemplar { .. } => 0,
-                v2::Item::Metadata { .. } => continue,
-            };
-            rows.refuse_unread("invalid_labels", time_ms, || format!("series {}: {}", show(), bad.message()))?;
-        }
-        return Ok(());
-    }
+    let fits = match spell(s, symbols, options, canonical) {
+        Ok(fits) => fits,
+        Err(bad) => return refuse_unspelled(s, bad, &show, rows),
+    };
     let labels = || -> std::result::Result<Labels, BadSeries> {
         series::labels(pairs().map(|p| p.map_err(|e| e.message().to_owned())), &show, options)
     };
-    let mut found = Found::from(Owner { raw: hash128_seeded(canonical, u64::from(REMOTE_WRITE_2)), labels: &labels, show: &show });
+    let owner = Owner { raw: hash128_seeded(canonical, u64::from(REMOTE_WRITE_2)), labels: &labels, show: &show };
+    let mut found = if fits { Found::from(owner) } else { Found::refused(owner, series::beyond(&labels)) };
+    // Looked for once: there may be as much of metadata as of labels.
+    let name = LazyCell::new(|| metric_name(pairs().take(options.labels as usize)));
     for item in s.items() {
         match item? {
             v2::Item::Sample { time_ms, start_ms, value } => rows.sample(&mut found, time_ms, start_ms, Payload::Float(value))?,
@@ -123,8 +128,7 @@ fn version2_series(
                 Err(bad) => rows.refuse_unread("invalid_exemplar", 0, || format!("an exemplar of {}: {}", show(), bad.message()))?,
             },
             v2::Item::Metadata { message } => {
-                let name = pairs().filter_map(std::result::Result::ok).find(|(n, _)| *n == METRIC_NAME.as_bytes());
-                if let (Some((_, name)), Ok(m)) = (name, v2::metadata(message, symbols)?) {
+                if let (Some(name), Ok(m)) = (*name, v2::metadata(message, symbols)?) {
                     let name = family(&text(name), m.kind).to_owned();
                     rows.about(m.kind, name.as_bytes(), m.help, m.unit)?;
                 }
@@ -133,6 +137,28 @@ fn version2_series(
     }
     Ok(())
 }
+
+/// Refuses everything of a series whose labels cannot be read.
+fn refuse_unspelled(s: &v2::Series<'_>, bad: BadReference, show: &dyn Fn() -> String, rows: &mut Rows<'_>) -> Result<()> {
+    for item in s.items() {
+        let time_ms = match item? {
+            v2::Item::Sample { time_ms, .. } | v2::Item::Histogram { time_ms, .. } => time_ms,
+            v2::Item::Exemplar { .. } => 0,
+            v2::Item::Metadata { .. } => continue,
+        };
+        rows.refuse_unread("invalid_labels", time_ms, || format!("series {}: {}", show(), bad.message()))?;
+    }
+    Ok(())
+}
+
+/// The name among these labels, unless it is longer than metadata are kept of.
+fn metric_name<'a>(mut pairs: impl Iterator<Item = std::result::Result<(&'a [u8], &'a [u8]), BadReference>>) -> Option<&'a [u8]> {
+    let (_, name) = pairs.find_map(|p| p.ok().filter(|(n, _)| *n == METRIC_NAME.as_bytes()))?;
+    (name.len() <= METADATA_NAME_BYTES + SUFFIX_BYTES).then_some(name)
+}
+
+/// The longest suffix of a series' name that its family does not have.
+const SUFFIX_BYTES: usize = "_bucket".len();
 
 /// The metric family that a series belongs to: metadata are about the family, and version 2 sends them with the series of a
 /// classic histogram or a summary, whose names have a suffix of their own.

@@ -14,7 +14,7 @@ use base::{Error, Kind, Labels, LabelsBuilder, Result};
 use bytes::Bytes;
 use table::sorted::blank;
 use table::{FrameHeader, Refusal, Sink, TableId};
-use wire::limits::ROWS_PER_BODY;
+use wire::limits::{EXEMPLAR_BYTES, ROWS_PER_BODY};
 use wire::proto::{offset_in, text};
 use wire::remote_write::{METRIC_TYPES, label_pairs};
 
@@ -55,6 +55,13 @@ pub struct Found<'a> {
     owner: Owner<'a>,
     sample: Option<Number>,
     exemplar: Option<Number>,
+}
+
+impl<'a> Found<'a> {
+    /// With labels that no series has: nothing is looked up, and all that it has is refused.
+    pub fn refused(owner: Owner<'a>, bad: BadSeries) -> Self {
+        Found { owner, sample: Some(Err(bad.clone())), exemplar: Some(Err(bad)) }
+    }
 }
 
 impl<'a> From<Owner<'a>> for Found<'a> {
@@ -218,7 +225,9 @@ impl<'s> Rows<'s> {
         if name.is_empty() || name.len() > limits::METADATA_NAME_BYTES || (kind == METRIC_TYPES[0] && help.is_empty() && unit.is_empty()) {
             return Ok(());
         }
-        let (Ok(name), help, unit) = (std::str::from_utf8(name), text(help), text(unit)) else { return Ok(()) };
+        // What is cut off is not even read: many may refer to one long symbol.
+        let (help, unit) = (text(head(help, limits::METADATA_HELP_BYTES)), text(head(unit, limits::METADATA_NAME_BYTES)));
+        let Ok(name) = std::str::from_utf8(name) else { return Ok(()) };
         let (help, unit) = (cut(&help, limits::METADATA_HELP_BYTES), cut(&unit, limits::METADATA_NAME_BYTES));
         let raw = hash128_seeded([name, kind, help, unit].join("\u{0}").as_bytes(), ABOUT_SEED);
         if self.about_seen.len() >= ROWS_PER_BODY || !self.about_seen.insert(raw) {
@@ -337,6 +346,11 @@ fn batch(spec: &table::TableSpec, columns: Vec<ArrayRef>) -> Result<RecordBatch>
     RecordBatch::try_new(spec.schema(), columns).map_err(|e| Error::internal(e.to_string()))
 }
 
+/// The first bytes, and enough more that no character is cut within them.
+pub(super) fn head(text: &[u8], bytes: usize) -> &[u8] {
+    &text[..text.len().min(bytes + 4)]
+}
+
 /// The text, cut at a character.
 fn cut(text: &str, bytes: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes)).unwrap_or(text)
@@ -344,7 +358,7 @@ fn cut(text: &str, bytes: usize) -> &str {
 
 /// Whether an exemplar's labels can be kept.
 fn check_exemplar(fields: &[u8]) -> std::result::Result<(), &'static str> {
-    if fields.len() > limits::EXEMPLAR_BYTES {
+    if fields.len() > EXEMPLAR_BYTES {
         return Err("its labels are too long");
     }
     let mut names: Vec<&[u8]> = vec![];

@@ -17,6 +17,8 @@ use super::otlp::Translation;
 use super::*;
 use crate::SPEC;
 
+mod bounded;
+
 const NOW_MS: i64 = 1_700_000_000_000;
 
 /// Keeps what a codec gives it.

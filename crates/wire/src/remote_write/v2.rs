@@ -8,7 +8,7 @@
 use base::attrs::read_varint;
 
 use super::{Exemplar, Metadata};
-use crate::limits::ROWS_PER_BODY;
+use crate::limits::{EXEMPLAR_BYTES, ROWS_PER_BODY};
 use crate::proto::{Fields, Malformed, Region, Repeated, Result, Value, Writer, repeated};
 
 /// The message's name, `proto=` in the content type.
@@ -226,7 +226,8 @@ fn next_item<'a>(fields: &mut Fields<'a>, created_ms: i64) -> Result<Option<Item
     Ok(None)
 }
 
-/// Reads an exemplar; its labels come out as label fields of version 1. The inner error is one of a reference.
+/// Reads an exemplar; its labels come out as label fields of version 1, cut short soon after they have become too long to be taken
+/// ([`EXEMPLAR_BYTES`]): they are references, and to have them written out costs a sender nothing. The inner error is one of a reference.
 pub fn exemplar(message: &[u8], symbols: &Symbols<'_>) -> Result<std::result::Result<Exemplar<'static>, BadReference>> {
     let mut refs = Region::default();
     let (mut time_ms, mut value) = (0, 0.0);
@@ -247,10 +248,14 @@ pub fn exemplar(message: &[u8], symbols: &Symbols<'_>) -> Result<std::result::Re
             Ok(p) => p,
             Err(e) => return Ok(Err(e)),
         };
+        let cut = |text: &'_ [u8]| text.len().min(EXEMPLAR_BYTES);
         w.message(1, |w| {
-            w.bytes(1, name);
-            w.bytes(2, text);
+            w.bytes(1, &name[..cut(name)]);
+            w.bytes(2, &text[..cut(text)]);
         });
+        if w.out.len() > EXEMPLAR_BYTES {
+            break;
+        }
     }
     Ok(Ok(Exemplar { labels: Region::Owned(w.out), time_ms, value }))
 }

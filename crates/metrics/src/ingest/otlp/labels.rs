@@ -1,10 +1,14 @@
 //! Attributes as labels.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use base::attrs;
+use base::labels::METRIC_NAME;
+use wire::Options;
 use wire::otlp::show;
 
+use super::super::series::{self, BadSeries};
 use super::name;
 use super::options::{Strategy, Translation};
 
@@ -34,7 +38,7 @@ impl LabelList {
     /// Adds a label; where two attributes come to one name, it has both values.
     pub fn add(&mut self, name: &str, value: &str) {
         match self.0.get_mut(name) {
-            Some(v) => *v = format!("{v};{value}"),
+            Some(v) => v.extend([";", value]),
             None => self.set(name, value),
         }
     }
@@ -63,12 +67,46 @@ impl LabelList {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(k, v)| (k.as_str(), v.as_str()))
     }
+    /// These as the labels of what a point of `name` becomes, or what is wrong with them, found out once: there may be thousands of series.
+    pub fn of(self, name: &str, options: &Options) -> Named {
+        let bytes: usize = self.iter().map(|(n, v)| n.len() + v.len()).sum();
+        if series::fits(self.0.len() + 1, name.len() + bytes, options) {
+            return Named::Labels(self);
+        }
+        let pairs = || pairs(name, &self);
+        let show = || series::show(pairs());
+        Named::Beyond(Rc::new(series::beyond(&|| series::labels(pairs().map(Ok), &show, options))))
+    }
     /// Writes a series so that equal bytes mean equal series.
     pub fn spell(&self, name: &str, out: &mut Vec<u8>) {
         out.clear();
         for text in std::iter::once(name).chain(self.iter().flat_map(|(n, v)| [n, v])) {
             out.extend_from_slice(&(text.len() as u32).to_le_bytes());
             out.extend_from_slice(text.as_bytes());
+        }
+    }
+}
+
+/// Names and values of a series, its own name first.
+pub fn pairs<'a>(name: &'a str, labels: &'a LabelList) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    std::iter::once((METRIC_NAME, name)).chain(labels.iter()).map(|(n, v)| (n.as_bytes(), v.as_bytes()))
+}
+
+/// Labels of a point, as far as a series may have them.
+#[derive(Clone, Debug)]
+pub enum Named {
+    /// They may be taken.
+    Labels(LabelList),
+    /// Nothing of the point can be taken.
+    Beyond(Rc<BadSeries>),
+}
+
+impl Named {
+    /// With another label.
+    pub fn with(&self, name: &str, value: &str) -> Named {
+        match self {
+            Named::Labels(labels) => Named::Labels(labels.with(name, value)),
+            Named::Beyond(bad) => Named::Beyond(bad.clone()),
         }
     }
 }
@@ -108,4 +146,20 @@ pub fn of_target(a: &Attributes, t: &Translation) -> Option<LabelList> {
     }
     own.iter().for_each(|(n, v)| out.set(n, v));
     Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_of_one_name_are_put_together_however_many() {
+        let mut all = LabelList::default();
+        (0..2_000_000).for_each(|_| all.add("a", "x"));
+        assert_eq!(all.iter().next().map(|(n, v)| (n, v.len())), Some(("a", 3_999_999)));
+        let mut two = LabelList::default();
+        two.add("a", "x");
+        two.add("a", "y");
+        assert_eq!(two.iter().collect::<Vec<_>>(), [("a", "x;y")]);
+    }
 }

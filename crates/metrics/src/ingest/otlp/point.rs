@@ -5,7 +5,7 @@ use wire::otlp::json::to_hex;
 use wire::otlp::metric::{Data, Exemplar, Explicit, Exponential, Head, Kind, Number, Summary};
 use wire::proto::Writer;
 
-use super::labels::{Attributes, LabelList};
+use super::labels::{Attributes, LabelList, Named};
 use super::name;
 use super::options::Strategy;
 use super::{Export, Payload};
@@ -25,7 +25,7 @@ const STALE: f64 = f64::from_bits(STALE_NAN_BITS);
 
 /// Labels and times of a point.
 struct At<'a> {
-    labels: LabelList,
+    labels: Named,
     time_ms: i64,
     start_ms: i64,
     ended: bool,
@@ -33,10 +33,10 @@ struct At<'a> {
 }
 
 impl Export<'_> {
-    fn at<'a>(&self, head: &'a Head<'_>, common: &LabelList) -> At<'a> {
+    fn at<'a>(&self, head: &'a Head<'_>, name: &str, common: &LabelList) -> At<'a> {
         let ms = |ns: u64| (ns / 1_000_000).min(i64::MAX as u64) as i64;
         At {
-            labels: common.with_point(&Attributes::read(head.attributes.bytes()), self.translation.strategy),
+            labels: common.with_point(&Attributes::read(head.attributes.bytes()), self.translation.strategy).of(name, self.options),
             time_ms: ms(head.time_ns),
             start_ms: ms(head.start_ns),
             ended: head.ended,
@@ -49,7 +49,7 @@ impl Export<'_> {
         match data.kind {
             Kind::Gauge | Kind::Sum => {
                 let p = Number::new(message)?;
-                let at = self.at(&p.head, common);
+                let at = self.at(&p.head, name, common);
                 let value = if at.ended { Some(STALE) } else { p.value };
                 match value {
                     Some(v) => self.sample(name, &at.labels, at.time_ms, at.start_ms, Payload::Float(v), at.exemplars)?,
@@ -59,7 +59,7 @@ impl Export<'_> {
             }
             Kind::Histogram => {
                 let p = Explicit::new(message)?;
-                let at = self.at(&p.head, common);
+                let at = self.at(&p.head, name, common);
                 if let Err(what) = check_explicit(&p) {
                     self.rows.refuse_unread("invalid_histogram", at.time_ms, || format!("a histogram of {name}: {what}"))?;
                 } else if self.translation.custom_buckets {
@@ -71,7 +71,7 @@ impl Export<'_> {
             }
             Kind::ExponentialHistogram => {
                 let p = Exponential::new(message)?;
-                let at = self.at(&p.head, common);
+                let at = self.at(&p.head, name, common);
                 match exponential(&p, at.time_ms) {
                     Ok(h) => self.native(name, &at, h)?,
                     Err(what) => {
@@ -96,28 +96,24 @@ impl Export<'_> {
 
     fn classic(&mut self, name: &str, at: &At<'_>, p: &Explicit<'_>) -> Result<()> {
         let value = |v: f64| Payload::Float(if at.ended { STALE } else { v });
-        let mut exemplars: Vec<(f64, &[u8])> = vec![];
-        for e in at.exemplars {
-            exemplars.push((Exemplar::new(e)?.value, e));
-        }
+        let mut exemplars = by_bucket(at.exemplars, &p.bounds)?.into_iter().peekable();
         if let Some(sum) = p.sum.or(at.ended.then_some(0.0)) {
             self.sample(&format!("{name}_sum"), &at.labels, at.time_ms, at.start_ms, value(sum), &[])?;
         }
         self.sample(&format!("{name}_count"), &at.labels, at.time_ms, at.start_ms, value(p.count as f64), &[])?;
-        let (bucket, mut total, mut lower) = (format!("{name}_bucket"), 0u64, f64::NEG_INFINITY);
+        let (bucket, mut total) = (format!("{name}_bucket"), 0u64);
         for (i, bound) in p.bounds.iter().copied().chain([f64::INFINITY]).enumerate() {
             total = if bound == f64::INFINITY { p.count } else { total.saturating_add(p.counts.get(i).copied().unwrap_or(0)) };
-            let mine: Vec<&[u8]> = exemplars.iter().filter(|(v, _)| *v > lower && *v <= bound).map(|(_, e)| *e).collect();
+            let mine: Vec<&[u8]> = std::iter::from_fn(|| exemplars.next_if(|(b, _)| *b == i)).map(|(_, e)| e).collect();
             let labels = at.labels.with("le", &lang::number::format(bound));
             self.sample(&bucket, &labels, at.time_ms, at.start_ms, value(total as f64), &mine)?;
-            lower = bound;
         }
         Ok(())
     }
 
     fn summary(&mut self, name: &str, common: &LabelList, message: &[u8]) -> Result<i64> {
         let p = Summary::new(message)?;
-        let at = self.at(&p.head, common);
+        let at = self.at(&p.head, name, common);
         let value = |v: f64| Payload::Float(if at.ended { STALE } else { v });
         self.sample(&format!("{name}_sum"), &at.labels, at.time_ms, at.start_ms, value(p.sum), &[])?;
         self.sample(&format!("{name}_count"), &at.labels, at.time_ms, at.start_ms, value(p.count as f64), &[])?;
@@ -127,6 +123,19 @@ impl Export<'_> {
         }
         Ok(at.time_ms)
     }
+}
+
+/// Exemplars with the number of the bucket that their value lies in, in the order of buckets. One of no number, or infinitely low, is in none.
+fn by_bucket<'a>(exemplars: &[&'a [u8]], bounds: &[f64]) -> Result<Vec<(usize, &'a [u8])>> {
+    let mut out = vec![];
+    for e in exemplars {
+        let value = Exemplar::new(e)?.value;
+        if value > f64::NEG_INFINITY {
+            out.push((bounds.partition_point(|b| *b < value), *e));
+        }
+    }
+    out.sort_by_key(|(bucket, _)| *bucket);
+    Ok(out)
 }
 
 fn check_explicit(p: &Explicit<'_>) -> std::result::Result<(), &'static str> {
@@ -233,4 +242,36 @@ pub(super) fn exemplar(message: &[u8], strategy: Strategy, rows: &mut Rows<'_>, 
         });
     }
     rows.exemplar(found, (e.time_ns / 1_000_000).min(i64::MAX as u64) as i64, e.value, &w.out)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Writer, by_bucket};
+
+    proptest! {
+        #[test]
+        fn each_exemplar_is_in_the_bucket_that_it_counts_in(
+            values in proptest::collection::vec(prop_oneof![-5.0..5.0f64, (-5..5i8).prop_map(f64::from), Just(f64::NAN), Just(f64::INFINITY), Just(f64::NEG_INFINITY)], 0..20),
+            bounds in proptest::collection::btree_set(-4..4i8, 0..6),
+            infinite in any::<bool>(),
+        ) {
+            let bounds: Vec<f64> = bounds.into_iter().map(f64::from).chain(infinite.then_some(f64::INFINITY)).collect();
+            let messages: Vec<Vec<u8>> = values.iter().enumerate().map(|(i, v)| {
+                let mut w = Writer::default();
+                w.fixed64(2, i as u64);
+                w.double(3, *v);
+                w.out
+            }).collect();
+            let exemplars: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
+            let mut want = vec![];
+            let mut lower = f64::NEG_INFINITY;
+            for (i, bound) in bounds.iter().copied().chain([f64::INFINITY]).enumerate() {
+                want.extend(values.iter().zip(&exemplars).filter(|(v, _)| **v > lower && **v <= bound).map(|(_, e)| (i, *e)));
+                lower = bound;
+            }
+            prop_assert_eq!(by_bucket(&exemplars, &bounds).unwrap(), want);
+        }
+    }
 }
