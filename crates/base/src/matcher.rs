@@ -69,11 +69,16 @@ impl Matcher {
     pub fn matches_value(&self, v: &str) -> bool {
         let re = || self.regex.as_ref().is_some_and(|r| r.is_match(v));
         match self.op {
-            MatchOp::Eq => v == self.value,
-            MatchOp::Ne => v != self.value,
+            MatchOp::Eq => self.is_value(v),
+            MatchOp::Ne => !self.is_value(v),
             MatchOp::Re => re(),
             MatchOp::NotRe => !re(),
         }
+    }
+    /// An empty text has no place in memory, and comparing at no place takes some processors a hundred times as long as comparing: rows
+    /// without the label are asked here one by one.
+    fn is_value(&self, v: &str) -> bool {
+        v.len() == self.value.len() && (v.is_empty() || v == self.value)
     }
     /// Whether a label set matches.
     pub fn matches(&self, labels: &Labels) -> bool {
@@ -121,5 +126,14 @@ mod tests {
         let m = Matcher::new("a", MatchOp::NotRe, ".+").unwrap();
         assert!(m.matches(&Labels::empty()));
         assert!(Matcher::new("a", MatchOp::Re, "(").is_err());
+    }
+
+    #[test]
+    fn an_absent_label_has_the_empty_value() {
+        for (value, v, is) in [("", "", true), ("", "x", false), ("x", "", false), ("x", "x", true), ("x", "y", false), ("x", "xx", false)]
+        {
+            assert_eq!(Matcher::eq("a", value).matches_value(v), is, "{value:?} {v:?}");
+            assert_eq!(Matcher::new("a", MatchOp::Ne, value).unwrap().matches_value(v), !is, "{value:?} {v:?}");
+        }
     }
 }

@@ -19,7 +19,12 @@ pub struct JsonStage {
 
 /// First bytes of keys that are worth a look: those with which a wanted name begins, and all with which a key begins that is not plainly a
 /// name.
-struct FirstLetters([bool; 256]);
+struct FirstLetters {
+    begins: [bool; 256],
+    /// Keys that come to be wanted names as they are.
+    whole: Vec<String>,
+    shortest: usize,
+}
 
 impl JsonStage {
     /// Extracts what is wanted; as soon as all of it is found, the rest of the line is not read.
@@ -28,7 +33,11 @@ impl JsonStage {
             Wanted::All => true,
             Wanted::Only(names) => !is_of_name(b) || b.is_ascii_digit() || names.iter().any(|n| n.as_bytes().first() == Some(&b)),
         };
-        let first = FirstLetters(std::array::from_fn(|b| begins(b as u8)));
+        let names = if let Wanted::Only(names) = &wanted { &names[..] } else { &[] };
+        let stems = names.iter().filter_map(|n| n.strip_suffix(SUFFIX)).map(str::to_string);
+        let whole: Vec<String> = names.iter().cloned().chain(stems).collect();
+        let shortest = whole.iter().map(String::len).min().unwrap_or(0);
+        let first = FirstLetters { begins: std::array::from_fn(|b| begins(b as u8)), whole, shortest };
         JsonStage { wanted, first }
     }
 }
@@ -42,7 +51,17 @@ impl FirstLetters {
     /// its first letter tells.
     #[inline]
     fn may_be_wanted(&self, key: &str, wanted: &Wanted) -> bool {
-        key.as_bytes().first().is_none_or(|b| self.0[usize::from(*b)]) && may_be_wanted("", key, wanted)
+        key.as_bytes().first().is_none_or(|b| self.begins[usize::from(*b)]) && may_be_wanted("", key, wanted)
+    }
+
+    /// The same if the member is no object, so that its key alone makes the name, and the key has no escapes.
+    #[inline]
+    fn may_be_wanted_whole(&self, key: &str) -> bool {
+        if key.as_bytes().first().is_some_and(|b| !self.begins[usize::from(*b)]) {
+            return false;
+        }
+        // What becomes a name gets longer by a `_` at most.
+        key.len() + 1 >= self.shortest && (self.whole.iter().any(|n| n.len() == key.len() && n == key) || !is_plainly_name(key))
     }
 }
 
@@ -54,7 +73,11 @@ fn may_be_wanted(prefix: &str, key: &str, wanted: &Wanted) -> bool {
     // An empty text has no place in memory, and comparing at no place is slow on some processors.
     let is_under = |n: &String| prefix.is_empty() || n.starts_with(prefix);
     let begins = |n: &String| n.as_bytes().get(at..).is_some_and(|n| n.starts_with(key.as_bytes())) && is_under(n);
-    names.iter().any(begins) || key.is_empty() || key.as_bytes()[0].is_ascii_digit() || !key.bytes().all(is_of_name)
+    names.iter().any(begins) || !is_plainly_name(key)
+}
+
+fn is_plainly_name(key: &str) -> bool {
+    key.as_bytes().first().is_some_and(|b| !b.is_ascii_digit()) && key.bytes().all(is_of_name)
 }
 
 struct Flatten<'a, 'l> {
@@ -99,7 +122,7 @@ impl Flatten<'_, '_> {
             return self.object(&mut cursor, 0);
         }
         outline.start();
-        let pass = |cursor: &mut JsonCursor<'_>| cursor.pass_members(outline, |key| first.may_be_wanted(key, wanted));
+        let pass = |cursor: &mut JsonCursor<'_>| cursor.pass_members(outline, |key| first.may_be_wanted_whole(key));
         cursor.object_of(pass, |cursor, key| match first.may_be_wanted(key, wanted) {
             true => self.member(cursor, key, 0, 0),
             false => cursor.skip().map(|()| true),

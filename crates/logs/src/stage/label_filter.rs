@@ -66,7 +66,8 @@ impl LabelFilterStage {
     }
 }
 
-fn compare(value: &str, op: CompareOp, quantity: Quantity) -> std::result::Result<bool, String> {
+/// Whether the value holds; what is wrong with it if it is no such quantity.
+pub(super) fn compare(value: &str, op: CompareOp, quantity: Quantity) -> std::result::Result<bool, String> {
     Ok(match quantity {
         Quantity::Number(want) => {
             let got = lang::number::parse(value)

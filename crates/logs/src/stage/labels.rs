@@ -132,29 +132,46 @@ impl RowLabels {
             ERROR_DETAILS => return self.details = value.to_string(),
             _ => {}
         }
-        let value_start = self.text.len() as u32;
-        self.text.push_str(value);
-        let value = (value_start, self.text.len() as u32);
-        if let Some(i) = self.field(name) {
-            self.fields[i].value = value;
-            self.fields[i].category = category;
-            self.fields[i].extracted |= extracted;
-            return;
+        match self.field(name) {
+            Some(i) => {
+                self.fields[i].value = self.keep(value);
+                self.fields[i].category = category;
+                self.fields[i].extracted |= extracted;
+            }
+            None => {
+                if let Some(i) = self.series_index(name).filter(|_| self.fields.len() < limits::FIELDS_PER_LINE) {
+                    self.removed[i] = true;
+                }
+                self.add(category, name, value, extracted);
+            }
         }
-        if self.fields.len() >= limits::FIELDS_PER_LINE {
-            return;
+    }
+
+    /// Sets a label that is none of the row's own yet.
+    fn add(&mut self, category: Category, name: &str, value: &str, extracted: bool) {
+        if self.fields.len() < limits::FIELDS_PER_LINE {
+            let field = Field { category, extracted, name: self.keep(name), value: self.keep(value) };
+            self.fields.push(field);
         }
-        if let Some(i) = self.series_index(name) {
-            self.removed[i] = true;
-        }
-        let name_start = self.text.len() as u32;
-        self.text.push_str(name);
-        self.fields.push(Field { category, extracted, name: (name_start, self.text.len() as u32), value });
+    }
+
+    fn keep(&mut self, text: &str) -> (u32, u32) {
+        let start = self.text.len() as u32;
+        self.text.push_str(text);
+        (start, self.text.len() as u32)
     }
 
     /// Sets a label that a parser found in the line, under its other name if the stream or the metadata have it, and if
     /// `wanted` wants it. The first find of a name counts, within a parser and over several.
     pub fn extract(&mut self, name: &str, value: &str, wanted: &Wanted) -> bool {
+        // Mostly it is the first one of the row, and of no name that means something else.
+        if self.fields.is_empty() && !name.starts_with("__") && self.series.get(name).is_none() {
+            let is_wanted = wanted.has(name);
+            if is_wanted {
+                self.add(Category::Parsed, name, value, true);
+            }
+            return is_wanted;
+        }
         let suffixed;
         let name = if self.is_taken(name) {
             suffixed = format!("{name}{SUFFIX}");

@@ -7,6 +7,7 @@
 pub mod decolorize;
 pub mod ip;
 pub mod json;
+pub mod json_glance;
 pub mod json_path;
 pub mod keep;
 pub mod label_filter;

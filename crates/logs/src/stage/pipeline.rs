@@ -5,6 +5,7 @@ use table::Predicate;
 
 use super::decolorize::DecolorizeStage;
 use super::json::{JsonPathStage, JsonStage};
+use super::json_glance::GlanceStage;
 use super::keep::{DropStage, KeepStage};
 use super::label_filter::{self, LabelFilterStage};
 use super::label_format::LabelFormatStage;
@@ -17,7 +18,7 @@ use super::regexp::RegexpStage;
 use super::template::Template;
 use super::unpack::UnpackStage;
 use super::{Row, Stage, Wanted};
-use crate::logql::ast::{LogExpr, Pick, StageExpr};
+use crate::logql::ast::{LabelFilter, LogExpr, Pick, StageExpr};
 
 /// A compiled pipeline.
 pub struct Pipeline {
@@ -66,7 +67,7 @@ impl Pipeline {
         };
         let mut pushed = vec![];
         let mut same_line = leaves_to_scan;
-        for (s, wanted) in stages.iter().zip(&after[1..]) {
+        for (i, (s, wanted)) in stages.iter().zip(&after[1..]).enumerate() {
             if let StageExpr::LineFilter(l) = s
                 && same_line
                 && let Some(p) = line_filter::predicate(l)
@@ -76,6 +77,11 @@ impl Pipeline {
             }
             same_line &= !matches!(s, StageExpr::LineFormat(_) | StageExpr::Unpack | StageExpr::Decolorize);
             out.note(s, wanted);
+            if matches!(s, StageExpr::Json(fields) if fields.is_empty())
+                && let Some(glance) = GlanceStage::new(filters(&stages[i + 1..]))
+            {
+                out.stages.push(Box::new(glance));
+            }
             out.stages.push(compile(s, wanted, now_ns)?);
         }
         out.predicate = if pushed.len() > 1 { Some(Predicate::And(pushed)) } else { pushed.pop() };
@@ -110,10 +116,20 @@ impl Pipeline {
     pub fn apply(&self, row: &mut Row<'_>) -> bool {
         self.stages.iter().all(|s| s.apply(row))
     }
+    /// How many stages there are to run.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.stages.len()
+    }
     /// Whether there is nothing to run.
     pub fn is_empty(&self) -> bool {
         self.stages.is_empty()
     }
+}
+
+/// The label filters with which `stages` begin.
+fn filters<'s>(stages: &[&'s StageExpr]) -> impl Iterator<Item = &'s LabelFilter> {
+    stages.iter().map_while(|s| if let StageExpr::LabelFilter(f) = *s { Some(f) } else { None })
 }
 
 /// Adds the labels that a stage looks at.
@@ -165,7 +181,7 @@ mod tests {
     fn line_filters_go_to_the_scan_until_the_line_changes() {
         let p = pipeline(r#"{a="b"} |= "x" | json | y="1" != "z" | line_format "{{.y}}" |= "w""#, &[]);
         assert!(matches!(&p.predicate, Some(Predicate::And(ps)) if ps.len() == 2));
-        assert_eq!(p.stages.len(), 4);
+        assert_eq!(p.stages.len(), 5);
     }
 
     #[test]

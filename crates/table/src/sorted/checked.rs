@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use base::{Error, Result};
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use disk::File;
 use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, Length};
@@ -148,16 +148,23 @@ impl Store {
                 }
                 Ok(tail.slice(from..to))
             }
-            Store::Disk { .. } => {
-                let mut buf = vec![];
-                let start = self.read_blocks(&range, &mut buf)?;
-                Ok(Bytes::from(buf).slice((range.start - start) as usize..(range.end - start) as usize))
-            }
+            Store::Disk { .. } => self.read_again(range, &mut Bytes::new()),
         }
     }
 
+    /// The same for reader after reader of large ranges: `last` is what was read last, whose memory serves again if nobody else holds it.
+    pub fn read_again(&self, range: Range<u64>, last: &mut Bytes) -> Result<Bytes> {
+        if !matches!(self, Store::Disk { tail_at, .. } if range.start < *tail_at) || range.end < range.start {
+            return self.read(range);
+        }
+        let mut buf = std::mem::take(last).try_into_mut().unwrap_or_default();
+        let start = self.read_blocks(&range, &mut buf)?;
+        *last = buf.freeze();
+        Ok(last.slice((range.start - start) as usize..(range.end - start) as usize))
+    }
+
     /// Checks a range without keeping it; `room` is used for it. Errors as [`Store::read`].
-    pub fn check(&self, range: Range<u64>, room: &mut Vec<u8>) -> Result<()> {
+    pub fn check(&self, range: Range<u64>, room: &mut BytesMut) -> Result<()> {
         let Store::Disk { tail_at, .. } = self else { return Ok(()) };
         if range.start >= *tail_at {
             return Ok(());
@@ -174,7 +181,7 @@ impl Store {
     }
 
     /// Reads the whole blocks that a range of a file on disk touches, and checks them. Returns where they begin.
-    fn read_blocks(&self, range: &Range<u64>, buf: &mut Vec<u8>) -> Result<u64> {
+    fn read_blocks(&self, range: &Range<u64>, buf: &mut BytesMut) -> Result<u64> {
         let damaged = |what: &str| Error::corrupt(format!("bytes {}..{}: {what}", range.start, range.end));
         let Store::Disk { file, sums, covered, .. } = self else { return Err(Error::internal("not on disk")) };
         let block = CHECK_BLOCK as u64;
@@ -215,5 +222,48 @@ impl ChunkReader for Store {
 
     fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
         self.read(start..start.saturating_add(length as u64)).map_err(|e| ParquetError::External(Box::new(e)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use disk::{Fs, RealFs};
+
+    use super::*;
+
+    fn store(data: &[u8], damaged: Option<u64>) -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let file = RealFs.create(&dir.path().join("f")).unwrap();
+        let mut writer = SummingWriter::new(file.clone());
+        writer.write_all(data).unwrap();
+        let sums = Bytes::from(writer.seal());
+        writer.finish().unwrap();
+        if let Some(at) = damaged {
+            file.write_at(at, &[!data[at as usize]]).unwrap();
+        }
+        let (len, covered) = (data.len() as u64, data.len() as u64);
+        (dir, Store::Disk { file, len, sums, covered, tail: Bytes::new(), tail_at: len })
+    }
+
+    #[test]
+    fn memory_serves_again_when_nobody_holds_it() {
+        let data: Vec<u8> = (0..100_000u32).map(|i| (i * 7 / 13) as u8).collect();
+        let (_dir, store) = store(&data, Some(90_000));
+        let mut last = Bytes::new();
+        let first = store.read_again(5_000..40_000, &mut last).unwrap();
+        let held = store.read_again(10..30_000, &mut last).unwrap();
+        assert_eq!((&first[..], &held[..]), (&data[5_000..40_000], &data[10..30_000]), "what is held stays as it is");
+        drop(first);
+        let memory = held.as_ptr();
+        drop(held);
+        let again = store.read_again(4_106..20_000, &mut last).unwrap();
+        assert_eq!(&again[..], &data[4_106..20_000]);
+        assert_eq!(again.as_ptr(), memory);
+        drop(again);
+        assert!(store.read_again(80_000..95_000, &mut last).is_err(), "damage is found");
+        assert!(store.read_again(99_999..100_001, &mut last).is_err());
+        assert_eq!(&store.read_again(0..50_000, &mut last).unwrap()[..], &data[..50_000]);
+        let (from, to) = (9, 2);
+        assert!(store.read_again(from..to, &mut last).is_err());
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{Schema, SchemaRef};
 use base::{Error, Kind, Result};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::RowGroups;
@@ -183,7 +183,7 @@ impl DataFile {
             return Ok(kept);
         }
         let (group, total) = (s.row_group as usize, self.group(s.row_group as usize).num_rows() as u32);
-        let (mut kept_bytes, mut room) = (0, vec![]);
+        let (mut kept_bytes, mut room) = (0, BytesMut::new());
         for leaf in leaves {
             let pages = self.pages(group, *leaf);
             let column = self.group(group).column(*leaf);
@@ -287,7 +287,7 @@ impl DataFile {
     ) -> Result<RowReader> {
         let (texts, wanted, batch_rows) = (&wanted.texts, &wanted.columns[..], wanted.batch_rows);
         let rows: usize = left.iter().map(|r| r.len()).sum();
-        let pages = Arc::new(Pages { store: self.store.clone(), kept, failed: Mutex::default() });
+        let pages = Arc::new(Pages { store: self.store.clone(), kept, failed: Mutex::default(), last: Mutex::default() });
         let wrong = |e| pages.failed.lock().take().unwrap_or_else(|| self.unreadable(s, e));
         let mut others = vec![];
         for leaf in read {
@@ -425,6 +425,8 @@ struct Pages {
     kept: HashMap<u64, Bytes>,
     /// Why a page could not be read, if not for damage: Parquet's reader keeps nothing of an error but its text.
     failed: Mutex<Option<Error>>,
+    /// The large page that was read last.
+    last: Mutex<Bytes>,
 }
 
 impl Pages {
@@ -454,7 +456,13 @@ impl ChunkReader for Pages {
     fn get_bytes(&self, start: u64, length: usize) -> parquet::errors::Result<Bytes> {
         match self.kept.get(&start) {
             Some(b) if b.len() == length => Ok(b.clone()),
-            _ => self.note(self.store.read(start..start.saturating_add(length as u64))),
+            _ => {
+                let range = start..start.saturating_add(length as u64);
+                self.note(match length >= limits::LARGE_PAGE_BYTES {
+                    true => self.store.read_again(range, &mut self.last.lock()),
+                    false => self.store.read(range),
+                })
+            }
         }
     }
 }

@@ -32,6 +32,8 @@ pub struct Gather {
     spans: Vec<Span>,
     rows: usize,
     bytes: usize,
+    /// Batch and row of each row that was picked, if a column needs that; its memory serves flush after flush.
+    pairs: Vec<(usize, usize)>,
 }
 
 impl Gather {
@@ -78,19 +80,21 @@ impl Gather {
 
     /// Copies what was picked into one batch of `series` and the other columns read, and forgets it.
     pub fn flush(&mut self, columns: &[usize], by_series: bool, pieces: &[Piece], sources: &dyn Sources) -> Result<RecordBatch> {
+        let mut pairs = std::mem::take(&mut self.pairs);
+        pairs.clear();
         let batches = self.batches();
         let first = batches[0];
         let skip = usize::from(!by_series);
         debug_assert!(by_series || columns.first() == Some(&0), "tables ordered by a key are read with their series");
         let mut arrays: Vec<ArrayRef> =
             vec![Arc::new(if by_series { self.stretch_series() } else { self.mapped_series(&batches, pieces, sources) })];
-        let mut pairs = None;
         for c in skip..first.num_columns() {
             arrays.push(self.column(&batches, c, &mut pairs)?);
         }
         let mut fields = vec![Field::new(SERIES, DataType::UInt32, false)];
         fields.extend(first.schema().fields().iter().skip(skip).map(|f| f.as_ref().clone()));
         let out = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(internal)?;
+        self.pairs = pairs;
         self.held.clear();
         self.known.clear();
         self.spans.clear();
@@ -116,7 +120,7 @@ impl Gather {
         out.into()
     }
 
-    fn column(&self, batches: &[&RecordBatch], c: usize, pairs: &mut Option<Vec<(usize, usize)>>) -> Result<ArrayRef> {
+    fn column(&self, batches: &[&RecordBatch], c: usize, pairs: &mut Vec<(usize, usize)>) -> Result<ArrayRef> {
         // Rows that lie together in one batch are not copied, though their series may differ.
         let whole = self.spans.windows(2).all(|w| w[0].batch == w[1].batch && w[0].start + w[0].len == w[1].start);
         if whole {
@@ -135,10 +139,13 @@ impl Gather {
             DataType::UInt8 if no_nulls => Ok(self.primitive::<UInt8Type>(batches, c)),
             DataType::FixedSizeBinary(n) if no_nulls => self.fixed(batches, c, *n),
             _ => {
-                let pairs = pairs.get_or_insert_with(|| {
-                    let rows = |s: &Span| (s.start as usize..(s.start + s.len) as usize).map(|r| (s.batch as usize, r)).collect::<Vec<_>>();
-                    self.spans.iter().flat_map(rows).collect()
-                });
+                if pairs.is_empty() {
+                    pairs.reserve(self.rows);
+                    for s in &self.spans {
+                        let batch = s.batch as usize;
+                        pairs.extend((s.start as usize..(s.start + s.len) as usize).map(|row| (batch, row)));
+                    }
+                }
                 let columns: Vec<&dyn Array> = batches.iter().map(|b| b.column(c).as_ref()).collect();
                 interleave(&columns, pairs).map_err(internal)
             }

@@ -44,6 +44,8 @@ pub const STRETCHES: usize = 1 << 26;
 pub const STRETCHES_AT_ONCE: usize = if cfg!(test) { 3 } else { 256 };
 /// Encoded pages that a reader keeps after checking them, so that a small read touches the disk once.
 pub const PAGE_CACHE_BYTES: usize = 256 << 10;
+/// Encoded pages from this size on are read into the memory of the one before: new memory costs a fault for every 4 KiB.
+pub const LARGE_PAGE_BYTES: usize = 32 << 10;
 /// Grams of one page of text that a skip filter notes: a page of random text would have a quarter of a million, and nobody
 /// looks for those. Twice what a page of ids, hashes and nothing else was seen to have.
 pub const GRAMS_OF_A_PAGE: usize = 1 << 16;
