@@ -165,8 +165,10 @@ impl<'a> Left<'a> {
 
 impl Rows for Left<'_> {
     fn scan(&self, q: &ScanRequest) -> Result<RowStream> {
-        let stream = self.rows.scan(q)?;
         let met = self.met(q);
+        // Rows are left out one by one.
+        let q = &ScanRequest { stretches: q.stretches && met.is_empty(), ..q.clone() };
+        let stream = self.rows.scan(q)?;
         let of = |l: &Labels| met.iter().filter(|e| e.has(l)).map(|e| e.range).collect::<Vec<_>>();
         let erased: Vec<Vec<TimeRange>> = if met.is_empty() { vec![] } else { stream.series.iter().map(of).collect() };
         if erased.iter().all(Vec::is_empty) {

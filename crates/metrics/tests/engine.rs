@@ -13,7 +13,7 @@ use metrics::spec::STALE_NAN_BITS;
 use metrics::{Options, Value, instant, parse_selector, range};
 use proptest::prelude::*;
 use support::{Point, almost, load, load_with_starts};
-use table::{Cancel, MemoryRows};
+use table::{Cancel, MemoryRows, RowStream, Rows, ScanRequest};
 
 const STEP_MS: i64 = 15_000;
 
@@ -188,6 +188,18 @@ fn starts_of_counting_are_heeded_where_they_are_asked_for() {
     assert_eq!(instant(&rows, &Tenant::default(), "increase(c_total[2m])", 120_000, &plain).unwrap().value, Value::Vector(vec![]));
 }
 
+/// Rows that never come as stretches.
+struct OneByOne<'a>(&'a MemoryRows);
+
+impl Rows for OneByOne<'_> {
+    fn scan(&self, q: &ScanRequest) -> base::Result<RowStream> {
+        self.0.scan(&ScanRequest { stretches: false, ..q.clone() })
+    }
+    fn series(&self, q: &ScanRequest) -> base::Result<Vec<Labels>> {
+        self.0.series(q)
+    }
+}
+
 /// Samples at equal distances, but for some that are missing, late, stale, or less than the one before.
 fn uneven() -> impl Strategy<Value = Vec<(i64, Point)>> {
     let sample = (0..200u32, 0.0..9.0f64);
@@ -230,6 +242,11 @@ proptest! {
         let (tenant, options) = (Tenant::default(), Options::default());
         let end = start + 40 * step;
         for q in queries {
+            let bits = |rows: &dyn Rows| {
+                let found = floats(range(rows, &tenant, &q, start, end, step, &options).unwrap().value);
+                found.into_iter().map(|(l, points)| (l, points.into_iter().map(|(t, v)| (t, v.to_bits())).collect())).collect::<Vec<(_, Vec<_>)>>()
+            };
+            prop_assert_eq!(bits(&rows), bits(&OneByOne(&rows)), "{} of rows one by one", q);
             let mut all = vec![];
             for (l, points) in floats(range(&rows, &tenant, &q, start, end, step, &options).unwrap().value) {
                 all.extend(points.into_iter().map(|(t, v)| (t, l.clone(), v.to_bits())));

@@ -24,6 +24,7 @@ mod registry;
 mod scan;
 pub mod sorted;
 mod spec;
+mod stretches;
 
 pub use engine::{
     Admission, BlockRef, Commits, Engine, EngineOptions, Erase, Ingested, MergeWhat, Owner, Prepared, RATE_LIMITED_ENTRY, Refresh,
@@ -40,3 +41,4 @@ pub use missing::{Lack, Missing};
 pub use predicate::Predicate;
 pub use scan::{Cancel, Direction, Meter, RowStream, Rows, ScanRequest, TimeRange};
 pub use spec::{Column, ColumnType, Order, Prefer, SERIES, SkipFilter, TableSpec, TimeUnit};
+pub use stretches::{Stretch, stretches};

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, UInt32Type};
-use arrow_array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow_array::types::{Float64Type, Int64Type, UInt32Type};
+use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow_select::{concat::concat_batches, take::take_record_batch};
 use base::{Error, Labels, Result, Tenant};
 use parking_lot::Mutex;
 
 use crate::scan::{Direction, RowStream, Rows, ScanRequest};
 use crate::spec::{Order, TableSpec};
+use crate::stretches::Collected;
 
 /// Rows in memory, kept as they were given. Doubles are not removed.
 #[derive(Default)]
@@ -25,6 +26,28 @@ impl MemoryRows {
     pub fn append(&self, table: &'static TableSpec, tenant: Tenant, labels: Labels, batch: RecordBatch) {
         self.rows.lock().push((table.name, tenant, labels, batch));
     }
+}
+
+/// Rows as stretches, each as long as it can be. `None` if they have more than a column of doubles.
+fn as_stretches(b: &RecordBatch) -> Result<Option<RecordBatch>> {
+    let Some(values) = b.columns().get(2).and_then(|c| c.as_primitive_opt::<Float64Type>()) else { return Ok(None) };
+    if values.null_count() > 0 || b.columns()[3..].iter().any(|c| c.null_count() < c.len()) {
+        return Ok(None);
+    }
+    let series = b.column(0).as_primitive::<UInt32Type>().values();
+    let times = b.column(1).as_primitive::<Int64Type>().values();
+    let mut all = Collected::default();
+    let mut at = 0;
+    while at < times.len() {
+        let goes_on = |i: usize, step: i64| i < times.len() && series[i] == series[at] && times[i] - times[i - 1] == step;
+        let step = times.get(at + 1).filter(|_| series[at + 1] == series[at]).map_or(0, |next| next - times[at]);
+        let end = if step > 0 { (at + 1..).find(|i| !goes_on(*i, step)).unwrap_or(at + 1) } else { at + 1 };
+        let values = &values.values()[at..end];
+        all.values.extend_from_slice(values);
+        all.push(series[at], times[at], if end - at > 1 { step } else { 0 }, values.iter().all(|v| v.is_finite()));
+        at = end;
+    }
+    all.finish()
 }
 
 impl Rows for MemoryRows {
@@ -67,7 +90,9 @@ impl Rows for MemoryRows {
             for c in &q.columns {
                 want.push(b.schema().index_of(c).map_err(|e| Error::internal(e.to_string()))?);
             }
-            out.push(b.project(&want).map_err(|e| Error::internal(e.to_string())));
+            let b = b.project(&want).map_err(|e| Error::internal(e.to_string()))?;
+            let stretches = if q.stretches && key.is_none() { as_stretches(&b)? } else { None };
+            out.push(Ok(stretches.unwrap_or(b)));
         }
         if q.direction == Direction::Backward {
             out.reverse();

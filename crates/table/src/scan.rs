@@ -114,6 +114,9 @@ pub struct ScanRequest {
     pub missing: Missing,
     /// Counts what is read.
     pub meter: Meter,
+    /// Whether rows of tables ordered by series may come as stretches (see [`crate::stretches`]), where they are such and the first of
+    /// `columns` is the only one that has values. Within a slice the rows of a series still come by time, but not the series in order.
+    pub stretches: bool,
 }
 
 impl ScanRequest {
@@ -130,6 +133,7 @@ impl ScanRequest {
             cancel: Cancel::default(),
             missing: Missing::default(),
             meter: Meter::default(),
+            stretches: false,
         }
     }
 }

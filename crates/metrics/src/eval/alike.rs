@@ -52,6 +52,11 @@ impl<'a> Alike<'a> {
     pub fn windows(&self) -> impl Iterator<Item = &'a [f64]> {
         self.values.windows(self.samples).step_by(self.stride)
     }
+    /// The first and the last sample of each window.
+    pub fn ends(&self) -> impl Iterator<Item = (f64, f64)> {
+        let values = |from: usize| self.values[from..].chunks(self.stride).map(|c| c[0]);
+        values(0).zip(values(self.samples - 1))
+    }
     /// Number of samples of each window.
     pub fn samples(&self) -> usize {
         self.samples
@@ -94,6 +99,7 @@ mod tests {
         let values = [1.0, 2.0, 3.0, 4.0, 5.0, 4.5];
         let alike = |n| Alike::new(&values, 3, 2, n, Shape::default());
         assert_eq!(alike(2).windows().collect::<Vec<_>>(), [&values[0..3], &values[2..5]]);
+        assert_eq!(alike(2).ends().collect::<Vec<_>>(), [(1.0, 3.0), (3.0, 5.0)]);
         assert!(alike(2).rises() && !Alike::new(&values, 3, 1, 4, Shape::default()).rises());
     }
 }

@@ -10,7 +10,7 @@ use table::{ScanRequest, TimeRange};
 
 use crate::eval::Evaluator;
 use crate::eval::delta::{Added, Totals};
-use crate::eval::value::{ABSENT, Histograms, Sample, is_present};
+use crate::eval::value::{ABSENT, Histograms, Sample, all_present, is_present};
 use crate::histogram::Histogram;
 use crate::spec::{HISTOGRAM, SPEC, START, VALUE};
 
@@ -51,12 +51,16 @@ impl Held {
     #[inline]
     pub fn extend(&mut self, rows: &Stretch<'_>) -> bool {
         let Some(values) = rows.floats() else { return false };
-        if self.starts.is_some() || self.histograms.is_some() {
+        if !self.are_floats() {
             return false;
         }
         self.times.extend_from_slice(rows.times);
         self.values.extend_from_slice(values);
         true
+    }
+    /// Whether there is nothing but times and floats.
+    pub fn are_floats(&self) -> bool {
+        self.histograms.is_none() && self.starts.is_none()
     }
     /// Forgets the first `n`.
     pub fn forget(&mut self, n: usize) {
@@ -118,6 +122,40 @@ impl Stretch<'_> {
     }
 }
 
+/// Floats of one series at equal distances.
+#[derive(Clone, Copy, Debug)]
+pub struct Steady<'a> {
+    /// Time of the first, milliseconds.
+    pub first: i64,
+    /// From each to the next; positive, however many there are.
+    pub step: i64,
+    /// At least one.
+    pub values: &'a [f64],
+    /// Whether none is a staleness marker.
+    pub all_present: bool,
+}
+
+impl Steady<'_> {
+    /// Time of the float at position `i`.
+    pub fn at(&self, i: usize) -> i64 {
+        self.first + self.step * i as i64
+    }
+    /// Time of the last.
+    pub fn last(&self) -> i64 {
+        self.at(self.values.len() - 1)
+    }
+    /// How many are at `t` or before.
+    pub fn upto(&self, t: i64) -> usize {
+        if t < self.first { 0 } else { self.values.len().min(((t - self.first) / self.step) as usize + 1) }
+    }
+    /// Calls `f` with the same as any other rows.
+    pub fn with_times<T>(&self, times: &mut Vec<i64>, f: impl FnOnce(&Stretch<'_>) -> T) -> T {
+        times.clear();
+        times.extend((0..self.values.len()).map(|i| self.at(i)));
+        f(&Stretch { times, values: self.values, histograms: None, first: 0, added: None, starts: None })
+    }
+}
+
 /// Takes what a scan finds.
 pub trait Taker {
     /// The series that may come; `rows` names them by position.
@@ -128,6 +166,8 @@ pub trait Taker {
     }
     /// Rows of one series, later than those it had before.
     fn rows(&mut self, series: usize, rows: &Stretch<'_>) -> Result<()>;
+    /// The same where they are floats at equal distances. `times` is memory for those who need a time for each.
+    fn steady(&mut self, series: usize, rows: &Steady<'_>, times: &mut Vec<i64>) -> Result<()>;
     /// From now on all rows are at `time` or later.
     fn reached(&mut self, time: i64) -> Result<()>;
 }
@@ -142,10 +182,12 @@ impl Evaluator<'_> {
             q.columns.push(START);
         }
         q.cancel = self.options.cancel.clone();
+        q.stretches = true;
         let stream = self.rows.scan(&q)?;
         taker.series(&stream.series);
         let mut totals = self.totals(&stream.series, matchers, first)?;
         let mut slice = i64::MIN;
+        let mut times = vec![];
         for batch in stream.batches {
             let batch = batch?;
             self.check()?;
@@ -157,10 +199,38 @@ impl Evaluator<'_> {
                 slice = at;
                 taker.reached(at)?;
             }
-            hand_out(&batch, stream.series.len(), &mut totals, taker)?;
+            match table::stretches(&batch) {
+                Some(stretches) => {
+                    for s in stretches {
+                        hand_on(&s, stream.series.len(), &mut totals, taker, &mut times)?;
+                    }
+                }
+                None => hand_out(&batch, stream.series.len(), &mut totals, taker)?,
+            }
         }
         Ok(())
     }
+}
+
+fn unknown_series() -> Error {
+    Error::internal("a scan answered with an unknown series")
+}
+
+/// Hands on a stretch as the scan gave it.
+fn hand_on(s: &table::Stretch<'_>, known: usize, totals: &mut Totals, taker: &mut dyn Taker, times: &mut Vec<i64>) -> Result<()> {
+    let series = s.series as usize;
+    if series >= known {
+        return Err(unknown_series());
+    }
+    if s.values.is_empty() {
+        return Ok(());
+    }
+    let mut steady = Steady { first: s.first, step: s.step.max(1), values: s.values, all_present: s.are_finite || all_present(s.values) };
+    let added = if totals.is_empty() { None } else { totals.add(series, s.values, None, 0)? };
+    if let Some(added) = &added {
+        steady.values = &added.values;
+    }
+    taker.steady(series, &steady, times)
 }
 
 /// How many rows the first series has; rows come series by series, and usually hundreds of each.
@@ -184,7 +254,7 @@ fn hand_out(batch: &RecordBatch, known: usize, totals: &mut Totals, taker: &mut 
     while i < series.len() {
         let n = run(&series[i..]);
         if series[i] as usize >= known {
-            return Err(Error::internal("a scan answered with an unknown series"));
+            return Err(unknown_series());
         }
         let s = series[i] as usize;
         let stretch = Stretch { times: &times[i..i + n], values: &values[i..i + n], histograms, first: i, added: None, starts };

@@ -130,13 +130,17 @@ pub fn extrapolated(kind: Kind, w: &Window<'_>, place: &Place<'_>) -> Option<Sam
 
 /// [`extrapolated`] of windows that lie alike, of two samples or more.
 pub fn extrapolated_alike(kind: Kind, w: &Alike<'_>, out: &mut [f64]) {
-    let falls = kind.counter && !w.rises();
+    if !kind.counter || w.rises() {
+        for (out, (first, last)) in out.iter_mut().zip(w.ends()) {
+            let gain = last - first;
+            *out = gain * factor_of(kind, &w.shape, first, gain);
+        }
+        return;
+    }
     for (out, v) in out.iter_mut().zip(w.windows()) {
         let mut gain = v[v.len() - 1] - v[0];
-        if falls {
-            // One after the other, as in a single window: so the sum is the same to the last bit.
-            v.windows(2).filter(|p| p[1] < p[0]).for_each(|p| gain += p[0]);
-        }
+        // One after the other, as in a single window: so the sum is the same to the last bit.
+        v.windows(2).filter(|p| p[1] < p[0]).for_each(|p| gain += p[0]);
         *out = gain * factor_of(kind, &w.shape, v[0], gain);
     }
 }

@@ -7,7 +7,7 @@ use base::{Labels, Result};
 use crate::eval::Evaluator;
 use crate::eval::alike::{Run, windows_before};
 use crate::eval::budget::Budget;
-use crate::eval::fetch::{Stretch, Taker};
+use crate::eval::fetch::{Steady, Stretch, Taker};
 use crate::eval::value::{Column, Grid, Sample, Series, all_present, is_present};
 use crate::histogram::Histogram;
 use crate::promql::ast::Edge;
@@ -95,30 +95,27 @@ impl Steps<'_, '_> {
         Ok(())
     }
 
-    /// Takes floats at equal distances of which steps are a multiple: what steps see lies at equal distances as well. False if these rows
-    /// are no such.
-    fn steady(&mut self, series: usize, rows: &Stretch<'_>) -> Result<bool> {
+    /// Takes floats at equal distances of which steps are a multiple: what steps see lies at equal distances as well. False if these are no
+    /// such.
+    fn take_steady(&mut self, series: usize, rows: &Steady<'_>) -> Result<bool> {
         let (grid, lookback) = (self.grid, self.ev.options.lookback_ms);
-        let Some(values) = rows.floats().filter(|v| self.wanted == Wanted::Sample && v.len() > 1 && all_present(v)) else {
-            return Ok(false);
-        };
-        let (run, first, end) = (Run::new(rows.times, 0), rows.times[0], values.len() - 1);
-        if run.end != values.len() || !(1..=lookback).contains(&run.distance) || grid.step % run.distance != 0 {
+        let lie_alike = rows.step <= lookback && (grid.step % rows.step == 0 || grid.n - self.seen[series].step < 2);
+        if self.wanted != Wanted::Sample || !rows.all_present || !lie_alike {
             return Ok(false);
         }
-        self.decide(series, first)?;
+        self.decide(series, rows.first)?;
         let seen = &mut self.seen[series];
         // What the last row is seen from depends on the next.
-        let at = grid.at(seen.step);
-        let n = windows_before(&grid, at, rows.times[end], grid.n - seen.step);
+        let (at, last) = (grid.at(seen.step), rows.last());
+        let n = windows_before(&grid, at, last, grid.n - seen.step);
         if n > 0 {
             seen.column(&grid, &self.ev.budget)?;
-            let from = ((at - first) / run.distance) as usize;
-            let values = values[from..].iter().step_by((grid.step / run.distance) as usize);
+            let from = ((at - rows.first) / rows.step) as usize;
+            let values = rows.values[from..].iter().step_by((grid.step / rows.step).max(1) as usize);
             seen.column.floats[seen.step..seen.step + n].iter_mut().zip(values).for_each(|(out, v)| *out = *v);
             seen.step += n;
         }
-        seen.latest = Some(Latest { t: rows.times[end], v: values[end], h: None, start: 0 });
+        seen.latest = Some(Latest { t: last, v: rows.values[rows.values.len() - 1], h: None, start: 0 });
         Ok(true)
     }
 }
@@ -131,8 +128,12 @@ impl Taker for Steps<'_, '_> {
         self.wanted == Wanted::Start
     }
     fn rows(&mut self, series: usize, rows: &Stretch<'_>) -> Result<()> {
-        if self.steady(series, rows)? {
-            return Ok(());
+        let run = Run::new(rows.times, 0);
+        if let Some(values) = rows.floats().filter(|v| run.distance > 0 && run.end == v.len()) {
+            let steady = Steady { first: rows.times[0], step: run.distance, values, all_present: all_present(values) };
+            if self.take_steady(series, &steady)? {
+                return Ok(());
+            }
         }
         let grid = self.grid;
         let next_step = |seen: &Seen| if seen.step < grid.n { grid.at(seen.step) } else { i64::MAX };
@@ -150,6 +151,9 @@ impl Taker for Steps<'_, '_> {
             self.seen[series].latest = Some(Latest { t, v, h, start: rows.start(i) });
         }
         Ok(())
+    }
+    fn steady(&mut self, series: usize, rows: &Steady<'_>, times: &mut Vec<i64>) -> Result<()> {
+        if self.take_steady(series, rows)? { Ok(()) } else { rows.with_times(times, |rows| self.rows(series, rows)) }
     }
     fn reached(&mut self, _: i64) -> Result<()> {
         self.ev.check()

@@ -8,7 +8,7 @@ use base::{Labels, Result};
 use crate::eval::Evaluator;
 use crate::eval::alike::{Alike, Run, windows_before};
 use crate::eval::budget::Budget;
-use crate::eval::fetch::{Held, Stretch, Taker};
+use crate::eval::fetch::{Held, Steady, Stretch, Taker};
 use crate::eval::value::{Column, Grid, Sample, Series, all_present, is_present};
 use crate::promql::ast::Edge;
 use crate::promql::plan::{RangePlan, RangeSource, Select};
@@ -200,6 +200,10 @@ impl Frame {
     fn margins(&self) -> i64 {
         self.margin_before + self.margin_after
     }
+    /// Whether windows follow the steps, and see nothing but their samples.
+    fn is_plain(&self) -> bool {
+        self.at.is_none() && self.margins() == 0
+    }
 }
 
 /// A series with its window's place.
@@ -222,7 +226,7 @@ impl Moving {
 
     /// Evaluates all steps for which everything before `known_before` is enough.
     fn advance(&mut self, frame: &Frame, known_before: i64, budget: &Budget, f: &mut dyn Calculate) -> Result<()> {
-        let plain = frame.at.is_none() && frame.margins() == 0 && self.held.histograms.is_none() && self.held.starts.is_none();
+        let plain = frame.is_plain() && self.held.are_floats();
         while self.step < frame.grid.n {
             let end = frame.end(self.step);
             if end.saturating_add(frame.margin_after) >= known_before {
@@ -275,22 +279,85 @@ impl Moving {
         }
         let (samples, stride) = (self.hi - self.lo, (frame.grid.step / distance) as usize);
         let shape = Shape::new((first - start, last - first, end - last, samples));
-        let windows = Alike::new(&self.held.values[self.lo..run_end], samples, stride, n, shape);
-        let no_column = self.column.floats.is_empty();
-        if no_column {
-            budget.column(frame.grid.n)?;
-            self.column = Column::absent(frame.grid.n);
-        }
-        if !f.alike(&windows, &mut self.column.floats[self.step..self.step + n]) {
-            if no_column {
-                self.column = Column::default();
-            }
+        let values = std::mem::take(&mut self.held.values);
+        let windows = Alike::new(&values[self.lo..run_end], samples, stride, n, shape);
+        let done = self.put_alike(&windows, n, frame.grid.n, budget, f);
+        self.held.values = values;
+        if !done? {
             return Ok(false);
         }
         self.step += n;
         self.lo += (n - 1) * stride;
         self.hi += (n - 1) * stride;
         Ok(true)
+    }
+
+    /// Whether `rows` go on at the distance of the samples that are held.
+    fn goes_on(&self, rows: &Steady<'_>) -> bool {
+        let times = &self.held.times;
+        self.held.are_floats()
+            && times.last().is_none_or(|last| last + rows.step == rows.first)
+            && times.windows(2).all(|t| t[0] + rows.step == t[1])
+    }
+
+    /// Evaluates the steps that end with or before the last of these samples, which are what is held and what follows it. False as soon as
+    /// a window must be looked at by itself.
+    fn advance_steady(&mut self, frame: &Frame, all: &Steady<'_>, budget: &Budget, f: &mut dyn Calculate) -> Result<bool> {
+        let grid = &frame.grid;
+        while self.step < grid.n && frame.end(self.step) <= all.last() {
+            let end = frame.end(self.step);
+            let start = end - frame.width;
+            let (lo, hi) = (all.upto(start), all.upto(end));
+            if lo == hi {
+                self.step += 1;
+                continue;
+            }
+            let n = windows_before(grid, end, all.last() + 1, grid.n - self.step);
+            let (first, last) = (all.at(lo), all.at(hi - 1));
+            // The window must begin within these samples, or just before them, as all later ones do.
+            if first - start > all.step || n > 1 && grid.step % all.step != 0 {
+                return Ok(false);
+            }
+            let stride = (grid.step / all.step).max(1) as usize;
+            let shape = Shape::new((first - start, last - first, end - last, hi - lo));
+            let windows = Alike::new(&all.values[lo..], hi - lo, stride, n, shape);
+            if !self.put_alike(&windows, n, grid.n, budget, f)? {
+                return Ok(false);
+            }
+            self.step += n;
+        }
+        Ok(true)
+    }
+
+    /// Evaluates `n` windows that lie alike; false if there is no way to.
+    fn put_alike(&mut self, windows: &Alike<'_>, n: usize, steps: usize, budget: &Budget, f: &mut dyn Calculate) -> Result<bool> {
+        let no_column = self.column.floats.is_empty();
+        if no_column {
+            budget.column(steps)?;
+            self.column = Column::absent(steps);
+        }
+        let done = f.alike(windows, &mut self.column.floats[self.step..self.step + n]);
+        if !done && no_column {
+            self.column = Column::default();
+        }
+        Ok(done)
+    }
+
+    /// Holds those of these samples that a later window can see; answers how many there are.
+    fn hold(&mut self, frame: &Frame, all: &Steady<'_>) -> usize {
+        let n = if self.step >= frame.grid.n { all.values.len() } else { all.upto(frame.end(self.step) - frame.width) };
+        self.held.times.clear();
+        self.held.times.extend((n..all.values.len()).map(|i| all.at(i)));
+        self.held.values.clear();
+        self.held.values.extend_from_slice(&all.values[n..]);
+        self.look_anew();
+        self.held.values.len()
+    }
+
+    /// Forgets where windows lie.
+    fn look_anew(&mut self) {
+        (self.lo, self.hi, self.run) = (0, 0, Run::default());
+        self.known.rising.take();
     }
 
     fn put(&mut self, v: Sample, n: usize, budget: &Budget) -> Result<()> {
@@ -373,6 +440,31 @@ impl Taker for Windows<'_, '_> {
         m.held.times.append(&mut room.0);
         m.held.values.append(&mut room.1);
         Ok(())
+    }
+    fn steady(&mut self, series: usize, rows: &Steady<'_>, times: &mut Vec<i64>) -> Result<()> {
+        let m = &mut self.moving[series];
+        if !(self.frame.is_plain() && rows.all_present && m.goes_on(rows)) {
+            return rows.with_times(times, |rows| self.rows(series, rows));
+        }
+        let (held, values) = (m.held.values.len(), &mut self.room.1);
+        values.clear();
+        if held > 0 {
+            values.extend_from_slice(&m.held.values);
+            values.extend_from_slice(rows.values);
+        }
+        let all = match held {
+            0 => *rows,
+            _ => Steady { first: rows.first - rows.step * held as i64, values, ..*rows },
+        };
+        self.ev.budget.take(rows.values.len())?;
+        if m.advance_steady(&self.frame, &all, &self.ev.budget, self.calculate)? {
+            let kept = m.hold(&self.frame, &all);
+            self.ev.budget.give(all.values.len() - kept);
+            return Ok(());
+        }
+        m.look_anew();
+        self.ev.budget.give(rows.values.len());
+        rows.with_times(times, |rows| self.rows(series, rows))
     }
     fn reached(&mut self, time: i64) -> Result<()> {
         for m in &mut self.moving {

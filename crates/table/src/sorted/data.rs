@@ -23,7 +23,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::io::Cursor;
 
 use super::checked::Store;
-use super::index::{Directory, Segment, Stretch, StretchReader, decode_series, decode_stretches};
+use super::index::{Directory, Segment, Stretch, StretchReader, decode_series, decode_stretches, pick_stretches};
 use super::layout::{Layout, Stretches, internal};
 use super::numbers::{Numbers, Steadies, Steady};
 use super::piece::Wanted;
@@ -120,6 +120,12 @@ impl DataFile {
     pub fn stretches(&self, s: &Segment) -> Result<Vec<Stretch>> {
         let at = s.stretches.offset;
         decode_stretches(s.slice, s.rows, &self.store.read(at..at.saturating_add(u64::from(s.stretches.len)))?)
+    }
+
+    /// The stretches of a segment that are `wanted`, under the numbers that this says, and their rows.
+    pub fn pick(&self, s: &Segment, reads: &Reads, wanted: impl Fn(u32) -> Option<u32>) -> Result<(Vec<Range<u32>>, Vec<Stretch>)> {
+        let at = s.stretches.offset;
+        pick_stretches(s, &self.store.read(at..at.saturating_add(u64::from(s.stretches.len)))?, &reads.memory, wanted)
     }
 
     /// The same one by one. `each` sees all of them at once.
@@ -288,7 +294,7 @@ impl DataFile {
         let (texts, wanted, batch_rows) = (&wanted.texts, &wanted.columns[..], wanted.batch_rows);
         let rows: usize = left.iter().map(|r| r.len()).sum();
         let pages = Arc::new(Pages { store: self.store.clone(), kept, failed: Mutex::default(), last: Mutex::default() });
-        let wrong = |e| pages.failed.lock().take().unwrap_or_else(|| self.unreadable(s, e));
+        let wrong = |e| pages.reason(e, |e| self.unreadable(s, e));
         let mut others = vec![];
         for leaf in read {
             match self.own(s, leaf, &left, texts, &pages).map_err(wrong)? {
@@ -338,6 +344,26 @@ impl DataFile {
         out
     }
 
+    /// The pages of columns, with those rows taken out of `ranges` that damage took.
+    pub(super) fn checked_pages(&self, s: &Segment, leaves: &[usize], ranges: &mut Vec<Range<u32>>, missing: &Missing) -> Result<Pages> {
+        let kept = self.check(s, leaves, ranges, missing)?;
+        Ok(Pages { store: self.store.clone(), kept, failed: Mutex::default(), last: Mutex::default() })
+    }
+
+    /// Our reader of a column of numbers, if it is one.
+    pub(super) fn numbers(
+        &self,
+        s: &Segment,
+        leaf: usize,
+        rows: &[Range<u32>],
+        reads: &Arc<Reads>,
+        pages: &Arc<Pages>,
+    ) -> parquet::errors::Result<Option<Numbers<Pages>>> {
+        let group = self.group(s.row_group as usize);
+        let (column, index, n) = (group.column(leaf), self.pages(s.row_group as usize, leaf), group.num_rows() as u32);
+        Numbers::open(pages, column, index, n, self.layout.schema.field(leaf).data_type(), rows, reads)
+    }
+
     /// Our reader of a column, if it has a shape that we read ourselves.
     fn own(
         &self,
@@ -354,7 +380,7 @@ impl DataFile {
         if let Some(texts) = Texts::open(pages, column, index, n, ty, texts, is_sifted)? {
             return Ok(Some(Own::Texts(texts)));
         }
-        Ok(Numbers::open(pages, column, index, n, ty, rows)?.map(Own::Numbers))
+        Ok(self.numbers(s, leaf, rows, texts, pages)?.map(Own::Numbers))
     }
 
     fn levels(&self, leaves: &[usize]) -> Result<FieldLevels> {
@@ -363,7 +389,7 @@ impl DataFile {
         parquet_to_arrow_field_levels(schema, mask, Some(self.layout.schema.fields())).map_err(internal)
     }
 
-    fn unreadable(&self, s: &Segment, e: impl std::fmt::Display) -> Error {
+    pub(super) fn unreadable(&self, s: &Segment, e: impl std::fmt::Display) -> Error {
         Error::corrupt(format!("{}: row group {}: {e}", self.path.display(), s.row_group))
     }
 }
@@ -420,7 +446,7 @@ fn subtract(ranges: &mut Vec<Range<u32>>, rows: &Range<u32>) -> u32 {
 }
 
 /// The checked bytes of pages: kept ones, or read again.
-struct Pages {
+pub struct Pages {
     store: Store,
     kept: HashMap<u64, Bytes>,
     /// Why a page could not be read, if not for damage: Parquet's reader keeps nothing of an error but its text.
@@ -430,6 +456,11 @@ struct Pages {
 }
 
 impl Pages {
+    /// Why a page could not be read; `unreadable` if that is for damage.
+    pub fn reason(&self, e: ParquetError, unreadable: impl FnOnce(ParquetError) -> Error) -> Error {
+        self.failed.lock().take().unwrap_or_else(|| unreadable(e))
+    }
+
     fn note<T>(&self, read: Result<T>) -> parquet::errors::Result<T> {
         read.map_err(|e| {
             if e.kind() != Kind::Corrupt {

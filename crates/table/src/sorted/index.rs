@@ -1,11 +1,13 @@
 //! The directory of a data file: which rows of which tenant and slice lie where, and whose stretches they are.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use base::attrs::{read_varint, write_varint};
 use base::{Error, Result, Tenant};
 
 use super::limits;
+use super::pages::Memory;
 
 /// Rows of one series that lie one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +22,15 @@ pub struct Stretch {
     pub last: i64,
     /// From the time of one row to that of the next, where it is the same for all; else 0.
     pub step: i64,
+}
+
+impl Stretch {
+    /// Takes what is stored for a step, which must lead from the first time to the last.
+    fn set_step(&mut self, v: u64) -> Result<()> {
+        self.step = i64::try_from(v).map_err(|_| damaged())?;
+        let whole = self.step.checked_mul(i64::from(self.rows) - 1).and_then(|d| self.first.checked_add(d));
+        if self.step != 0 && whole != Some(self.last) { Err(damaged()) } else { Ok(()) }
+    }
 }
 
 /// A piece of the file before the tail.
@@ -98,25 +109,65 @@ impl<'a> Reader<'a> {
     fn i64(&mut self) -> Result<i64> {
         Ok(unzigzag(self.u64()?))
     }
-    /// Reads `n` numbers and hands them on with their positions. Columns of stretches say the same again and again: bytes that are those
-    /// of the number before are not decoded anew.
+    /// Reads `n` numbers and hands them on with their positions.
     #[inline]
     fn each(&mut self, n: usize, mut take: impl FnMut(usize, u64) -> Result<()>) -> Result<()> {
+        self.runs(n, |mut run, v| run.try_for_each(|i| take(i, v)))
+    }
+    /// Reads `n` numbers and hands on equal ones that follow one another with the positions they have. Columns of stretches say the same
+    /// again and again: bytes that are those of the number before are not decoded anew.
+    #[inline]
+    fn runs(&mut self, n: usize, mut take: impl FnMut(Range<usize>, u64) -> Result<()>) -> Result<()> {
         let word = |b: &[u8]| b.first_chunk::<8>().map(|w| u64::from_le_bytes(*w));
         let mut i = 0;
         while i < n {
-            let before = self.0;
+            let (from, before) = (i, self.0);
             let v = self.u64()?;
-            take(i, v)?;
             i += 1;
             let len = before.len() - self.0.len();
-            let Some(this) = word(before).filter(|_| len < 8) else { continue };
-            let differs = |w: u64| (w ^ this) << (64 - 8 * len) != 0;
-            while i < n && word(self.0).is_some_and(|w| !differs(w)) {
-                take(i, v)?;
-                i += 1;
-                self.0 = &self.0[len..];
+            if let Some(this) = word(before).filter(|_| len < 8) {
+                if len == 1 {
+                    // Eight at a time.
+                    let eight = (this & 0xff) * 0x0101_0101_0101_0101;
+                    while i + 8 <= n && word(self.0) == Some(eight) {
+                        i += 8;
+                        self.0 = &self.0[8..];
+                    }
+                }
+                let differs = |w: u64| (w ^ this) << (64 - 8 * len) != 0;
+                while i < n && word(self.0).is_some_and(|w| !differs(w)) {
+                    i += 1;
+                    self.0 = &self.0[len..];
+                }
             }
+            take(from..i, v)?;
+        }
+        Ok(())
+    }
+    /// Of `n` numbers, hands on those at `places`, which are ascending, with their positions among these.
+    fn picked(&mut self, n: usize, places: &[usize], mut take: impl FnMut(usize, u64) -> Result<()>) -> Result<()> {
+        let mut at = 0;
+        for (i, place) in places.iter().enumerate() {
+            self.skip(place - at)?;
+            take(i, self.u64()?)?;
+            at = place + 1;
+        }
+        self.skip(n - at)
+    }
+    /// Steps over numbers: each ends with a byte that is less than 128.
+    fn skip(&mut self, mut n: usize) -> Result<()> {
+        while let Some(word) = self.0.first_chunk::<8>() {
+            let ends = (!u64::from_le_bytes(*word) & 0x8080_8080_8080_8080).count_ones() as usize;
+            // With the last one asked for, another may begin.
+            if ends >= n {
+                break;
+            }
+            n -= ends;
+            self.0 = &self.0[8..];
+        }
+        while n > 0 {
+            self.u64()?;
+            n -= 1;
         }
         Ok(())
     }
@@ -213,9 +264,15 @@ fn short(v: u64) -> Result<u32> {
     u32::try_from(v).map_err(|_| damaged())
 }
 
-fn decompress(bytes: &[u8]) -> Result<Vec<u8>> {
+/// What they were compressed from, and how long that is said to be.
+fn packed(bytes: &[u8]) -> Result<(&[u8], usize)> {
     let (len, z) = bytes.split_first_chunk::<8>().ok_or_else(damaged)?;
     let len = usize::try_from(u64::from_le_bytes(*len)).ok().filter(|l| *l <= limits::STRETCHES * 30).ok_or_else(damaged)?;
+    Ok((z, len))
+}
+
+fn decompress(bytes: &[u8]) -> Result<Vec<u8>> {
+    let (z, len) = packed(bytes)?;
     zstd::bulk::decompress(z, len).map_err(|_| damaged())
 }
 
@@ -268,14 +325,66 @@ fn unpack_stretches(slice: i64, rows: u32, raw: &[u8]) -> Result<Vec<Stretch>> {
     })?;
     // Files from before there were steps end here.
     if !r.0.is_empty() {
-        r.each(n, |i, v| {
-            let s = &mut out[i];
-            s.step = i64::try_from(v).map_err(|_| damaged())?;
-            let whole = s.step.checked_mul(i64::from(s.rows) - 1).and_then(|d| s.first.checked_add(d));
-            if s.step != 0 && whole != Some(s.last) { Err(damaged()) } else { Ok(()) }
-        })?;
+        r.each(n, |i, v| out[i].set_step(v))?;
     }
     if sum == u64::from(rows) { Ok(out) } else { Err(damaged()) }
+}
+
+/// Stretches that were asked for, and where their rows are: those of a segment whose first row is `first_row`. `wanted` says which series
+/// are; of the others nothing is decoded but what it takes to find these.
+pub fn pick_stretches(
+    s: &Segment,
+    bytes: &[u8],
+    memory: &Memory,
+    wanted: impl Fn(u32) -> Option<u32>,
+) -> Result<(Vec<Range<u32>>, Vec<Stretch>)> {
+    let (z, len) = packed(bytes)?;
+    let raw = memory.unpack_sized(z, len).map_err(|_| damaged())?;
+    let picked = pick(s, &raw, wanted);
+    memory.leave(raw);
+    picked
+}
+
+fn pick(s: &Segment, raw: &[u8], wanted: impl Fn(u32) -> Option<u32>) -> Result<(Vec<Range<u32>>, Vec<Stretch>)> {
+    let mut r = Reader(raw);
+    let n = r.count()?;
+    let (mut places, mut out): (Vec<usize>, Vec<Stretch>) = (vec![], vec![]);
+    series_of(&mut r, n, |i, number| {
+        if let Some(series) = wanted(number) {
+            places.push(i);
+            out.push(Stretch { series, rows: 0, first: 0, last: 0, step: 0 });
+        }
+    })?;
+    let mut ranges = Vec::with_capacity(out.len());
+    let (mut sum, mut next) = (0u64, 0);
+    r.runs(n, |run, v| {
+        let rows = short(v)?;
+        while let Some(at) = places.get(next).filter(|at| run.contains(*at)) {
+            let before = sum + (at - run.start) as u64 * v;
+            let start = s.first_row.checked_add(short(before)?).ok_or_else(damaged)?;
+            ranges.push(start..start.checked_add(rows).ok_or_else(damaged)?);
+            out[next].rows = rows;
+            next += 1;
+        }
+        sum += run.len() as u64 * v;
+        Ok(())
+    })?;
+    if sum != u64::from(s.rows) {
+        return Err(damaged());
+    }
+    r.picked(n, &places, |i, v| {
+        out[i].first = unzigzag(v).wrapping_add(s.slice);
+        Ok(())
+    })?;
+    r.picked(n, &places, |i, v| {
+        out[i].last = unzigzag(v).wrapping_add(out[i].first);
+        Ok(())
+    })?;
+    // Files from before there were steps end here.
+    if !r.0.is_empty() {
+        r.picked(n, &places, |i, v| out[i].set_step(v))?;
+    }
+    Ok((ranges, out))
 }
 
 /// Stretches of a segment one after the other, from the bytes that they were decompressed to: those of a million series
@@ -348,6 +457,51 @@ mod tests {
         r.each(numbers.len(), &mut take).unwrap();
         assert_eq!(out, numbers.into_iter().enumerate().collect::<Vec<_>>());
         assert!(r.0.is_empty() && Reader(&bytes).each(numbers.len() + 1, |_, _| Ok(())).is_err());
+    }
+
+    #[test]
+    fn picked_stretches_are_those_of_all() {
+        let mut at = 0;
+        let mut stretch = |i: u32| {
+            at += 1 + i % 3 * (i % 7);
+            let (rows, first, step) = (1 + i % 5 / 4 * 300, i64::from(i * i % 1000) * 37 - 500, i64::from(i % 2 * 15_000));
+            Stretch { series: at, rows, first, last: first + step * i64::from(rows - 1), step: if rows > 1 { step } else { 0 } }
+        };
+        let all: Vec<Stretch> = (0..200).map(&mut stretch).collect();
+        let rows = all.iter().map(|s| s.rows).sum();
+        let s = Segment {
+            tenant: 0,
+            slice: -100,
+            row_group: 0,
+            first_row: 77,
+            rows,
+            first: 0,
+            last: 0,
+            stretches: Blob::default(),
+            filters: vec![],
+        };
+        let bytes = encode_stretches(-100, &all).unwrap();
+        let memory = Memory::default();
+        for keep in [|_: u32| true, |n| n % 4 == 0, |n| n > 120, |n| (50..60).contains(&n), |n| n == 1, |_| false] {
+            let mut row = 77;
+            let mut wanted = (vec![], vec![]);
+            for x in &all {
+                let range = row..row + x.rows;
+                row = range.end;
+                if keep(x.series) {
+                    wanted.0.push(range);
+                    wanted.1.push(Stretch { series: x.series + 1000, ..*x });
+                }
+            }
+            assert_eq!(pick_stretches(&s, &bytes, &memory, |n| keep(n).then_some(n + 1000)).unwrap(), wanted);
+        }
+        let other = Segment { rows: rows + 1, ..s.clone() };
+        assert!(pick_stretches(&other, &bytes, &memory, Some).is_err());
+        for i in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[i] ^= 0x41;
+            let _ = pick_stretches(&s, &bad, &memory, Some);
+        }
     }
 
     #[test]

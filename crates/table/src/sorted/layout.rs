@@ -249,6 +249,14 @@ impl Layout {
         }
     }
 
+    /// The file's column that holds the differences of the table's column `w` of doubles; the scales are the next.
+    pub fn deltas(&self, w: usize) -> Option<usize> {
+        match &self.places[w] {
+            Place::Decimal(at) if is_delta(self.spec) && !self.rows.field(w).is_nullable() => Some(*at),
+            _ => None,
+        }
+    }
+
     /// For a column of the file that is text without nulls: the table's column.
     pub fn text(&self, leaf: usize) -> Option<usize> {
         let at = self.places.iter().position(|p| *p == Place::Plain(leaf)).filter(|at| *at >= 2)?;

@@ -19,6 +19,7 @@ use super::piece::Wanted;
 use super::prune::Prune;
 use super::scan::{Unbounded, all_columns};
 use super::shred::{Census, KeyColumn};
+use super::text::read::Reads;
 use super::view::{Asked, Views};
 use super::writer::{RowWriter, partitions};
 use super::{Budget, FORMAT_VERSION, MergeOptions, MergeStats, SeriesKey, SortedFile, SortedMeta, Source, limits};
@@ -60,10 +61,10 @@ pub fn merge(
     let files: Vec<Arc<SortedFile>> = sources.iter().filter_map(Source::file).cloned().collect();
     let views = Views::new(sources, &[], asked, &budget)?;
     let layout = Layout::shredded(spec, true, &frequent_keys(spec, &views, &budget)?)?;
-    let mut stats = MergeStats::default();
+    let (mut stats, reads) = (MergeStats::default(), Reads::default());
     let mut writer = RowWriter::new(layout.clone(), SummingWriter::new(fs.create(data_path)?))?;
     for slice in views.slices() {
-        let mut rows = Combine::new(spec, views.pieces(slice)?, all_columns(spec), budget.clone());
+        let mut rows = Combine::new(spec, views.pieces(slice, &reads)?, all_columns(spec), budget.clone());
         while let Some(batch) = rows.next(&views)? {
             options.cancel.check()?;
             let kept = keep_from(&batch, range.start)?;
@@ -108,13 +109,13 @@ pub fn merge(
 
 /// The keys of attribute columns that get a column in the block, from a look at some rows of some slices.
 fn frequent_keys(spec: &'static TableSpec, views: &Views, budget: &Arc<dyn Budget>) -> Result<Vec<(String, Vec<KeyColumn>)>> {
-    let mut out = vec![];
+    let (mut out, reads) = (vec![], Reads::default());
     let slices = views.slices();
     for (i, c) in spec.columns.iter().enumerate().filter(|(_, c)| c.ty == ColumnType::Attrs) {
         let mut census = Census::default();
         let wanted = Wanted { columns: vec![i + 2], key: None, batch_rows: limits::BATCH_ROWS, texts: Arc::default() };
         for slice in slices.iter().step_by(slices.len().div_ceil(CENSUS_SLICES).max(1)) {
-            for mut piece in views.pieces(*slice)?.into_iter().take(CENSUS_PIECES) {
+            for mut piece in views.pieces(*slice, &reads)?.into_iter().take(CENSUS_PIECES) {
                 if piece.load(&wanted, budget)? {
                     piece.rows().into_iter().for_each(|(held, ..)| census.add(held.batch.column(0)));
                 }

@@ -13,6 +13,7 @@
 //! **Design.**
 //! - `layout`: how a batch becomes Parquet columns (decimal doubles, shredded attributes) and back.
 //! - `writer`: rows in order to a data file, with its index (`index`) and the checksums of its blocks (`checked`).
+//! - `pages`, `numbers`, `text::read`: columns decoded without Parquet's record reader.
 //! - `file`, `cache`: a run or block as the engine holds it, and which of their indexes stay in memory.
 //! - `names`: the series file, rank to labels, kept columnar in memory; matchers run over dictionaries.
 //! - `order`: sorting unsorted rows; `part`, `run`: freezing and flushing.
@@ -32,6 +33,7 @@ mod checked;
 mod combine;
 mod data;
 mod decimal;
+mod doubles;
 mod file;
 mod filter;
 mod gather;
@@ -44,6 +46,7 @@ mod merge;
 mod names;
 mod numbers;
 mod order;
+mod pages;
 mod part;
 mod piece;
 mod prune;
@@ -51,6 +54,7 @@ mod resolve;
 mod run;
 mod scan;
 mod shred;
+mod steady;
 mod text;
 mod view;
 mod writer;

@@ -10,17 +10,16 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int8Array, Int64Array, new_null_array};
 use arrow_schema::DataType;
-use bytes::Bytes;
 use parquet::basic::{Encoding, Type};
-use parquet::column::page::{Page, PageReader};
-use parquet::errors::{ParquetError, Result};
+use parquet::errors::Result;
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::ChunkReader;
-use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::index::StretchReader;
 use super::limits::STRETCHES_AT_ONCE;
+use super::pages::{Stored, damaged};
+use super::text::read::Reads;
 
 /// A page of nulls alone has this many bytes at most, encoded: its levels are one run.
 const NULL_PAGE_BYTES: i32 = 128;
@@ -86,10 +85,6 @@ impl Steadies {
     }
 }
 
-fn damaged(what: &str) -> ParquetError {
-    ParquetError::General(what.to_owned())
-}
-
 impl<R: ChunkReader + 'static> Numbers<R> {
     /// The decoder of a column chunk of `rows` rows, of which `wanted` will be asked for; `None` if it is not of a shape that is decoded
     /// here.
@@ -100,47 +95,32 @@ impl<R: ChunkReader + 'static> Numbers<R> {
         rows: u32,
         ty: &DataType,
         wanted: &[Range<u32>],
+        reads: &Arc<Reads>,
     ) -> Result<Option<Self>> {
         let only = |allowed: &[Encoding]| column.encodings().all(|e| allowed.contains(&e));
-        let open = || SerializedPageReader::new(reader.clone(), column, rows as usize, Some(pages.to_vec()));
-        let starts = pages.iter().map(|p| p.first_row_index as u32).chain([rows]).collect::<Vec<_>>();
-        if !starts.is_sorted() || starts.len() < 2 || starts[0] != 0 {
-            return Ok(None);
-        }
         let descr = column.column_descr();
         if descr.max_rep_level() > 0 || descr.max_def_level() > 1 {
             return Ok(None);
         }
-        if descr.max_def_level() == 1 {
-            let touched = |i: &usize| {
-                let at = wanted.partition_point(|r| r.end <= starts[*i]);
-                wanted.get(at).is_some_and(|r| r.start < starts[i + 1])
-            };
-            if !(0..pages.len()).filter(touched).all(|i| pages[i].compressed_page_size <= NULL_PAGE_BYTES) {
-                return Ok(None);
-            }
-            let mut paged = Paged::<Nulls, R>::new(open()?, starts.clone());
-            for i in (0..pages.len()).filter(touched) {
-                if paged.load(starts[i]).is_err() {
-                    return Ok(None);
-                }
-            }
-            return Ok(Some(Numbers::Nulls(new_null_array(ty, 0))));
+        let kind = (descr.max_def_level(), column.column_type(), ty);
+        let is_wide = matches!(kind, (0, Type::INT64, DataType::Int64)) && only(&[Encoding::BYTE_STREAM_SPLIT, Encoding::RLE]);
+        let are_codes = matches!(kind, (0, Type::INT32, DataType::Int8))
+            && column.dictionary_page_offset().is_some()
+            && only(&[Encoding::RLE_DICTIONARY, Encoding::PLAIN_DICTIONARY, Encoding::PLAIN, Encoding::RLE]);
+        if kind.0 == 0 && !is_wide && !are_codes {
+            return Ok(None);
         }
-        Ok(match (column.column_type(), ty) {
-            (Type::INT64, DataType::Int64) if only(&[Encoding::BYTE_STREAM_SPLIT, Encoding::RLE]) => {
-                Some(Numbers::Wide(Paged::new(open()?, starts)))
-            }
-            (Type::INT32, DataType::Int8)
-                if column.dictionary_page_offset().is_some()
-                    && only(&[Encoding::RLE_DICTIONARY, Encoding::PLAIN_DICTIONARY, Encoding::PLAIN, Encoding::RLE]) =>
-            {
-                let mut paged = Paged::new(open()?, starts);
+        let Some(stored) = Stored::open(reader, column, pages, rows)? else { return Ok(None) };
+        Ok(Some(match (kind.0, is_wide) {
+            (0, true) => Numbers::Wide(Paged::new(stored, reads)),
+            (0, false) => {
+                let mut paged = Paged::new(stored, reads);
                 paged.read_dictionary()?;
-                Some(Numbers::Codes(paged))
+                Numbers::Codes(paged)
             }
-            _ => None,
-        })
+            _ if all_null(stored, pages, wanted, reads) => Numbers::Nulls(new_null_array(ty, 0)),
+            _ => return Ok(None),
+        }))
     }
 
     /// The rows of these ranges, which are ascending and after those asked for before.
@@ -160,6 +140,18 @@ impl<R: ChunkReader + 'static> Numbers<R> {
     }
 }
 
+/// Whether the pages of an optional column that the wanted rows are in have no value.
+fn all_null<R: ChunkReader + 'static>(stored: Stored<R>, pages: &[PageLocation], wanted: &[Range<u32>], reads: &Arc<Reads>) -> bool {
+    let starts = stored.starts().to_vec();
+    let touched = |i: &usize| {
+        let at = wanted.partition_point(|r| r.end <= starts[*i]);
+        wanted.get(at).is_some_and(|r| r.start < starts[i + 1])
+    };
+    let mut touched = (0..pages.len()).filter(touched);
+    let mut paged = Paged::<Nulls, R>::new(stored, reads);
+    touched.all(|i| pages[i].compressed_page_size <= NULL_PAGE_BYTES && paged.load(starts[i]).is_ok())
+}
+
 /// A data page whose values can be had.
 pub trait Values: Sized {
     /// What it is a page of.
@@ -168,64 +160,74 @@ pub trait Values: Sized {
     fn read(page: Data, dictionary: &[i8]) -> Result<Self>;
     /// Adds the values of these rows of the page to `out`.
     fn rows(&self, rows: Range<usize>, out: &mut Vec<Self::Value>) -> Result<()>;
+    /// The memory of the page, for the next one.
+    fn room(self) -> Vec<u8> {
+        vec![]
+    }
 }
 
 /// A data page as it is stored, decompressed.
 pub struct Data {
-    bytes: Bytes,
+    bytes: Vec<u8>,
     encoding: Encoding,
     values: usize,
 }
 
 /// The pages of a column chunk, one at hand at a time.
-pub struct Paged<V, R: ChunkReader> {
-    pages: SerializedPageReader<R>,
-    /// First row of each page, then the number of rows.
-    starts: Vec<u32>,
-    next: usize,
+pub struct Paged<V: Values, R: ChunkReader> {
+    stored: Stored<R>,
+    reads: Arc<Reads>,
     /// The page at hand and its rows.
     page: Option<V>,
     rows: Range<u32>,
     dictionary: Vec<i8>,
 }
 
+impl<V: Values, R: ChunkReader> Drop for Paged<V, R> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
 impl<V: Values, R: ChunkReader> Paged<V, R> {
-    fn new(pages: SerializedPageReader<R>, starts: Vec<u32>) -> Self {
-        Paged { pages, starts, next: 0, page: None, rows: 0..0, dictionary: vec![] }
+    fn new(stored: Stored<R>, reads: &Arc<Reads>) -> Self {
+        Paged { stored, reads: reads.clone(), page: None, rows: 0..0, dictionary: vec![] }
+    }
+
+    /// Leaves the memory of the page at hand to the next.
+    fn leave(&mut self) {
+        if let Some(page) = self.page.take() {
+            self.reads.memory.leave(page.room());
+        }
+    }
+
+    fn unpack(&self, bytes: &[u8]) -> Result<Vec<u8>> {
+        if self.stored.is_packed { self.reads.memory.unpack(bytes) } else { Ok(bytes.to_vec()) }
     }
 
     fn read_dictionary(&mut self) -> Result<()> {
-        match self.pages.get_next_page()? {
-            Some(Page::DictionaryPage { buf, num_values, encoding: Encoding::PLAIN | Encoding::PLAIN_DICTIONARY, .. }) => {
-                self.dictionary = plain_codes(&buf, num_values as usize)?;
-                Ok(())
-            }
-            _ => Err(damaged("a column has no dictionary where it should")),
-        }
+        let (bytes, n) = self.stored.dictionary()?;
+        self.dictionary = plain_codes(&self.unpack(&bytes)?, n)?;
+        Ok(())
     }
 
     /// Reads the page with a row, which lies behind the page before.
     fn load(&mut self, row: u32) -> Result<()> {
-        while self.starts.get(self.next + 1).is_some_and(|end| *end <= row) {
-            self.pages.skip_next_page()?;
-            self.next += 1;
-        }
-        let (Some(&start), Some(&end)) = (self.starts.get(self.next), self.starts.get(self.next + 1)) else {
-            return Err(damaged("a column has fewer rows than its row group"));
-        };
-        let Some(Page::DataPage { buf, num_values, encoding, .. }) = self.pages.get_next_page()? else {
-            return Err(damaged("a page is not where the index says"));
-        };
-        let values = (end - start) as usize;
-        if num_values as usize != values {
-            return Err(damaged("a page has another number of rows than the index says"));
-        }
-        // Before the next one is made, so that it may lie where this one does.
-        self.page = None;
-        self.page = Some(V::read(Data { bytes: buf, encoding, values }, &self.dictionary)?);
-        self.next += 1;
-        self.rows = start..end;
+        let stored = self.stored.page(row)?;
+        self.leave();
+        let bytes = self.unpack(&stored.bytes)?;
+        self.page = Some(V::read(Data { bytes, encoding: stored.encoding, values: stored.rows.len() }, &self.dictionary)?);
+        self.rows = stored.rows;
         Ok(())
+    }
+
+    /// The page with a row, which is on the page at hand or behind it, and the page's rows.
+    pub fn page(&mut self, row: u32) -> Result<(&V, Range<u32>)> {
+        if !self.rows.contains(&row) {
+            self.load(row)?;
+        }
+        let page = self.page.as_ref().ok_or_else(|| damaged("a page is not where the index says"))?;
+        Ok((page, self.rows.clone()))
     }
 
     fn take(&mut self, ranges: &[Range<u32>], n: usize) -> Result<Vec<V::Value>> {
@@ -233,12 +235,9 @@ impl<V: Values, R: ChunkReader> Paged<V, R> {
         for r in ranges {
             let mut at = r.start;
             while at < r.end {
-                if !self.rows.contains(&at) {
-                    self.load(at)?;
-                }
-                let end = r.end.min(self.rows.end);
-                let (from, to) = ((at - self.rows.start) as usize, (end - self.rows.start) as usize);
-                self.page.as_ref().ok_or_else(|| damaged("a page is not where the index says"))?.rows(from..to, &mut out)?;
+                let (values, page) = self.page(at)?;
+                let end = r.end.min(page.end);
+                values.rows((at - page.start) as usize..(end - page.start) as usize, &mut out)?;
                 at = end;
             }
         }
@@ -297,8 +296,8 @@ const ROWS_TOGETHER: usize = 256;
 
 /// `BYTE_STREAM_SPLIT` of 8 bytes: first the lowest byte of all values, then the next one of all. Any rows can be had without the others.
 pub struct SplitBytes {
-    bytes: Bytes,
-    values: usize,
+    pub bytes: Vec<u8>,
+    pub values: usize,
 }
 
 impl Values for SplitBytes {
@@ -309,6 +308,10 @@ impl Values for SplitBytes {
             return Err(damaged("a page of split bytes has another size than its rows"));
         }
         Ok(SplitBytes { bytes: page.bytes, values: page.values })
+    }
+
+    fn room(self) -> Vec<u8> {
+        self.bytes
     }
 
     fn rows(&self, rows: Range<usize>, out: &mut Vec<i64>) -> Result<()> {
@@ -338,7 +341,7 @@ impl Values for SplitBytes {
 }
 
 /// All eight bytes of rows.
-fn join_split(bytes: &[u8], n: usize, rows: Range<usize>, out: &mut Vec<i64>) {
+pub fn join_split(bytes: &[u8], n: usize, rows: Range<usize>, out: &mut Vec<i64>) {
     let whole = rows.start + rows.len() / 8 * 8;
     for at in (rows.start..whole).step_by(8) {
         let mut w = [0; 8];
@@ -377,27 +380,40 @@ fn transpose(w: &mut [u64; 8]) {
 }
 
 /// Small numbers as Parquet stores them plainly: 32 bits each.
-fn plain_codes(bytes: &Bytes, n: usize) -> Result<Vec<i8>> {
+fn plain_codes(bytes: &[u8], n: usize) -> Result<Vec<i8>> {
     let numbers = bytes.chunks_exact(4).take(n).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]]));
     let out = numbers.map(|v| i8::try_from(v).map_err(|_| damaged("a number of 8 bits is larger"))).collect::<Result<Vec<_>>>()?;
     if out.len() == n { Ok(out) } else { Err(damaged("a dictionary ends early")) }
 }
 
-/// Places in the dictionary: the width in bits, then runs.
-pub struct Codes(Vec<i8>);
+/// Places in the dictionary: the width in bits, then runs. Here, the row behind each run of one value, and the value.
+pub struct Codes(Vec<(usize, i8)>);
+
+impl Codes {
+    /// The value of a row, and the row behind the last that has it without another in between.
+    pub fn run(&self, row: usize) -> Result<(i8, usize)> {
+        let at = self.0.partition_point(|run| run.0 <= row);
+        self.0.get(at).map(|(end, value)| (*value, *end)).ok_or_else(|| damaged("a page ends early"))
+    }
+}
 
 impl Values for Codes {
     type Value = i8;
 
     fn read(page: Data, dictionary: &[i8]) -> Result<Self> {
-        let mut out = Vec::with_capacity(page.values);
+        let mut out: Vec<(usize, i8)> = vec![];
         match (page.encoding, page.bytes.split_first()) {
             (Encoding::RLE_DICTIONARY | Encoding::PLAIN_DICTIONARY, Some((width, runs_of))) => {
-                let mut known = true;
+                let (mut known, mut row) = (true, 0);
                 runs(runs_of, u32::from(*width), page.values, &mut |code, n| {
                     let value = dictionary.get(code as usize);
                     known &= value.is_some();
-                    out.resize(out.len() + n, value.copied().unwrap_or_default());
+                    row += n;
+                    let value = value.copied().unwrap_or_default();
+                    match out.last_mut() {
+                        Some(run) if run.1 == value => run.0 = row,
+                        _ => out.push((row, value)),
+                    }
                 })?;
                 if known { Ok(Codes(out)) } else { Err(damaged("a page names what its dictionary does not have")) }
             }
@@ -406,7 +422,13 @@ impl Values for Codes {
     }
 
     fn rows(&self, rows: Range<usize>, out: &mut Vec<i8>) -> Result<()> {
-        out.extend_from_slice(self.0.get(rows).ok_or_else(|| damaged("a page ends early"))?);
+        let mut at = rows.start;
+        while at < rows.end {
+            let (value, end) = self.run(at)?;
+            let end = end.min(rows.end);
+            out.resize(out.len() + end - at, value);
+            at = end;
+        }
         Ok(())
     }
 }
@@ -489,7 +511,7 @@ mod tests {
             let mut bytes = vec![];
             (0..8).for_each(|k| bytes.extend(values.iter().map(|v| v.to_le_bytes()[k])));
             let n = values.len();
-            let page = |bytes: Vec<u8>| SplitBytes::read(Data { bytes: bytes.into(), encoding: Encoding::BYTE_STREAM_SPLIT, values: n }, &[]);
+            let page = |bytes: Vec<u8>| SplitBytes::read(Data { bytes, encoding: Encoding::BYTE_STREAM_SPLIT, values: n }, &[]);
             let read = page(bytes.clone()).unwrap();
             let (a, b) = (cut.0.index(n), cut.1.index(n));
             for rows in [0..n, a.min(b)..a.max(b)] {

@@ -131,12 +131,26 @@ pub struct Piece {
     pub generation: u64,
 }
 
+/// Whether the times of a stretch's rows are known without reading them.
+fn is_steady(s: &Stretch, rows: &Range<u32>) -> bool {
+    s.step > 0 || rows.len() == 1
+}
+
 /// The stretches that lie at `ranges`, if all of them have a step.
 fn steady(stretches: &VecDeque<Stretch>, ranges: &[Range<u32>]) -> Option<Vec<Steady>> {
-    let one = |(s, rows): (&Stretch, &Range<u32>)| {
-        (s.step > 0 || rows.len() == 1).then(|| Steady { rows: rows.clone(), first: s.first, step: s.step })
-    };
+    let one = |(s, rows): (&Stretch, &Range<u32>)| is_steady(s, rows).then(|| Steady { rows: rows.clone(), first: s.first, step: s.step });
     stretches.iter().zip(ranges).map(one).collect()
+}
+
+/// Stretches of a piece that have a step, and where their rows are.
+pub struct SteadyPart {
+    pub data: Arc<DataFile>,
+    pub segment: Segment,
+    /// Ascending; one for each stretch.
+    pub ranges: VecDeque<Range<u32>>,
+    pub stretches: VecDeque<Stretch>,
+    pub missing: Missing,
+    pub meter: Meter,
 }
 
 enum Keys {
@@ -172,6 +186,33 @@ impl Piece {
         };
         let ranges = self.stretches.iter().map(range).collect();
         Rows::Segment { data, segment, ranges, only: None }
+    }
+
+    /// Its stretches that have a step, if they are most of it and nothing was read yet.
+    pub fn steady_part(&self) -> Option<SteadyPart> {
+        let Reading::Closed(Rows::Segment { data, segment, ranges, only: None }) = &self.reading else { return None };
+        let (mut part, mut stretches) = (VecDeque::with_capacity(ranges.len()), VecDeque::with_capacity(ranges.len()));
+        for (s, rows) in self.stretches.iter().zip(ranges).filter(|(s, rows)| is_steady(s, rows)) {
+            part.push_back(rows.clone());
+            stretches.push_back(*s);
+        }
+        if stretches.len() * 2 < self.stretches.len() {
+            return None;
+        }
+        let (data, segment, missing, meter) = (data.clone(), segment.clone(), self.missing.clone(), self.meter.clone());
+        Some(SteadyPart { data, segment, ranges: part, stretches, missing, meter })
+    }
+
+    /// What is left of it when others have read its steady part; `None` if nothing is.
+    pub fn without_steady_part(mut self) -> Option<Piece> {
+        if let Reading::Closed(Rows::Segment { ranges, .. }) = &mut self.reading {
+            let left: Vec<bool> = self.stretches.iter().zip(ranges.iter()).map(|(s, rows)| !is_steady(s, rows)).collect();
+            let mut keep = left.iter();
+            ranges.retain(|_| keep.next() == Some(&true));
+            let mut keep = left.iter();
+            self.stretches.retain(|_| keep.next() == Some(&true));
+        }
+        (!self.stretches.is_empty()).then_some(self)
     }
 
     /// Whether its stretches are only those of the rows at hand.

@@ -15,6 +15,7 @@ use super::combine::{Combine, overlaps};
 use super::layout::internal;
 use super::piece::Piece;
 use super::prune::Prune;
+use super::steady::SteadyScan;
 use super::text::read::Reads;
 use super::view::{self, Asked, Views};
 use super::{Budget, Source};
@@ -59,7 +60,7 @@ pub fn scan_for_merge(spec: &'static TableSpec, sources: Vec<Source>, request: &
 /// decide last.
 pub fn wanted_whole(request: &ScanRequest) -> ScanRequest {
     let spec = request.table;
-    let mut whole = ScanRequest { columns: spec.columns.iter().map(|c| c.name).collect(), ..request.clone() };
+    let mut whole = ScanRequest { columns: spec.columns.iter().map(|c| c.name).collect(), stretches: false, ..request.clone() };
     whole.predicate = request.predicate.as_ref().and_then(|p| same_for_all_copies(spec, p));
     if let Order::Key(_) = spec.order {
         // Series and time are no part of a row's identity here, but its slice is.
@@ -109,7 +110,9 @@ fn begin(
         slices = slices.into_iter().rev().collect();
     }
     let arrivals = streams.into_iter().enumerate().map(|(i, s)| Arrivals::new(spec, s, views.numbers(i))).collect();
-    Ok(Scan { plan, request: request.clone(), views, slices, arrivals, current: None, budget, for_merge, failed: false })
+    let steady = plan.steady(request, &budget).filter(|_| !for_merge && announced.is_empty());
+    let turns = VecDeque::new();
+    Ok(Scan { plan, request: request.clone(), views, slices, arrivals, current: None, turns, steady, budget, for_merge, failed: false })
 }
 
 /// Label sets of the series that match and may have a row in the range, in label order.
@@ -187,6 +190,14 @@ impl Plan {
         Ok(Plan { spec, needed, out, texts })
     }
 
+    /// How stretches are read, if the request takes them.
+    fn steady(&self, request: &ScanRequest, budget: &Arc<dyn Budget>) -> Option<SteadyScan> {
+        let is_ours = request.stretches && request.predicate.is_none() && matches!(self.spec.order, Order::Series(_));
+        let columns = request.columns.iter().map(|c| self.spec.columns.iter().position(|x| x.name == *c).map(|i| i + 2));
+        let columns = columns.collect::<Option<Vec<_>>>().filter(|c| is_ours && !c.is_empty())?;
+        Some(SteadyScan::new(columns, request.range, self.texts.clone(), budget.clone()))
+    }
+
     /// All columns of the table, as a resolver wants them.
     fn all(&self) -> Vec<usize> {
         all_columns(self.spec)
@@ -206,6 +217,9 @@ struct Scan {
     slices: VecDeque<i64>,
     arrivals: Vec<Arrivals>,
     current: Option<(i64, Combine)>,
+    /// Pieces of the slice at hand that are read one after the other, and stretches of them as such.
+    turns: VecDeque<(i64, Piece)>,
+    steady: Option<SteadyScan>,
     budget: Arc<dyn Budget>,
     for_merge: bool,
     failed: bool,
@@ -228,17 +242,35 @@ impl Scan {
                     None => self.current = None,
                 }
             }
+            if let Some(steady) = &mut self.steady {
+                if let Some(batch) = steady.next()? {
+                    return Ok(Some(batch));
+                }
+                if let Some((slice, piece)) = self.turns.pop_front() {
+                    if let Some(left) = steady.begin(piece)? {
+                        self.current = Some((slice, self.combine(vec![left], self.plan.needed.clone())));
+                    }
+                    continue;
+                }
+            }
             let Some(slice) = self.next_slice()? else { return Ok(None) };
-            let pieces = self.pieces(slice)?;
+            let mut pieces = self.pieces(slice)?;
+            if self.steady.is_some() && in_turn(&mut pieces, self.views.labels.len()) {
+                self.turns = pieces.into_iter().map(|p| (slice, p)).collect();
+                continue;
+            }
             let tell_apart = match self.plan.spec.order {
                 // Of arriving rows it is not known yet whether they overlap with others.
                 Order::Series(_) => overlaps(&pieces) || pieces.len() > 1 && pieces.iter().any(Piece::is_arriving),
                 Order::Key(_) => pieces.len() > 1,
             };
             let columns = if tell_apart { self.plan.all() } else { self.plan.needed.clone() };
-            let rows = Combine::new(self.plan.spec, pieces, columns, self.budget.clone()).with_texts(self.plan.texts.clone());
-            self.current = Some((slice, rows));
+            self.current = Some((slice, self.combine(pieces, columns)));
         }
+    }
+
+    fn combine(&self, pieces: Vec<Piece>, columns: Vec<usize>) -> Combine {
+        Combine::new(self.plan.spec, pieces, columns, self.budget.clone()).with_texts(self.plan.texts.clone())
     }
 
     /// The next slice that any source has, in the direction asked for.
@@ -258,7 +290,7 @@ impl Scan {
     }
 
     fn pieces(&self, slice: i64) -> Result<Vec<Piece>> {
-        let mut pieces = self.views.pieces(slice)?;
+        let mut pieces = self.views.pieces(slice, &self.plan.texts)?;
         for (i, a) in self.arrivals.iter().enumerate() {
             if let Some((rows, stretches)) = a.rows(slice)? {
                 pieces.extend(self.views.arriving_piece(i, rows, stretches));
@@ -299,6 +331,18 @@ impl Scan {
             _ => Ok(out),
         }
     }
+}
+
+/// Brings pieces of a slice into an order in which each has, of every series, only rows later than those of the pieces before. False if
+/// there is none. `series` is how many there are.
+fn in_turn(pieces: &mut [Piece], series: usize) -> bool {
+    if pieces.len() < 2 {
+        return true;
+    }
+    pieces.sort_by_key(|p| p.stretches.iter().map(|s| s.first).min());
+    let mut ends = vec![i64::MIN; series];
+    let mut stretches = pieces.iter().flat_map(|p| &p.stretches);
+    stretches.all(|s| ends.get_mut(s.series as usize).is_some_and(|end| s.first > std::mem::replace(end, s.last)))
 }
 
 impl Iterator for Scan {

@@ -25,6 +25,7 @@ use super::order::order;
 use super::part::Part;
 use super::piece::{Mapped, Piece, Rows};
 use super::prune::Prune;
+use super::text::read::Reads;
 use super::{Budget, SeriesNames, Source};
 use crate::missing::Missing;
 use crate::scan::{Meter, TimeRange};
@@ -122,13 +123,13 @@ impl View {
 }
 
 /// Memory taken from a budget until it is dropped.
-struct Reserved(usize, Arc<dyn Budget>);
+pub struct Reserved(usize, Arc<dyn Budget>);
 
 impl Reserved {
-    fn none(budget: &Arc<dyn Budget>) -> Self {
+    pub fn none(budget: &Arc<dyn Budget>) -> Self {
         Reserved(0, budget.clone())
     }
-    fn add(&mut self, bytes: usize) -> Result<()> {
+    pub fn add(&mut self, bytes: usize) -> Result<()> {
         self.1.reserve(bytes)?;
         self.0 += bytes;
         Ok(())
@@ -313,7 +314,7 @@ impl Views {
     }
 
     /// The pieces of a slice.
-    pub fn pieces(&self, slice: i64) -> Result<Vec<Piece>> {
+    pub fn pieces(&self, slice: i64, reads: &Reads) -> Result<Vec<Piece>> {
         let mut out = vec![];
         for (source, v) in self.views.iter().enumerate() {
             if let Rest::Memory { segments, .. } = &v.rest {
@@ -322,7 +323,7 @@ impl Views {
                 }
             } else if let Some((data, _)) = v.encoded() {
                 for s in segments_of(v, self.spec, &self.tenant, self.range).filter(|s| s.slice == slice) {
-                    match self.segment_piece(source, v, data, s) {
+                    match self.segment_piece(source, v, data, s, reads) {
                         Ok(p) => out.extend(p),
                         Err(e) if e.kind() == Kind::Corrupt => data.report(s, None, u64::from(s.rows), &e, &self.missing),
                         Err(e) => return Err(e),
@@ -348,14 +349,14 @@ impl Views {
         Ok(Some(Piece::new(source, rows, vec![], self.missing.clone(), self.meter.clone())))
     }
 
-    fn segment_piece(&self, source: usize, v: &View, data: &Arc<DataFile>, s: &Segment) -> Result<Option<Piece>> {
+    fn segment_piece(&self, source: usize, v: &View, data: &Arc<DataFile>, s: &Segment, reads: &Reads) -> Result<Option<Piece>> {
         if self.whole
             && let Some(whole) = self.whole_piece(source, v, data, s)?
         {
             return Ok(Some(whole));
         }
         let (mut ranges, mut stretches) = match self.spec.order {
-            Order::Series(_) => self.select(v, &data.stretches(s)?, s.first_row),
+            Order::Series(_) => self.touching(data.pick(s, reads, |n| v.get(n))?),
             Order::Key(_) => {
                 let ranges = self.prune.ranges(data, s);
                 let rows = ranges.iter().map(|r| r.end - r.start).sum();
@@ -379,7 +380,7 @@ impl Views {
 
     fn memory_piece(&self, source: usize, v: &View, s: &MemorySegment) -> Option<Piece> {
         let (ranges, stretches) = match self.spec.order {
-            Order::Series(_) => self.select(v, &s.stretches, 0),
+            Order::Series(_) => self.select(v, &s.stretches),
             Order::Key(_) => (std::iter::once(0..s.batch.num_rows() as u32).collect(), s.stretches.clone()),
         };
         let rows = Rows::Memory { batch: s.batch.clone(), ranges };
@@ -387,18 +388,25 @@ impl Views {
     }
 
     /// The stretches of series that were asked for and touch the range, under the caller's numbers.
-    fn select(&self, v: &View, stretches: &[Stretch], first_row: u32) -> (Vec<Range<u32>>, Vec<Stretch>) {
-        let mut at = first_row;
-        let (mut ranges, mut out) = (vec![], vec![]);
-        for s in stretches {
+    fn select(&self, v: &View, stretches: &[Stretch]) -> (Vec<Range<u32>>, Vec<Stretch>) {
+        let mut at = 0;
+        let placed = stretches.iter().map(|s| {
             let rows = at..at + s.rows;
             at = rows.end;
-            if let Some(series) = v.get(s.series).filter(|_| self.range.touches(s.first, s.last)) {
-                ranges.push(rows);
-                out.push(Stretch { series, ..*s });
-            }
+            (rows, s)
+        });
+        self.touching(placed.filter_map(|(rows, s)| Some((rows, Stretch { series: v.get(s.series)?, ..*s }))).unzip())
+    }
+
+    /// Those that touch the range.
+    fn touching(&self, (mut ranges, mut stretches): (Vec<Range<u32>>, Vec<Stretch>)) -> (Vec<Range<u32>>, Vec<Stretch>) {
+        let touches = |s: &Stretch| self.range.touches(s.first, s.last);
+        if !stretches.iter().all(touches) {
+            let mut of = stretches.iter();
+            ranges.retain(|_| of.next().is_some_and(touches));
+            stretches.retain(touches);
         }
-        (ranges, out)
+        (ranges, stretches)
     }
 }
 

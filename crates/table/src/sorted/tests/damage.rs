@@ -44,6 +44,9 @@ fn every_97th_byte(spec: &'static TableSpec) {
                 && r.time == g.time
                 && Found { series: r.series.clone(), time: r.time, cells: r.cells.clone() } == *g)));
             lost_somewhere += usize::from(got.len() < want.len());
+            if spec.name == SAMPLES.name {
+                stretches_of_a_damaged_file(&world, &file, &q, &loss);
+            }
             let _ = series(spec, &sources, &q).unwrap();
             let mut text = String::new();
             let _ = inspect(fs.as_ref(), &dir.path().join("r.data"), &dir.path().join("r.series"), &mut text);
@@ -60,6 +63,16 @@ fn every_97th_byte(spec: &'static TableSpec) {
     file.release();
     let sources = vec![Source::File { file, hidden_days: vec![] }];
     assert_eq!(collect(&q, scan(spec, sources, &q, Arc::new(scan::Unbounded)).unwrap()).unwrap(), want);
+}
+
+/// The same of a scan of stretches.
+fn stretches_of_a_damaged_file(world: &World, file: &Arc<SortedFile>, q: &ScanRequest, loss: &Losses) {
+    let q = ScanRequest { stretches: true, columns: vec!["value"], ..q.clone() };
+    file.release();
+    let sources = vec![Source::File { file: file.clone(), hidden_days: vec![] }];
+    let got = collect(&q, scan(q.table, sources, &q, Arc::new(scan::Unbounded)).unwrap()).unwrap();
+    assert!(got.len() == world.oracle(&q).len() || !loss.take().is_empty());
+    assert!(got.iter().all(|g| world.units.iter().flatten().any(|r| r.series == g.series && r.time == g.time && r.cells[0] == g.cells[0])));
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod damage;
 mod golden;
 mod model;
 mod random;
+mod stretches;
 mod substring;
 
 use std::path::Path;
@@ -84,6 +85,9 @@ fn check(spec: &'static TableSpec, seed: u64) {
                 q.predicate,
                 want.len()
             );
+        }
+        if spec.name == SAMPLES.name {
+            stretches::check(&world, &sources.of(&q.tenant), &q);
         }
         let apart = collect(&q, over_nodes(spec, sources.of(&q.tenant), &q, &mut r)).unwrap();
         assert_eq!(apart, want, "{} seed {seed}: the same rows on several nodes {:?}", spec.name, q.predicate);

@@ -185,6 +185,10 @@ fn cell(a: &ArrayRef, i: usize) -> Cell {
     }
 }
 
+fn ordered(q: &ScanRequest, slice: i64, next: i64) -> bool {
+    if q.direction == Direction::Forward { slice <= next } else { slice >= next }
+}
+
 /// All rows of a stream, having checked its promises about batches and slices.
 pub fn collect(q: &ScanRequest, stream: RowStream) -> Result<Vec<Found>> {
     assert!(stream.series.is_sorted());
@@ -193,16 +197,28 @@ pub fn collect(q: &ScanRequest, stream: RowStream) -> Result<Vec<Found>> {
     for b in stream.batches {
         let b = b?;
         assert!(b.num_rows() > 0);
+        if let Some(stretches) = crate::stretches(&b) {
+            assert!(q.stretches);
+            for s in stretches {
+                let series = &stream.series[s.series as usize];
+                let slice = q.table.slice_of(s.first);
+                assert!(s.values.len() == 1 || s.step > 0);
+                assert!(q.table.slice_of(s.last()) == slice && last_slice.replace(slice).is_none_or(|l| ordered(q, l, slice)));
+                assert!(!s.are_finite || s.values.iter().all(|v| v.is_finite()));
+                out.extend(s.values.iter().enumerate().map(|(i, v)| {
+                    let mut cells = vec![Cell::Null; q.columns.len()];
+                    cells[0] = Cell::Double(*v);
+                    Found { series: series.clone(), time: s.first + s.step * i as i64, cells }
+                }));
+            }
+            continue;
+        }
         let names: Vec<_> = b.schema().fields().iter().map(|f| f.name().clone()).collect();
         assert_eq!(names, ["series", q.table.time()].iter().chain(&q.columns).map(|s| s.to_string()).collect::<Vec<_>>());
         let times = b.column(1).as_primitive::<Int64Type>();
         let slice = q.table.slice_of(times.value(0));
         assert!(times.values().iter().all(|t| q.table.slice_of(*t) == slice));
-        match q.direction {
-            Direction::Forward => assert!(last_slice.is_none_or(|l| l <= slice)),
-            Direction::Backward => assert!(last_slice.is_none_or(|l| l >= slice)),
-        }
-        last_slice = Some(slice);
+        assert!(last_slice.replace(slice).is_none_or(|l| ordered(q, l, slice)));
         for i in 0..b.num_rows() {
             out.push(Found {
                 series: stream.series[b.column(0).as_primitive::<UInt32Type>().value(i) as usize].clone(),

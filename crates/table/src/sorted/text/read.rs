@@ -1,8 +1,7 @@
 //! Column chunks of text, read page by page without Parquet's record reader.
 //!
-//! Parquet's reader takes new memory for every page, which the kernel fills with zeros first, and makes an array of all its texts. Here the
-//! memory of a page serves the next one as soon as nobody holds its texts, so that it stays in the core's cache; and where a condition
-//! says what a text must contain (a [`Sieve`]), a page is searched as one piece and only the texts that contain it come out: the
+//! Parquet's reader makes an array of all texts of a page. Here the memory of a page serves the next one as soon as nobody holds its
+//! texts; and where a condition says what a text must contain (a [`Sieve`]), a page is searched as one piece and only the texts that contain it come out: the
 //! others are given as empty ones, which the condition then leaves out as well.
 //!
 //! Every page of another shape is left to Parquet's reader.
@@ -16,33 +15,24 @@ use arrow_array::{Array, ArrayRef, StringArray, StringViewArray, UInt32Array};
 use arrow_buffer::{Buffer, OffsetBuffer};
 use arrow_schema::DataType;
 use base::attrs::read_varint;
-use bytes::Bytes;
 use parking_lot::Mutex;
-use parquet::basic::{Compression, Encoding, Type};
-use parquet::column::page::{Page, PageReader};
-use parquet::errors::{ParquetError, Result};
+use parquet::basic::{Encoding, Type};
+use parquet::errors::Result;
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::page_index::offset_index::PageLocation;
 use parquet::file::reader::ChunkReader;
-use parquet::file::serialized_reader::SerializedPageReader;
 
 use crate::predicate::Sieve;
+use crate::sorted::pages::{Memory, Stored, damaged};
 
 /// Pages whose memory is remembered while somebody holds their texts: a batch is of a few.
 const PAGES_IN_USE: usize = 6;
-/// Memory of pages is taken in steps of this, bytes: they are nearly of one size.
-const ROOM_STEP: usize = 128 << 10;
-/// A page's size is a 32-bit number in its header.
-const PAGE_BYTES: u64 = i32::MAX as u64;
-
-fn damaged(what: &str) -> ParquetError {
-    ParquetError::General(what.to_owned())
-}
 
 /// What the readers of one scan share.
 #[derive(Default)]
 pub struct Reads {
     sieve: Option<Sieve>,
+    pub memory: Memory,
     /// Memory of pages that somebody may still hold.
     in_use: Mutex<Vec<Buffer>>,
 }
@@ -76,7 +66,7 @@ impl Reads {
 
 impl<R: ChunkReader> Drop for Texts<R> {
     fn drop(&mut self) {
-        if self.zstd.is_some() {
+        if self.stored.is_packed {
             let mut in_use = self.reads.in_use.lock();
             if in_use.len() < PAGES_IN_USE && self.page.capacity() > 0 {
                 in_use.push(std::mem::take(&mut self.page));
@@ -87,11 +77,7 @@ impl<R: ChunkReader> Drop for Texts<R> {
 
 /// The texts of a column chunk.
 pub struct Texts<R: ChunkReader> {
-    pages: SerializedPageReader<R>,
-    /// First row of each page, then the number of rows.
-    starts: Vec<u32>,
-    next: usize,
-    zstd: Option<zstd::bulk::Decompressor<'static>>,
+    stored: Stored<R>,
     /// Rows of the page that is at hand.
     rows: Range<u32>,
     page: Buffer,
@@ -119,25 +105,15 @@ impl<R: ChunkReader + 'static> Texts<R> {
         is_sifted: bool,
     ) -> Result<Option<Self>> {
         let descr = column.column_descr();
-        let starts = pages.iter().map(|p| p.first_row_index as u32).chain([rows]).collect::<Vec<_>>();
         let is_text = column.column_type() == Type::BYTE_ARRAY && *ty == DataType::Utf8View;
         let is_ours = column.encodings().all(|e| matches!(e, Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::RLE));
         let levels = descr.max_rep_level() > 0 || descr.max_def_level() > 0;
-        if !is_text || !is_ours || levels || starts.len() < 2 || starts[0] != 0 || !starts.is_sorted() {
+        if !is_text || !is_ours || levels {
             return Ok(None);
         }
-        let zstd = match column.compression() {
-            Compression::UNCOMPRESSED => None,
-            Compression::ZSTD(_) => Some(zstd::bulk::Decompressor::new()?),
-            _ => return Ok(None),
-        };
-        // Pages come as they lie there, because they are told to be plain, and are decompressed here, into memory of ours.
-        let plain = column.clone().into_builder().set_compression(Compression::UNCOMPRESSED).build()?;
+        let Some(stored) = Stored::open(reader, column, pages, rows)? else { return Ok(None) };
         Ok(Some(Texts {
-            pages: SerializedPageReader::new(reader.clone(), &plain, rows as usize, Some(pages.to_vec()))?,
-            starts,
-            next: 0,
-            zstd,
+            stored,
             rows: 0..0,
             page: Buffer::default(),
             places: vec![],
@@ -155,7 +131,8 @@ impl<R: ChunkReader + 'static> Texts<R> {
         if self.is_sifted {
             return None;
         }
-        self.starts.get(self.starts.partition_point(|s| *s <= row)).copied()
+        let starts = self.stored.starts();
+        starts.get(starts.partition_point(|s| *s <= row)).copied()
     }
 
     /// Bytes of texts that were looked at and left out, since this was asked last.
@@ -242,36 +219,20 @@ impl<R: ChunkReader + 'static> Texts<R> {
 
     /// Reads the page with a row, which lies behind the page before.
     fn load(&mut self, row: u32) -> Result<()> {
-        while self.starts.get(self.next + 1).is_some_and(|end| *end <= row) {
-            self.pages.skip_next_page()?;
-            self.next += 1;
+        let page = self.stored.page(row)?;
+        if page.encoding != Encoding::DELTA_LENGTH_BYTE_ARRAY {
+            return Err(damaged("a page is not of texts behind their lengths"));
         }
-        let (Some(&start), Some(&end)) = (self.starts.get(self.next), self.starts.get(self.next + 1)) else {
-            return Err(damaged("a column has fewer rows than its row group"));
-        };
-        let Some(Page::DataPage { buf, num_values, encoding: Encoding::DELTA_LENGTH_BYTE_ARRAY, .. }) = self.pages.get_next_page()? else {
-            return Err(damaged("a page is not where the index says, or not of texts behind their lengths"));
-        };
-        if num_values != end - start {
-            return Err(damaged("a page has another number of rows than the index says"));
-        }
-        let room = self.room();
-        self.page = match &mut self.zstd {
-            Some(zstd) => decompress(zstd, &buf, room)?,
-            None => buf.into(),
-        };
-        places(&self.page, num_values as usize, &mut self.places)?;
-        self.next += 1;
-        self.rows = start..end;
-        Ok(())
-    }
-
-    /// Memory for a page: that of one whose texts nobody holds any more, if there is one.
-    fn room(&mut self) -> Vec<u8> {
         self.places.clear();
         self.texts = None;
         let last = std::mem::take(&mut self.page);
-        if self.zstd.is_none() { vec![] } else { self.reads.room(last) }
+        self.page = match self.stored.is_packed {
+            true => Buffer::from_vec(self.reads.memory.unpack_to(&page.bytes, self.reads.room(last))?),
+            false => page.bytes.into(),
+        };
+        places(&self.page, page.rows.len(), &mut self.places)?;
+        self.rows = page.rows;
+        Ok(())
     }
 }
 
@@ -281,19 +242,6 @@ fn texts_of(page: &Buffer, places: &[u32]) -> Result<StringViewArray> {
     let offsets: Vec<i32> = places.iter().map(|p| (p - first) as i32).collect();
     let values = page.slice_with_length(first as usize, (end - first) as usize);
     Ok(StringViewArray::from(&StringArray::try_new(OffsetBuffer::new(offsets.into()), values, None)?))
-}
-
-fn decompress(zstd: &mut zstd::bulk::Decompressor<'_>, page: &Bytes, mut room: Vec<u8>) -> Result<Buffer> {
-    let size = zstd::zstd_safe::get_frame_content_size(page).ok().flatten().filter(|n| *n <= PAGE_BYTES);
-    let size = size.ok_or_else(|| damaged("a page does not say its size"))? as usize;
-    room.clear();
-    if room.capacity() < size {
-        // A little more than is needed now, so that it does for the next page as well.
-        room = vec![];
-        room.try_reserve_exact(size.next_multiple_of(ROOM_STEP)).map_err(|_| damaged("a page is too large"))?;
-    }
-    zstd.decompress_to_buffer(page, &mut room)?;
-    Ok(Buffer::from_vec(room))
 }
 
 /// Where each of a page's `n` texts begins in it, then where the last one ends. Before them stand their lengths, in
