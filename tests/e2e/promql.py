@@ -190,10 +190,12 @@ def compare(queries, ours, theirs, at):
         compared += same(query, expected["data"], got["data"])
         times = {"start": f"{at - 25:.3f}", "end": f"{at:.3f}", "step": "5"}
         query, as_of_now = query.replace("sort_desc", ""), as_of_now.replace("sort_desc", "")
-        expected = get(theirs, "/api/v1/query_range", query=query, **times)
-        got = get(ours, "/api/v1/query_range", query=as_of_now, **times)
+        expected = get(theirs, "/api/v1/query_range", query=query, stats="all", **times)
+        got = get(ours, "/api/v1/query_range", query=as_of_now, stats="all", **times)
         check(expected["status"] == got["status"] == "success", f"{query}: {expected['status']}, {str(got)[:300]}")
         same(query, expected["data"], got["data"])
+        looked_at = [answer["data"]["stats"]["samples"]["totalQueryableSamples"] for answer in (expected, got)]
+        check(looked_at[0] == looked_at[1], f"{query} looks at {looked_at[1]} samples, not {looked_at[0]}")
     check(compared >= len(queries), f"only {compared} series were compared")
 
 

@@ -1,10 +1,12 @@
 //! Answers in the JSON of Prometheus' HTTP API, as bytes. Times are seconds with up to three decimals, sample values are
 //! strings, so that NaN and the infinities have a form.
 
+use std::time::Duration;
+
 use base::{Kind, Labels};
 
 use crate::eval::value::Sample;
-use crate::eval::{QueryResult, QueryValue};
+use crate::eval::{QueryResult, QueryValue, Stats};
 use crate::exemplar::Exemplars;
 use crate::histogram::{Bucket, Histogram};
 
@@ -33,8 +35,8 @@ pub fn error(kind: Kind, message: &str) -> Vec<u8> {
     out
 }
 
-/// The answer to a query; at most `limit` series, 0 for all.
-pub fn query(r: &QueryResult, limit: usize) -> Vec<u8> {
+/// The answer to a query; at most `limit` series, 0 for all. With what it took, if that is asked for: the time is that of the evaluation.
+pub fn query(r: &QueryResult, limit: usize, took: Option<Duration>) -> Vec<u8> {
     let count = match &r.value {
         QueryValue::Vector(v) => v.len(),
         QueryValue::Matrix(m) => m.len(),
@@ -45,7 +47,13 @@ pub fn query(r: &QueryResult, limit: usize) -> Vec<u8> {
     if shown < count {
         warnings.push(crate::metadata::TRUNCATED.to_string());
     }
-    envelope(&warnings, &r.infos, |out| query_data(&r.value, shown, out))
+    envelope(&warnings, &r.infos, |out| {
+        query_data(&r.value, shown, out);
+        if let Some(took) = took {
+            stats(&r.stats, took, out);
+        }
+        out.push(b'}');
+    })
 }
 
 /// A list of texts: label names or values.
@@ -126,7 +134,13 @@ fn query_data(v: &QueryValue, shown: usize, out: &mut Vec<u8>) {
             out.push(b'}');
         }),
     }
-    out.push(b'}');
+}
+
+fn stats(s: &Stats, took: Duration, out: &mut Vec<u8>) {
+    let (took, Stats { samples, peak }) = (took.as_secs_f64(), s);
+    let timings = format!("{{\"evalTotalTime\":{took},\"execTotalTime\":{took}}}");
+    let samples = format!("{{\"totalQueryableSamples\":{samples},\"peakSamples\":{peak}}}");
+    out.extend(format!(",\"stats\":{{\"timings\":{timings},\"samples\":{samples}}}").bytes());
 }
 
 /// Floats and histograms of a series in two lists; an empty one is left out.
@@ -285,7 +299,8 @@ mod tests {
     use crate::eval::{MatrixSeries, VectorSample};
 
     fn shown(v: QueryValue) -> String {
-        String::from_utf8(query(&QueryResult { value: v, warnings: vec![], infos: vec!["i\"".into()] }, 1)).unwrap()
+        String::from_utf8(query(&QueryResult { value: v, warnings: vec![], infos: vec!["i\"".into()], stats: Stats::default() }, 1, None))
+            .unwrap()
     }
 
     #[test]

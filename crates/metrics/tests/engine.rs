@@ -94,6 +94,31 @@ fn a_query_has_bounds() {
 }
 
 #[test]
+fn samples_are_counted_as_often_as_steps_look_at_them() {
+    let rows = MemoryRows::default();
+    // 40 samples, one each 15 s from 0 on.
+    load(&rows, labels(&[("__name__", "n")]), &(0..40).map(|i| (i * 15_000, Point::Float(i as f64))).collect::<Vec<_>>());
+    let (tenant, options) = (Tenant::default(), Options::default());
+    let counted = |q: &str, last: i64, step: i64| range(&rows, &tenant, q, 300_000, last, step, &options).unwrap().stats.samples;
+    // Eleven steps of 20 s.
+    for (q, samples) in [
+        ("n", 11),
+        ("n offset 10m", 0),
+        ("n @ 300", 11),
+        ("sum(n) + n", 22),
+        ("sum_over_time(n[1m])", 11 * 4),
+        ("rate(n[1m] @ 300)", 11 * 4),
+        // What its windows look at, not what their samples are made of.
+        ("max_over_time(sum_over_time(n[1m])[1m:30s])", 11 * 2),
+        ("vector(1)", 0),
+    ] {
+        assert_eq!(counted(q, 500_000, 20_000), samples, "{q}");
+    }
+    let found = range(&rows, &tenant, "n", 300_000, 500_000, 20_000, &options).unwrap();
+    assert!(found.stats.peak > 0);
+}
+
+#[test]
 fn the_deepest_query_is_evaluated_on_a_small_stack() {
     let rows = long();
     let deep = limits::EXPRESSION_DEPTH - 2;
@@ -242,9 +267,11 @@ proptest! {
         let (tenant, options) = (Tenant::default(), Options::default());
         let end = start + 40 * step;
         for q in queries {
+            let looked_at = std::cell::Cell::new(0);
             let bits = |rows: &dyn Rows| {
-                let found = floats(range(rows, &tenant, &q, start, end, step, &options).unwrap().value);
-                found.into_iter().map(|(l, points)| (l, points.into_iter().map(|(t, v)| (t, v.to_bits())).collect())).collect::<Vec<(_, Vec<_>)>>()
+                let found = range(rows, &tenant, &q, start, end, step, &options).unwrap();
+                looked_at.set(found.stats.samples);
+                floats(found.value).into_iter().map(|(l, points)| (l, points.into_iter().map(|(t, v)| (t, v.to_bits())).collect())).collect::<Vec<(_, Vec<_>)>>()
             };
             prop_assert_eq!(bits(&rows), bits(&OneByOne(&rows)), "{} of rows one by one", q);
             let mut all = vec![];
@@ -252,14 +279,17 @@ proptest! {
                 all.extend(points.into_iter().map(|(t, v)| (t, l.clone(), v.to_bits())));
             }
             all.sort();
-            let mut single = vec![];
+            let (mut single, mut looked_at_singly) = (vec![], 0);
             for t in (start..=end).step_by(step as usize) {
-                for (l, points) in floats(instant(&rows, &tenant, &q, t, &options).unwrap().value) {
+                let found = instant(&rows, &tenant, &q, t, &options).unwrap();
+                looked_at_singly += found.stats.samples;
+                for (l, points) in floats(found.value) {
                     single.extend(points.into_iter().map(|(t, v)| (t, l.clone(), v.to_bits())));
                 }
             }
             single.sort();
             prop_assert_eq!(all, single, "{}", q);
+            prop_assert_eq!(looked_at.get(), looked_at_singly, "samples of {}", q);
         }
     }
 }

@@ -21,7 +21,7 @@ mod write;
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::MethodFilter;
@@ -94,12 +94,14 @@ pub(crate) async fn query(mut call: Call) -> Answer {
     let params = call.params().await?;
     let query = params.require("query")?.to_owned();
     let time_ms = time_of(&params, "time")?.unwrap_or_else(|| call.app.backend.clock().now_ms());
-    let (options, limit) = (query_options(&call, &params)?, limit(&params)?);
+    let (options, limit, wants_stats) = (query_options(&call, &params)?, limit(&params)?, wants_stats(&params));
     ask(&call, move |rows, tenant, cancel, missing| {
         let options = QueryOptions { cancel: cancel.clone(), ..options };
+        let began = Instant::now();
         let mut result = metrics::instant(rows, tenant, &query, time_ms, &options)?;
+        let took = wants_stats.then(|| began.elapsed());
         result.warnings.extend(warnings(missing));
-        Ok(response::query(&result, limit))
+        Ok(response::query(&result, limit, took))
     })
     .await
 }
@@ -112,12 +114,14 @@ pub(crate) async fn query_range(mut call: Call) -> Answer {
     let end_ms = time::prometheus_ms("end", params.require("end")?)?;
     let step_ms = time::duration_ns("step", params.require("step")?)? / 1_000_000;
     call.asking().check_range(start_ms.saturating_mul(1_000_000), end_ms.saturating_mul(1_000_000))?;
-    let (options, limit) = (query_options(&call, &params)?, limit(&params)?);
+    let (options, limit, wants_stats) = (query_options(&call, &params)?, limit(&params)?, wants_stats(&params));
     ask(&call, move |rows, tenant, cancel, missing| {
         let options = QueryOptions { cancel: cancel.clone(), ..options };
+        let began = Instant::now();
         let mut result = metrics::range(rows, tenant, &query, start_ms, end_ms, step_ms, &options)?;
+        let took = wants_stats.then(|| began.elapsed());
         result.warnings.extend(warnings(missing));
-        Ok(response::query(&result, limit))
+        Ok(response::query(&result, limit, took))
     })
     .await
 }
@@ -236,6 +240,11 @@ fn time_of(params: &Params, name: &str) -> Result<Option<i64>> {
 /// How many series at most; 0 for all.
 fn limit(params: &Params) -> Result<usize> {
     Ok(params.number("limit")?.map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX)))
+}
+
+/// Whether the answer shall say what it took.
+fn wants_stats(params: &Params) -> bool {
+    params.get("stats").is_some_and(|s| !s.is_empty())
 }
 
 fn query_options(call: &Call, params: &Params) -> Result<QueryOptions> {

@@ -1,5 +1,6 @@
 //! Brings samples from the store: one scan for a selector, rows handed on series by series within each time slice.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -75,6 +76,11 @@ impl Held {
     #[inline]
     pub fn histogram(&self, i: usize) -> Option<&Arc<Histogram>> {
         self.histograms.as_ref().and_then(|h| h[i].as_ref())
+    }
+    /// How many samples these count as.
+    pub fn weight(&self, range: Range<usize>) -> usize {
+        let of = |h: &Option<Arc<Histogram>>| h.as_ref().map_or(1, |h| h.weight());
+        self.histograms.as_ref().map_or(range.len(), |all| all[range].iter().map(of).sum())
     }
     /// The sample at position `i`; `None` for a staleness marker.
     pub fn sample(&self, i: usize) -> Option<Sample> {

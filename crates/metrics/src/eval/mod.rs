@@ -47,6 +47,7 @@ use lang::Span;
 use table::{Cancel, Rows};
 
 use crate::eval::budget::Budget;
+pub use crate::eval::budget::Stats;
 use crate::eval::notes::Notes;
 use crate::eval::value::{Column, Grid, Sample, Series};
 use crate::limits;
@@ -128,6 +129,8 @@ pub struct QueryResult {
     pub warnings: Vec<String>,
     /// What may be wrong with them.
     pub infos: Vec<String>,
+    /// What it took.
+    pub stats: Stats,
 }
 
 /// Evaluates a query at one time.
@@ -152,7 +155,7 @@ pub fn instant(rows: &dyn Rows, tenant: &Tenant, query: &str, time_ms: i64, opti
         },
     };
     let (warnings, infos) = notes.finish();
-    Ok(QueryResult { value, warnings, infos })
+    Ok(QueryResult { value, warnings, infos, stats: ev.budget.stats() })
 }
 
 /// The latest sample of each series at a time, within the lookback: labels, its own time, and the sample.
@@ -213,7 +216,7 @@ pub fn range(
     let mut out: Vec<MatrixSeries> = series.into_iter().filter_map(|s| points_of(s, &grid)).collect();
     out.sort_by(|a, b| a.labels.cmp(&b.labels));
     let (warnings, infos) = notes.finish();
-    Ok(QueryResult { value: QueryValue::Matrix(out), warnings, infos })
+    Ok(QueryResult { value: QueryValue::Matrix(out), warnings, infos, stats: ev.budget.stats() })
 }
 
 fn range_type_error(got: Type) -> Error {
@@ -321,7 +324,7 @@ impl<'a> Evaluator<'a> {
 
     /// Evaluated once, then the same at every step.
     fn invariant(&self, plan: &Plan, grid: &Grid) -> Result<value::Value> {
-        Ok(match self.eval(plan, &grid.first_only())? {
+        Ok(match self.budget.times(grid.n, || self.eval(plan, &grid.first_only()))? {
             value::Value::Scalar(v) => value::Value::Scalar(vec![v[0]; grid.n]),
             value::Value::Vector(mut v) => {
                 for s in &mut v {

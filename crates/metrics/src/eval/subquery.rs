@@ -28,7 +28,8 @@ impl Evaluator<'_> {
             ));
         }
         let grid = Grid { start, step, n: steps as usize };
-        let series = self.vector(plan, &grid)?;
+        // What its windows look at is counted, not what their samples were made of.
+        let series = self.budget.times(0, || self.vector(plan, &grid))?;
         let mut out = Vec::with_capacity(series.len());
         for s in series {
             let mut held = Held { labels: s.labels, drop_name: s.drop_name, ..Held::default() };

@@ -59,6 +59,16 @@ pub enum Sample {
     Histogram(Arc<Histogram>),
 }
 
+impl Sample {
+    /// How many samples it counts as.
+    pub fn weight(&self) -> usize {
+        match self {
+            Sample::Float(_) => 1,
+            Sample::Histogram(h) => h.weight(),
+        }
+    }
+}
+
 /// A series' histograms by step.
 pub type Histograms = Vec<Option<Arc<Histogram>>>;
 

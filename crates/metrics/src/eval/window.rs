@@ -246,6 +246,7 @@ impl Moving {
             }
             if self.lo < self.hi || frame.margins() > 0 {
                 let (held, known, step) = (&self.held, &self.known, self.step);
+                budget.look_at(held.weight(self.lo..self.hi));
                 let w = Window { held, known, lo: self.lo, hi: self.hi, start, end, time: frame.grid.at(step), step };
                 if let Some(v) = f.window(&self.held.labels, self.held.drop_name, &w) {
                     self.put(v, frame.grid.n, budget)?;
@@ -337,7 +338,9 @@ impl Moving {
             self.column = Column::absent(steps);
         }
         let done = f.alike(windows, &mut self.column.floats[self.step..self.step + n]);
-        if !done && no_column {
+        if done {
+            budget.look_at(n * windows.samples());
+        } else if no_column {
             self.column = Column::default();
         }
         Ok(done)

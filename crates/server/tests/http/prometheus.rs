@@ -65,6 +65,22 @@ fn a_write_of_version_two_says_how_much_was_written() {
 }
 
 #[test]
+fn an_answer_says_what_it_took_if_it_is_asked() {
+    let server = Server::plain();
+    let samples: Vec<(i64, f64)> = (0..8).map(|i| (i * 15_000, 1.0)).collect();
+    write(&server, &[], &[("__name__", "up")], &samples);
+    let now = NOW_NS / 1_000_000_000;
+    let instant = server.get(&format!("/api/v1/query?query=sum_over_time(up%5B1m%5D)&time={}&stats=all", now + 105)).ok().json();
+    let stats = &instant["data"]["stats"];
+    assert_eq!(stats["samples"]["totalQueryableSamples"], 4, "{instant}");
+    assert!(stats["samples"]["peakSamples"].as_u64() > Some(0) && stats["timings"]["evalTotalTime"].as_f64() > Some(0.0), "{instant}");
+    let path = format!("/api/v1/query_range?query=up&start={now}&end={}&step=15", now + 105);
+    let range = server.get(&format!("{path}&stats=true")).ok().json();
+    assert_eq!(range["data"]["stats"]["samples"]["totalQueryableSamples"], 8, "{range}");
+    assert!(server.get(&path).ok().json()["data"].get("stats").is_none());
+}
+
+#[test]
 fn exemplars_and_metadata_are_found() {
     let server = Server::plain();
     server.post("/api/v1/write", &V2, &version2([0, 15_000])).ok();
