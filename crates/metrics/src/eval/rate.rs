@@ -175,8 +175,9 @@ fn factor(kind: Kind, w: &Window<'_>, began: Option<i64>, first: f64, gain: f64)
 /// The same for samples that nothing more is known of. A counter is not extended to before it was zero.
 #[inline]
 fn factor_of(kind: Kind, shape: &Shape, first: f64, gain: f64) -> f64 {
-    // One that is twice its gain was zero further away than a sample and a tenth, which is the furthest that counts.
-    if !(kind.counter && gain > 0.0 && first >= 0.0 && first < 2.0 * gain) {
+    // One that is twice its gain was zero further away than a sample and a tenth, which is the furthest that counts. All is compared in any
+    // case: hardly any is less than twice its gain, but whether there is a gain at all cannot be guessed.
+    if !(kind.counter && (gain > 0.0) & (first >= 0.0) & (first < 2.0 * gain)) {
         return if kind.per_second { shape.factor_per_second } else { shape.factor };
     }
     let sampled = shape.sampled;

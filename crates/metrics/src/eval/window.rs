@@ -224,14 +224,16 @@ impl Moving {
         Moving { held, lo: 0, hi: 0, step: 0, run: Run::default(), known: Known::default(), column: Column::default() }
     }
 
+    /// The last time that the next step looks at; `None` behind the last step.
+    fn next_known(&self, frame: &Frame) -> Option<i64> {
+        (self.step < frame.grid.n).then(|| frame.end(self.step).saturating_add(frame.margin_after))
+    }
+
     /// Evaluates all steps for which everything before `known_before` is enough.
     fn advance(&mut self, frame: &Frame, known_before: i64, budget: &Budget, f: &mut dyn Calculate) -> Result<()> {
         let plain = frame.is_plain() && self.held.are_floats();
-        while self.step < frame.grid.n {
+        while self.next_known(frame).is_some_and(|known| known < known_before) {
             let end = frame.end(self.step);
-            if end.saturating_add(frame.margin_after) >= known_before {
-                break;
-            }
             let start = end - frame.width;
             let times = &self.held.times;
             while self.lo < times.len() && times[self.lo] <= start {
@@ -470,7 +472,10 @@ impl Taker for Windows<'_, '_> {
         rows.with_times(times, |rows| self.rows(series, rows))
     }
     fn reached(&mut self, time: i64) -> Result<()> {
-        for m in &mut self.moving {
+        self.ev.check()?;
+        // Of most series, all that could be said was said when their rows came.
+        let is_behind = |m: &&mut Moving| m.next_known(&self.frame).is_some_and(|known| known < time);
+        for m in self.moving.iter_mut().filter(is_behind) {
             self.ev.check()?;
             m.advance(&self.frame, time, &self.ev.budget, self.calculate)?;
             self.ev.budget.give(m.forget(&self.frame));

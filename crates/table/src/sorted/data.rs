@@ -122,10 +122,16 @@ impl DataFile {
         decode_stretches(s.slice, s.rows, &self.store.read(at..at.saturating_add(u64::from(s.stretches.len)))?)
     }
 
-    /// The stretches of a segment that are `wanted`, under the numbers that this says, and their rows.
-    pub fn pick(&self, s: &Segment, reads: &Reads, wanted: impl Fn(u32) -> Option<u32>) -> Result<(Vec<Range<u32>>, Vec<Stretch>)> {
+    /// The stretches of a segment that are `wanted`, under the numbers that this says, and their rows. All of them are `within` a range.
+    pub fn pick(
+        &self,
+        s: &Segment,
+        reads: &Reads,
+        within: Range<u32>,
+        wanted: impl Fn(u32) -> Option<u32>,
+    ) -> Result<(Vec<Range<u32>>, Vec<Stretch>)> {
         let at = s.stretches.offset;
-        pick_stretches(s, &self.store.read(at..at.saturating_add(u64::from(s.stretches.len)))?, &reads.memory, wanted)
+        pick_stretches(s, &self.store.read(at..at.saturating_add(u64::from(s.stretches.len)))?, &reads.memory, within, wanted)
     }
 
     /// The same one by one. `each` sees all of them at once.

@@ -67,6 +67,10 @@ fn unzigzag(d: u64) -> i64 {
 /// Takes differences as they are stored.
 trait Take {
     fn take(&mut self, deltas: impl Iterator<Item = u64>);
+    /// The same of up to [`ROWS_TOGETHER`] that are less than 65,536.
+    fn take_narrow(&mut self, deltas: impl Iterator<Item = u32>) {
+        self.take(deltas.map(u64::from));
+    }
 }
 
 /// Adds them up.
@@ -75,6 +79,11 @@ struct Total<'a>(&'a mut i64);
 impl Take for Total<'_> {
     fn take(&mut self, deltas: impl Iterator<Item = u64>) {
         *self.0 = deltas.fold(*self.0, |sum, d| sum.wrapping_add(unzigzag(d)));
+    }
+    fn take_narrow(&mut self, deltas: impl Iterator<Item = u32>) {
+        // Many at a time, and far from overflow.
+        let sum: i32 = deltas.map(|d| (d >> 1) as i32 ^ -((d & 1) as i32)).sum();
+        *self.0 = self.0.wrapping_add(i64::from(sum));
     }
 }
 
@@ -120,8 +129,8 @@ fn each(page: &SplitBytes, rows: Range<usize>, wide: &mut Vec<i64>, to: &mut imp
         let [a, b, c, d] = [of_byte(0), of_byte(1), of_byte(2), of_byte(3)];
         let wider = |b: &u8, shift: u32| u64::from(*b) << shift;
         match width([b, c, d, of_byte(4), of_byte(5), of_byte(6), of_byte(7)]) {
-            1 => to.take(a.iter().map(|a| wider(a, 0))),
-            2 => to.take(a.iter().zip(b).map(|(a, b)| wider(a, 0) | wider(b, 8))),
+            1 => to.take_narrow(a.iter().map(|a| u32::from(*a))),
+            2 => to.take_narrow(a.iter().zip(b).map(|(a, b)| u32::from(*a) | u32::from(*b) << 8)),
             4 => to
                 .take(a.iter().zip(b).zip(c.iter().zip(d)).map(|((a, b), (c, d))| wider(a, 0) | wider(b, 8) | wider(c, 16) | wider(d, 24))),
             _ => {

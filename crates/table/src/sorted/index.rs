@@ -331,29 +331,43 @@ fn unpack_stretches(slice: i64, rows: u32, raw: &[u8]) -> Result<Vec<Stretch>> {
 }
 
 /// Stretches that were asked for, and where their rows are: those of a segment whose first row is `first_row`. `wanted` says which series
-/// are; of the others nothing is decoded but what it takes to find these.
+/// are, all of them `within` a range; of the others nothing is decoded but what it takes to find these.
 pub fn pick_stretches(
     s: &Segment,
     bytes: &[u8],
     memory: &Memory,
+    within: Range<u32>,
     wanted: impl Fn(u32) -> Option<u32>,
 ) -> Result<(Vec<Range<u32>>, Vec<Stretch>)> {
     let (z, len) = packed(bytes)?;
     let raw = memory.unpack_sized(z, len).map_err(|_| damaged())?;
-    let picked = pick(s, &raw, wanted);
+    let picked = pick(s, &raw, &within, wanted);
     memory.leave(raw);
     picked
 }
 
-fn pick(s: &Segment, raw: &[u8], wanted: impl Fn(u32) -> Option<u32>) -> Result<(Vec<Range<u32>>, Vec<Stretch>)> {
+fn pick(s: &Segment, raw: &[u8], within: &Range<u32>, wanted: impl Fn(u32) -> Option<u32>) -> Result<(Vec<Range<u32>>, Vec<Stretch>)> {
     let mut r = Reader(raw);
     let n = r.count()?;
     let (mut places, mut out): (Vec<usize>, Vec<Stretch>) = (vec![], vec![]);
-    series_of(&mut r, n, |i, number| {
-        if let Some(series) = wanted(number) {
-            places.push(i);
-            out.push(Stretch { series, rows: 0, first: 0, last: 0, step: 0 });
+    let mut before = 0i64;
+    r.runs(n, |run, v| {
+        let (step, len) = (unzigzag(v), run.len() as i64);
+        let first = before.checked_add(step).ok_or_else(damaged)?;
+        before = step.checked_mul(len - 1).and_then(|d| first.checked_add(d)).ok_or_else(damaged)?;
+        if [first, before].iter().any(|n| u32::try_from(*n).is_err()) {
+            return Err(damaged());
         }
+        // Series mostly follow one another, and those that nobody asks for are passed over together.
+        let place = |n: u32| if step > 0 { ((i64::from(n) - first).max(0) + step - 1) / step } else { 0 };
+        let end = if step > 0 { place(within.end).min(len) } else { len };
+        for k in place(within.start)..end {
+            if let Some(series) = wanted((first + step * k) as u32) {
+                places.push(run.start + k as usize);
+                out.push(Stretch { series, rows: 0, first: 0, last: 0, step: 0 });
+            }
+        }
+        Ok(())
     })?;
     let mut ranges = Vec::with_capacity(out.len());
     let (mut sum, mut next) = (0u64, 0);
@@ -463,7 +477,7 @@ mod tests {
     fn picked_stretches_are_those_of_all() {
         let mut at = 0;
         let mut stretch = |i: u32| {
-            at += 1 + i % 3 * (i % 7);
+            at += if i / 20 % 2 == 0 { 1 } else { 1 + i % 3 * (i % 7) };
             let (rows, first, step) = (1 + i % 5 / 4 * 300, i64::from(i * i % 1000) * 37 - 500, i64::from(i % 2 * 15_000));
             Stretch { series: at, rows, first, last: first + step * i64::from(rows - 1), step: if rows > 1 { step } else { 0 } }
         };
@@ -485,6 +499,8 @@ mod tests {
         for keep in [|_: u32| true, |n| n % 4 == 0, |n| n > 120, |n| (50..60).contains(&n), |n| n == 1, |_| false] {
             let mut row = 77;
             let mut wanted = (vec![], vec![]);
+            let kept = all.iter().map(|x| x.series).filter(|n| keep(*n)).collect::<Vec<_>>();
+            let within = kept.first().copied().unwrap_or(9)..kept.last().map_or(9, |n| n + 1);
             for x in &all {
                 let range = row..row + x.rows;
                 row = range.end;
@@ -493,14 +509,14 @@ mod tests {
                     wanted.1.push(Stretch { series: x.series + 1000, ..*x });
                 }
             }
-            assert_eq!(pick_stretches(&s, &bytes, &memory, |n| keep(n).then_some(n + 1000)).unwrap(), wanted);
+            assert_eq!(pick_stretches(&s, &bytes, &memory, within.clone(), |n| keep(n).then_some(n + 1000)).unwrap(), wanted);
         }
         let other = Segment { rows: rows + 1, ..s.clone() };
-        assert!(pick_stretches(&other, &bytes, &memory, Some).is_err());
+        assert!(pick_stretches(&other, &bytes, &memory, 0..u32::MAX, Some).is_err());
         for i in 0..bytes.len() {
             let mut bad = bytes.clone();
             bad[i] ^= 0x41;
-            let _ = pick_stretches(&s, &bad, &memory, Some);
+            let _ = pick_stretches(&s, &bad, &memory, 0..u32::MAX, Some);
         }
     }
 

@@ -3,8 +3,8 @@
 /// Rows decoded at once by a reader, and the most rows in a batch of a scan: some hundred kilobytes, so that a merge
 /// of many sources stays within tens of megabytes and a batch fits a core's cache.
 pub const BATCH_ROWS: usize = 8192;
-/// Rows of a batch of stretches: their values fit a core's nearest cache.
-pub const STRETCH_ROWS: usize = 4096;
+/// Rows after which a batch of stretches ends: to make one costs as much as to decode a thousand rows, and their values fit a core's cache.
+pub const STRETCH_ROWS: usize = 16_384;
 /// Bytes of rows after which a batch of a scan ends: about a page of text, so that nobody holds more of them than the one that is
 /// being read, and its memory can serve the next.
 pub const BATCH_BYTES: usize = 1 << 20;

@@ -433,7 +433,7 @@ impl Values for Codes {
     }
 }
 
-/// Parquet's hybrid of runs and packed bits: hands out `n` numbers of `width` bits, equal ones of a run together.
+/// Parquet's hybrid of runs and packed bits: hands out `n` numbers of `width` bits, equal ones together.
 fn runs(mut bytes: &[u8], width: u32, mut n: usize, out: &mut dyn FnMut(u32, usize)) -> Result<()> {
     let early = || damaged("runs end early");
     if width > 16 {
@@ -464,10 +464,24 @@ fn runs(mut bytes: &[u8], width: u32, mut n: usize, out: &mut dyn FnMut(u32, usi
         if many == 0 {
             return Err(early());
         }
-        let bit = |at: usize| u32::from(packed[at / 8] >> (at % 8) & 1);
-        for i in 0..many {
-            out((0..width as usize).rev().fold(0, |v, b| v << 1 | bit(i * width as usize + b)), 1);
+        let number = |i: usize| {
+            let (byte, bit) = (i * width as usize / 8, i * width as usize % 8);
+            let word = match packed.get(byte..byte + 4) {
+                Some(w) => w.try_into().map_or(0, u32::from_le_bytes),
+                None => packed[byte.min(packed.len())..].iter().rev().fold(0, |w, b| w << 8 | u32::from(*b)),
+            };
+            word >> bit & ((1 << width) - 1)
+        };
+        // Equal ones come together here as well: mostly a few numbers change now and then.
+        let (mut from, mut value) = (0, number(0));
+        for i in 1..many {
+            let next = number(i);
+            if next != value {
+                out(value, i - from);
+                (from, value) = (i, next);
+            }
         }
+        out(value, many - from);
         n -= many;
     }
     Ok(())

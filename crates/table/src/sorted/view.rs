@@ -35,7 +35,7 @@ use crate::spec::{Order, TableSpec};
 const RESERVE_STEP: usize = 64 << 10;
 
 /// Of so many series it is cheaper to compare two files' series with each other than to put the labels of each together.
-const TWIN_SERIES: usize = 1024;
+const TWIN_SERIES: usize = 256;
 
 /// What is asked of the sources.
 pub struct Asked<'a> {
@@ -93,6 +93,11 @@ impl View {
     fn get(&self, number: u32) -> Option<u32> {
         let at = number.checked_sub(self.base)?;
         self.map.get(at as usize).copied().filter(|n| *n != u32::MAX)
+    }
+
+    /// Where the numbers lie that were asked for.
+    fn numbers(&self) -> Range<u32> {
+        self.base..self.base.saturating_add(self.map.len() as u32)
     }
 
     /// Whether it is a file of the same series under the same numbers.
@@ -356,7 +361,7 @@ impl Views {
             return Ok(Some(whole));
         }
         let (mut ranges, mut stretches) = match self.spec.order {
-            Order::Series(_) => self.touching(data.pick(s, reads, |n| v.get(n))?),
+            Order::Series(_) => self.touching(data.pick(s, reads, v.numbers(), |n| v.get(n))?),
             Order::Key(_) => {
                 let ranges = self.prune.ranges(data, s);
                 let rows = ranges.iter().map(|r| r.end - r.start).sum();
