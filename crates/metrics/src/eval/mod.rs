@@ -154,8 +154,9 @@ pub fn instant(rows: &dyn Rows, tenant: &Tenant, query: &str, time_ms: i64, opti
             ),
         },
     };
+    let stats = ev.budget.stats();
     let (warnings, infos) = notes.finish();
-    Ok(QueryResult { value, warnings, infos, stats: ev.budget.stats() })
+    Ok(QueryResult { value, warnings, infos, stats })
 }
 
 /// The latest sample of each series at a time, within the lookback: labels, its own time, and the sample.
@@ -215,8 +216,9 @@ pub fn range(
     };
     let mut out: Vec<MatrixSeries> = series.into_iter().filter_map(|s| points_of(s, &grid)).collect();
     out.sort_by(|a, b| a.labels.cmp(&b.labels));
+    let stats = ev.budget.stats();
     let (warnings, infos) = notes.finish();
-    Ok(QueryResult { value: QueryValue::Matrix(out), warnings, infos, stats: ev.budget.stats() })
+    Ok(QueryResult { value: QueryValue::Matrix(out), warnings, infos, stats })
 }
 
 fn range_type_error(got: Type) -> Error {
