@@ -111,7 +111,7 @@ fn sums(members: &[&Column], n: usize) -> Sums {
     let mut whole = 0;
     for m in members {
         // Looked at once more, which is cheap, so that nearly all columns are added without a look at each value.
-        if m.floats.iter().fold(true, |finite, v| finite & (v - v == 0.0)) {
+        if m.floats.iter().fold(true, |finite, v| finite & v.is_finite()) {
             all.add_finite(&m.floats);
             whole += 1;
         } else {

@@ -477,7 +477,7 @@ mod tests {
     fn picked_stretches_are_those_of_all() {
         let mut at = 0;
         let mut stretch = |i: u32| {
-            at += if i / 20 % 2 == 0 { 1 } else { 1 + i % 3 * (i % 7) };
+            at += if (i / 20).is_multiple_of(2) { 1 } else { 1 + i % 3 * (i % 7) };
             let (rows, first, step) = (1 + i % 5 / 4 * 300, i64::from(i * i % 1000) * 37 - 500, i64::from(i % 2 * 15_000));
             Stretch { series: at, rows, first, last: first + step * i64::from(rows - 1), step: if rows > 1 { step } else { 0 } }
         };
@@ -496,7 +496,7 @@ mod tests {
         };
         let bytes = encode_stretches(-100, &all).unwrap();
         let memory = Memory::default();
-        for keep in [|_: u32| true, |n| n % 4 == 0, |n| n > 120, |n| (50..60).contains(&n), |n| n == 1, |_| false] {
+        for keep in [|_: u32| true, |n: u32| n.is_multiple_of(4), |n| n > 120, |n| (50..60).contains(&n), |n| n == 1, |_| false] {
             let mut row = 77;
             let mut wanted = (vec![], vec![]);
             let kept = all.iter().map(|x| x.series).filter(|n| keep(*n)).collect::<Vec<_>>();
