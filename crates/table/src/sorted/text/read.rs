@@ -28,8 +28,8 @@ use parquet::file::serialized_reader::SerializedPageReader;
 
 use crate::predicate::Sieve;
 
-/// Pages whose memory is remembered while somebody holds their texts: a batch is of a few.
-const PAGES_IN_USE: usize = 6;
+/// Pages whose memory is remembered while somebody holds their texts: a batch is of a few, and each source of a merge is at one.
+const PAGES_IN_USE: usize = 12;
 /// Memory of pages is taken in steps of this, bytes: they are nearly of one size.
 const ROOM_STEP: usize = 128 << 10;
 /// A page's size is a 32-bit number in its header.
