@@ -25,8 +25,8 @@ use parquet::file::reader::ChunkReader;
 use crate::predicate::Sieve;
 use crate::sorted::pages::{Memory, Stored, damaged};
 
-/// Pages whose memory is remembered while somebody holds their texts: a batch is of a few.
-const PAGES_IN_USE: usize = 6;
+/// Pages whose memory is remembered while somebody holds their texts: a batch is of a few, and each source of a merge is at one.
+const PAGES_IN_USE: usize = 12;
 
 /// What the readers of one scan share.
 #[derive(Default)]
