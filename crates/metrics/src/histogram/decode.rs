@@ -141,9 +141,12 @@ const FINEST: i32 = 8;
 const FINEST_KNOWN: i32 = 52;
 
 impl Histogram {
-    /// Decodes a message; `None` if it is damaged.
+    /// Decodes a message; `None` if it is damaged. A width of the zero bucket that is none, as a stale marker may have it,
+    /// is zero: wider buckets are looked for by comparing.
     pub fn decode(message: &[u8]) -> Option<Histogram> {
-        read(message).map(|(h, _)| h)
+        let (mut h, _) = read(message)?;
+        h.zero_threshold = h.zero_threshold.max(0.0);
+        Some(h)
     }
 
     /// What is wrong with a received message, in words; one that marks the end of its series may be anything that can be read.
@@ -155,6 +158,9 @@ impl Histogram {
         let buckets = h.positive.iter().chain(&h.negative).map(|(_, c)| *c);
         if [h.count, h.zero_count].into_iter().chain(buckets.clone()).any(|c| c < 0.0) {
             return Err("it has a negative number of observations".into());
+        }
+        if h.zero_threshold.is_nan() || h.zero_threshold < 0.0 {
+            return Err(format!("the threshold of its zero bucket is {}, and no distance from zero", h.zero_threshold));
         }
         let found = h.zero_count + buckets.sum::<f64>();
         // Observations of NaN are in no bucket. Floats may have been calculated, and do not add up to the last digit.

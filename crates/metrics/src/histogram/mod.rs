@@ -42,7 +42,7 @@ pub struct Histogram {
     pub hint: ResetHint,
     /// Resolution, or [`CUSTOM`].
     pub schema: i32,
-    /// Width of the zero bucket to either side.
+    /// Width of the zero bucket to either side: zero or more, and a number.
     pub zero_threshold: f64,
     /// Observations in the zero bucket.
     pub zero_count: f64,

@@ -51,6 +51,37 @@ fn a_message_is_decoded_and_damage_is_not() {
     assert!(Histogram::decode(&m).is_none(), "more counts than the spans have room for");
 }
 
+/// Found by fuzzing: a sum looked for the wider of two zero buckets without end.
+#[test]
+fn a_zero_bucket_has_a_width() {
+    // count_int 2, zero_threshold, zero_count_int 1, a positive span of one bucket.
+    let message = |width: f64, sum: f64| {
+        let mut m = vec![0x08, 2, 0x19];
+        m.extend(sum.to_le_bytes());
+        m.push(0x29);
+        m.extend(width.to_le_bytes());
+        m.extend([0x30, 1, 0x5a, 4, 0x08, 2, 0x10, 1, 0x62, 1, 2]);
+        m
+    };
+    for width in [f64::NAN, -f64::NAN, -1.0, f64::NEG_INFINITY] {
+        let why = Histogram::check(&message(width, 1.0)).unwrap_err();
+        assert!(why.contains("zero bucket is"), "{why}");
+        let stale = message(width, f64::from_bits(crate::spec::STALE_NAN_BITS));
+        assert!(Histogram::check(&stale).is_ok());
+        let h = Histogram::decode(&stale).unwrap();
+        assert_eq!(h.zero_threshold, 0.0);
+        assert_eq!(h.add(&h).unwrap().0.count, 4.0);
+    }
+    for width in [0.0, 1e-128, f64::MAX, f64::INFINITY] {
+        let m = message(width, 1.0);
+        assert!(Histogram::check(&m).is_ok());
+        let (h, small) = (Histogram::decode(&m).unwrap(), exponential(0, (0.5, 1.0), &[(0, 5.0), (9, 1.0)], 1.0));
+        let (s, _) = h.add(&small).unwrap();
+        assert_eq!(s.count, 9.0);
+        assert!(s.zero_threshold >= width.max(0.5));
+    }
+}
+
 #[test]
 fn sums_meet_at_the_lower_resolution_and_the_wider_zero() {
     let a = exponential(1, (0.0, 0.0), &[(1, 1.0), (2, 2.0), (3, 3.0)], 10.0);
