@@ -2,6 +2,8 @@
 
 /// A compiled regular expression may take this much memory; a larger one is a denial of service, not a query.
 pub const REGEX_COMPILED_BYTES: usize = 4 << 20;
+/// All those of one request together. The smallest is counted as 256 KiB: it takes about that once it has met many texts.
+pub const REGEX_REQUEST_BYTES: usize = 64 << 20;
 /// A request body as received. Collecting agents send 1 MB batches; OTLP receivers commonly allow 20 MiB.
 pub const BODY_BYTES: usize = 32 << 20;
 /// A request body after decompression: a bomb of a few kilobytes must not become gigabytes.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use regex::Regex;
 
-use crate::{Error, Labels, Result, limits};
+use crate::{Error, Labels, RegexRoom, Result};
 
 /// What anchors a pattern at both ends and lets `.` match a newline.
 const BEFORE: &str = "^(?s:";
@@ -40,20 +40,25 @@ impl Matcher {
     pub fn new(name: impl Into<String>, op: MatchOp, value: impl Into<String>) -> Result<Self> {
         let value = value.into();
         let pattern = value.clone();
-        Self::with_pattern(name, op, value, &pattern)
+        Self::with_pattern(name, op, value, &pattern, &mut RegexRoom::default())
     }
     /// The same, where `pattern` is what a pattern matcher compiles: `value`, as it was written, in the syntax of the
-    /// `regex` crate.
-    pub fn with_pattern(name: impl Into<String>, op: MatchOp, value: impl Into<String>, pattern: &str) -> Result<Self> {
+    /// `regex` crate. It is counted in the room of the request that it is part of.
+    pub fn with_pattern(
+        name: impl Into<String>,
+        op: MatchOp,
+        value: impl Into<String>,
+        pattern: &str,
+        room: &mut RegexRoom,
+    ) -> Result<Self> {
         let value = value.into();
         let regex = match op {
             MatchOp::Eq | MatchOp::Ne => None,
-            MatchOp::Re | MatchOp::NotRe => Some(
-                regex::RegexBuilder::new(&format!("{BEFORE}{pattern}{AFTER}"))
-                    .size_limit(limits::REGEX_COMPILED_BYTES)
-                    .build()
-                    .map_err(|e| Error::invalid(format!("regular expression {value:?} is not valid: {e}")))?,
-            ),
+            MatchOp::Re | MatchOp::NotRe => {
+                let anchored = format!("{BEFORE}{pattern}{AFTER}");
+                let regex = room.compile(|most| regex::RegexBuilder::new(&anchored).size_limit(most).build());
+                Some(regex.map_err(|e| Error::invalid(format!("regular expression {value:?} is not valid: {e}")))?)
+            }
         };
         Ok(Matcher { name: name.into(), op, value, regex })
     }

@@ -17,7 +17,7 @@
 //! | `1.5h`, `-3m20s`, `2µs` | [`duration::parse_go`], [`duration::format_go`] |
 //! | `10MB`, `64 KiB` | [`size::parse`] |
 //! | numbers as Go reads them, sample values as JSON shows them | [`number::parse`], [`number::format`] |
-//! | RE2 patterns | [`re2::translate`], [`re2::compile`], [`re2::compile_bytes`] |
+//! | RE2 patterns | [`re2::translate`], [`re2::compile`], [`re2::compile_in`], [`re2::compile_bytes`] |
 //! | label matchers | [`matcher::build`], [`matcher::op`] |
 //! | Go's templates | [`template::Template`] |
 //! | times in Go's layouts | [`go_time::Layout`] |

@@ -4,25 +4,26 @@
 //! class, `a{,2}` is literal text, `\Q..\E` quotes, `a**` is an error. [`translate`] reads a pattern as RE2 does,
 //! refuses what RE2 refuses, and writes the same pattern for the `regex` crate.
 
-use base::limits::REGEX_COMPILED_BYTES;
+use base::RegexRoom;
 
 /// RE2 refuses repetitions above this.
 const MAX_REPEAT: u32 = 1000;
 
 /// Compiles an RE2 pattern; the error is for people.
 pub fn compile(pattern: &str) -> Result<regex::Regex, String> {
-    regex::RegexBuilder::new(&translate(pattern)?).size_limit(REGEX_COMPILED_BYTES).build().map_err(|e| short(&e))
+    compile_in(pattern, &mut RegexRoom::default())
+}
+
+/// Compiles an RE2 pattern that is one of those of a request.
+pub fn compile_in(pattern: &str, room: &mut RegexRoom) -> Result<regex::Regex, String> {
+    let pattern = translate(pattern)?;
+    room.compile(|most| regex::RegexBuilder::new(&pattern).size_limit(most).build())
 }
 
 /// Compiles an RE2 pattern for bytes that need not be UTF-8.
 pub fn compile_bytes(pattern: &str) -> Result<regex::bytes::Regex, String> {
-    regex::bytes::RegexBuilder::new(&translate(pattern)?).size_limit(REGEX_COMPILED_BYTES).build().map_err(|e| short(&e))
-}
-
-/// The crate's syntax errors show the pattern over several lines; the last one says what is wrong.
-fn short(e: &regex::Error) -> String {
-    let text = e.to_string();
-    text.lines().last().unwrap_or("invalid").trim_start_matches("error: ").to_string()
+    let pattern = translate(pattern)?;
+    RegexRoom::default().compile(|most| regex::bytes::RegexBuilder::new(&pattern).size_limit(most).build())
 }
 
 /// The pattern in the syntax of the `regex` crate. Errors are those of RE2 where the `regex` crate would be silent;

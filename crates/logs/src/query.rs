@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use base::{Error, Labels, Matcher, Result, Tenant};
+use base::{Error, Labels, Result, Tenant};
 use table::{Cancel, Direction, Rows, ScanRequest, TimeRange};
 
 use crate::erase::Erasure;
@@ -235,7 +235,7 @@ pub(crate) fn streams(found: eval::Lines) -> Vec<Stream> {
 
 /// Label sets of the streams that match one of the selectors (all streams if there is none), each once, in label order.
 pub fn series(context: Context<'_>, selectors: &[&str], start_ns: i64, end_ns: i64) -> Result<Vec<Labels>> {
-    let mut all: Vec<Vec<Matcher>> = selectors.iter().map(|s| logql::parse_selector(s)).collect::<Result<_>>()?;
+    let mut all = logql::parse_selectors(selectors)?;
     if all.is_empty() {
         all.push(vec![]);
     }

@@ -208,7 +208,7 @@ struct Wanted {
 impl Wanted {
     fn of(params: &Params) -> Result<Self> {
         Ok(Wanted {
-            selectors: params.all("match[]").map(metrics::parse_selector).collect::<Result<_>>()?,
+            selectors: metrics::parse_selectors(params.all("match[]"))?,
             start_ms: time_of(params, "start")?.unwrap_or(i64::MIN),
             end_ms: time_of(params, "end")?.unwrap_or(i64::MAX),
             limit: limit(params)?,
@@ -216,7 +216,7 @@ impl Wanted {
     }
     /// The selector of Mimir's cardinality paths, if there is one.
     fn cardinality(params: &Params) -> Result<Vec<Vec<Matcher>>> {
-        params.get("selector").map(metrics::parse_selector).into_iter().collect()
+        metrics::parse_selectors(params.get("selector"))
     }
     fn scope(&self, cancel: &Cancel) -> Scope<'_> {
         Scope { selectors: &self.selectors, start_ms: self.start_ms, end_ms: self.end_ms, limit: self.limit, cancel: cancel.clone() }

@@ -1,6 +1,6 @@
 //! The part of LogQL that selects lines: `{app="a", level!~"d.*"} |= "text" != "other" |~ "re" !~ "re"`.
 
-use base::Matcher;
+use base::{Matcher, RegexRoom};
 use lang::{Cursor, Parsed};
 use memchr::memmem::Finder;
 use regex::Regex;
@@ -47,7 +47,7 @@ fn parse(c: &mut Cursor<'_>) -> Parsed<Selector> {
     if !c.eat("{") {
         return Err(c.unexpected().hint("a selector begins with {, for example {app=\"api\"}"));
     }
-    let mut matchers = vec![];
+    let (mut matchers, mut room) = (vec![], RegexRoom::default());
     loop {
         c.skip_blank();
         if c.eat("}") {
@@ -62,7 +62,7 @@ fn parse(c: &mut Cursor<'_>) -> Parsed<Selector> {
         c.skip_blank();
         let start = c.at();
         let value = c.take_string(QUOTES)?;
-        matchers.push(lang::matcher::build(name, op, &value, c.span_from(start))?);
+        matchers.push(lang::matcher::build(name, op, &value, c.span_from(start), &mut room)?);
         c.skip_blank();
         if !c.eat(",") && !c.rest().starts_with('}') {
             return Err(c.unexpected());
@@ -82,7 +82,7 @@ fn parse(c: &mut Cursor<'_>) -> Parsed<Selector> {
         let text = c.take_string(QUOTES)?;
         let test = if op.ends_with('~') {
             let refused = |e: String| lang::Diagnostic::new(c.span_from(start), format!("invalid regular expression: {e}"));
-            Test::Matches(lang::re2::compile(&text).map_err(refused)?)
+            Test::Matches(lang::re2::compile_in(&text, &mut room).map_err(refused)?)
         } else {
             Test::Contains(Box::new(Finder::new(text.as_bytes()).into_owned()))
         };

@@ -1,6 +1,6 @@
 //! What is asked of another node: a scan of its unmerged rows, in bytes.
 
-use base::{MatchOp, Matcher, Result, Tenant};
+use base::{MatchOp, Matcher, RegexRoom, Result, Tenant};
 use table::{Direction, Predicate, ScanRequest, TableSpec, TimeRange};
 
 use super::bytes::{Reader, damaged, put};
@@ -134,7 +134,8 @@ pub fn decode(bytes: &[u8], tables: &[&'static TableSpec]) -> Result<Asked> {
         _ => return Err(damaged("neither forward nor backward")),
     };
     let known = r.u64()?;
-    let matchers = (0..r.count(13)?).map(|_| decode_matcher(&mut r)).collect::<Result<Vec<_>>>()?;
+    let mut room = RegexRoom::default();
+    let matchers = (0..r.count(13)?).map(|_| decode_matcher(&mut r, &mut room)).collect::<Result<Vec<_>>>()?;
     let mut scan = ScanRequest::new(spec, tenant, matchers, range);
     scan.direction = direction;
     if r.u8()? != 0 {
@@ -144,7 +145,7 @@ pub fn decode(bytes: &[u8], tables: &[&'static TableSpec]) -> Result<Asked> {
     Ok(Asked { scan, whom, known })
 }
 
-fn decode_matcher(r: &mut Reader<'_>) -> Result<Matcher> {
+fn decode_matcher(r: &mut Reader<'_>, room: &mut RegexRoom) -> Result<Matcher> {
     let name = r.text()?;
     let op = match r.u8()? {
         0 => MatchOp::Eq,
@@ -155,7 +156,7 @@ fn decode_matcher(r: &mut Reader<'_>) -> Result<Matcher> {
     };
     let value = r.text()?;
     let pattern = r.text()?;
-    Matcher::with_pattern(name, op, value, if pattern.is_empty() { value } else { pattern })
+    Matcher::with_pattern(name, op, value, if pattern.is_empty() { value } else { pattern }, room)
 }
 
 fn decode_predicate(r: &mut Reader<'_>, spec: &TableSpec, depth: usize) -> Result<Predicate> {

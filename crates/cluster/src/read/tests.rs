@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::builder::{BinaryViewBuilder, FixedSizeBinaryBuilder, StringViewBuilder};
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, UInt8Array, UInt32Array};
-use base::{Labels, MatchOp, Matcher, Tenant};
+use base::{Labels, MatchOp, Matcher, RegexRoom, Tenant};
 use bytes::Bytes;
 use proptest::prelude::*;
 use table::{BlockRef, Column, ColumnType, Commits, Direction, Lack, Order, Predicate, ScanRequest, TableSpec, TimeRange, TimeUnit};
@@ -86,7 +86,7 @@ fn scan() -> ScanRequest {
     let matchers = vec![
         Matcher::eq("a", "b"),
         Matcher::new("c", MatchOp::Ne, "").unwrap(),
-        Matcher::with_pattern("d", MatchOp::Re, "\\d", "[0-9]").unwrap(),
+        Matcher::with_pattern("d", MatchOp::Re, "\\d", "[0-9]", &mut RegexRoom::default()).unwrap(),
         Matcher::new("e", MatchOp::NotRe, "x|y").unwrap(),
     ];
     let mut q = ScanRequest::new(&ALL, Tenant::new("anna").unwrap(), matchers, TimeRange { start: -5, end: i64::MAX });

@@ -8,7 +8,7 @@ mod print;
 pub mod reference;
 mod token;
 
-use base::Result;
+use base::{Matcher, RegexRoom, Result};
 use lang::Parsed;
 
 pub use ast::Expr;
@@ -26,11 +26,21 @@ pub fn parse(source: &str) -> Result<Expr> {
 }
 
 /// Reads the selector of a label query: a log query without stages. Empty text and `{}` select everything.
-pub fn parse_selector(source: &str) -> Result<Vec<base::Matcher>> {
+pub fn parse_selector(source: &str) -> Result<Vec<Matcher>> {
+    selector_in(source, &mut RegexRoom::default())
+}
+
+/// Reads the selectors of one request.
+pub fn parse_selectors(sources: &[&str]) -> Result<Vec<Vec<Matcher>>> {
+    let room = &mut RegexRoom::default();
+    sources.iter().map(|s| selector_in(s, room)).collect()
+}
+
+fn selector_in(source: &str, room: &mut RegexRoom) -> Result<Vec<Matcher>> {
     if source.trim().is_empty() {
         return Ok(vec![]);
     }
-    parser::parse_selector(source).map_err(|d| d.to_error(source))
+    parser::parse_selector(source, room).map_err(|d| d.to_error(source))
 }
 
 #[cfg(test)]

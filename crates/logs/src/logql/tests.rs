@@ -1,8 +1,9 @@
+use base::RegexRoom;
 use lang::Span;
 use proptest::prelude::*;
 
 use super::ast::*;
-use super::{parse, parse_at};
+use super::{parse, parse_at, parse_selectors};
 
 #[test]
 fn printed_queries_read_back() {
@@ -49,6 +50,27 @@ fn errors_point_at_their_place() {
     }
 }
 
+/// A bound for each expression alone lets a text of some kilobytes compile gigabytes.
+#[test]
+fn regular_expressions_have_a_common_bound() {
+    const PLACES: [&str; 5] = [
+        r#"{a=~"b+"}"#,
+        r#"{a="b"} |~ "c|d" or "e+""#,
+        r#"{a="b"} | json | f=~"g+""#,
+        r#"{a="b"} | regexp "(?P<h>.)""#,
+        r#"label_replace(rate({a="b"}[5m]), "a", "$1", "b", "(c)")"#,
+    ];
+    for place in PLACES {
+        let one = if place.starts_with('{') { format!("rate({place} [5m])") } else { place.to_string() };
+        assert!(parse(&one).is_ok(), "{one}");
+        let message = parse(&vec![one; 257].join(" or ")).unwrap_err().to_string();
+        assert!(message.contains("together they may take 64 MiB"), "{message}");
+    }
+    let selectors = |n| parse_selectors(&vec![PLACES[0]; n]);
+    assert_eq!(selectors(256).unwrap().len(), 256);
+    assert!(selectors(257).is_err());
+}
+
 #[test]
 fn operators_bind_as_in_the_original() {
     for (q, same) in [
@@ -89,7 +111,7 @@ fn text() -> impl Strategy<Value = String> {
 fn matcher() -> impl Strategy<Value = base::Matcher> {
     (name(), text(), any::<bool>()).prop_map(|(n, v, eq)| {
         let op = if eq { base::MatchOp::Eq } else { base::MatchOp::Ne };
-        lang::matcher::build(&n, op, &v, Span::default()).expect("no pattern")
+        lang::matcher::build(&n, op, &v, Span::default(), &mut RegexRoom::default()).expect("no pattern")
     })
 }
 

@@ -29,18 +29,13 @@ impl Evaluator<'_> {
     /// `label_replace(v, dst, replacement, src, pattern)`.
     pub(super) fn label_replace(&self, c: &CallPlan, grid: &Grid) -> Result<Vec<Series>> {
         let [dst, replacement, src, pattern] = [1, 2, 3, 4].map(|i| text(&c.args[i]));
-        let matcher = lang::matcher::build(src, base::MatchOp::Re, pattern, c.spans[4]);
-        matcher.map_err(|_| invalid(format!("invalid regular expression in label_replace(): {pattern}")))?;
-        let translated =
-            lang::re2::translate(pattern).map_err(|m| invalid(format!("invalid regular expression in label_replace(): {m}")))?;
-        let re = regex::RegexBuilder::new(&format!("^(?s:{translated})$"))
-            .size_limit(base::limits::REGEX_COMPILED_BYTES)
-            .build()
-            .map_err(|_| invalid(format!("invalid regular expression in label_replace(): {pattern}")))?;
         if !is_name(dst) {
             return Err(invalid(format!("invalid destination label name in label_replace(): {dst}")));
         }
         let mut series = self.vector(&c.args[0], grid)?;
+        // After the argument, which may be one of many calls within each other: their patterns are not in memory together.
+        let re = lang::re2::compile(&format!("^(?s:{pattern})$"))
+            .map_err(|_| invalid(format!("invalid regular expression in label_replace(): {pattern}")))?;
         for s in &mut series {
             let mut new = String::new();
             {

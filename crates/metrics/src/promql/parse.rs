@@ -1,6 +1,6 @@
 //! Tokens to tree: precedence climbing for operators, one function per construct.
 
-use base::{Error, MatchOp, Matcher, Result};
+use base::{Error, MatchOp, Matcher, RegexRoom, Result};
 use lang::{Diagnostic, Parsed, Span};
 
 use crate::limits;
@@ -12,7 +12,8 @@ use crate::promql::token::{Kind, Token, tokens};
 pub fn parse(source: &str) -> Result<Expr> {
     check_size(source)?;
     let read = || -> Parsed<Expr> {
-        let mut p = Parser::new(source)?;
+        let room = &mut RegexRoom::default();
+        let mut p = Parser::new(source, room)?;
         if p.at_end() {
             return Err(Diagnostic::new(p.peek().span, "no expression found in input"));
         }
@@ -25,9 +26,19 @@ pub fn parse(source: &str) -> Result<Expr> {
 
 /// Parses one selector, as `match[]` parameters hold them: `up`, `{job="x"}`, `up{job="x"}`.
 pub fn parse_selector(source: &str) -> Result<Vec<Matcher>> {
+    selector_in(source, &mut RegexRoom::default())
+}
+
+/// Parses the selectors of one request.
+pub fn parse_selectors<'a>(sources: impl IntoIterator<Item = &'a str>) -> Result<Vec<Vec<Matcher>>> {
+    let room = &mut RegexRoom::default();
+    sources.into_iter().map(|s| selector_in(s, room)).collect()
+}
+
+fn selector_in(source: &str, room: &mut RegexRoom) -> Result<Vec<Matcher>> {
     check_size(source)?;
-    let read = || -> Parsed<Vec<Matcher>> {
-        let mut p = Parser::new(source)?;
+    let mut read = || -> Parsed<Vec<Matcher>> {
+        let mut p = Parser::new(source, room)?;
         let (s, span) = p.bare_selector()?;
         p.expect_end()?;
         check_selective(&s, span)?;
@@ -37,8 +48,8 @@ pub fn parse_selector(source: &str) -> Result<Vec<Matcher>> {
 }
 
 /// A matcher that does not come from a text of the language; its pattern is RE2 all the same.
-pub fn matcher(name: &str, op: MatchOp, value: &str) -> Result<Matcher> {
-    lang::matcher::build(name, op, value, Span::default()).map_err(|d| Error::invalid(d.message))
+pub fn matcher(name: &str, op: MatchOp, value: &str, room: &mut RegexRoom) -> Result<Matcher> {
+    lang::matcher::build(name, op, value, Span::default(), room).map_err(|d| Error::invalid(d.message))
 }
 
 /// An error in the form Prometheus gives it: `1:5: parse error: message`.
@@ -64,11 +75,13 @@ pub(super) struct Parser<'a> {
     open: usize,
     /// Operators of calculated durations so far: their trees are dropped recursively, too.
     duration_operators: usize,
+    /// For the patterns of matchers.
+    pub(super) room: &'a mut RegexRoom,
 }
 
 impl<'a> Parser<'a> {
-    fn new(source: &'a str) -> Parsed<Self> {
-        Ok(Parser { source, tokens: tokens(source)?, at: 0, open: 0, duration_operators: 0 })
+    fn new(source: &'a str, room: &'a mut RegexRoom) -> Parsed<Self> {
+        Ok(Parser { source, tokens: tokens(source)?, at: 0, open: 0, duration_operators: 0, room })
     }
     pub(super) fn peek(&self) -> &Token {
         &self.tokens[self.at]

@@ -30,11 +30,11 @@ impl Parser<'_> {
         Ok((s, start.to(self.last_span())))
     }
 
-    fn set_name(&self, s: &mut Selector, name: String, span: Span) -> Parsed<()> {
+    fn set_name(&mut self, s: &mut Selector, name: String, span: Span) -> Parsed<()> {
         if let Some(m) = s.matchers.iter().find(|m| m.name == METRIC_NAME && s.name.is_some()) {
             return Err(Diagnostic::new(span, format!("metric name must not be set twice: {:?} or {name:?}", m.value)));
         }
-        s.matchers.push(lang::matcher::build(METRIC_NAME, MatchOp::Eq, &name, span)?);
+        s.matchers.push(lang::matcher::build(METRIC_NAME, MatchOp::Eq, &name, span, self.room)?);
         s.name = Some(name);
         Ok(())
     }
@@ -72,7 +72,7 @@ impl Parser<'_> {
                             format!("metric name must not be set twice: {:?} or {value:?}", s.name.as_deref().unwrap_or("")),
                         ));
                     }
-                    s.matchers.push(lang::matcher::build(&label, op, &value, v.span)?);
+                    s.matchers.push(lang::matcher::build(&label, op, &value, v.span, self.room)?);
                 }
             }
             if !self.eat(",") && !self.is_sign("}") {

@@ -97,6 +97,18 @@ fn depth_and_size_are_bounded() {
     assert!(parse(&format!("x[{}5m]", "(".repeat(10_000))).is_err());
 }
 
+/// A bound for each expression alone lets a text of some kilobytes compile gigabytes.
+#[test]
+fn regular_expressions_have_a_common_bound() {
+    let query = |n: usize| format!("x{{{}}}", vec![r#"a=~"\\w{1,30}b""#; n].join(","));
+    assert!(parse(&query(16)).is_ok());
+    let message = parse(&query(1000)).unwrap_err().to_string();
+    assert!(message.contains("too many regular expressions: together they may take 64 MiB"), "{message}");
+    let selectors = |n: usize| parse_selectors(vec![r#"x{a=~"b+"}"#; n]);
+    assert_eq!(selectors(256).unwrap().len(), 256);
+    assert!(selectors(257).is_err());
+}
+
 fn name() -> impl Strategy<Value = String> {
     "[a-z_][a-z0-9_:]{0,6}"
 }

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
-use base::{Error, MatchOp, Matcher, Result};
+use base::{Error, MatchOp, Matcher, RegexRoom, Result};
 use metrics::raw;
 use wire::Encoding;
 use wire::remote_read::{Form, Match, Query, Response as ReadResponse, STREAMED, Stream, queries};
@@ -15,7 +15,8 @@ use crate::routes::Answer;
 pub(super) async fn read(mut call: Call) -> Answer {
     let received = call.read_body(crate::limits::FORM_BYTES).await?;
     let body = wire::encoding::decode(Encoding::SnappyBlock, &received.bytes, base::limits::BODY_DECOMPRESSED_BYTES)?;
-    let wanted = queries(&body)?.iter().map(Selection::of).collect::<Result<Vec<_>>>()?;
+    let mut room = RegexRoom::default();
+    let wanted = queries(&body)?.iter().map(|q| Selection::of(q, &mut room)).collect::<Result<Vec<_>>>()?;
     let form = Form::accepted(&body)?;
     let query = call.missing.clone();
     let made = left(&call, move |rows, tenant, cancel| {
@@ -60,12 +61,12 @@ struct Selection {
 }
 
 impl Selection {
-    fn of(q: &Query<'_>) -> Result<Self> {
+    fn of(q: &Query<'_>, room: &mut RegexRoom) -> Result<Self> {
         const OPS: [MatchOp; 4] = [MatchOp::Eq, MatchOp::Ne, MatchOp::Re, MatchOp::NotRe];
         let op = |n: u64| usize::try_from(n).ok().and_then(|i| OPS.get(i).copied());
         let matcher = |m: &Match<'_>| {
             let op = op(m.op).ok_or_else(|| Error::invalid("a matcher has an unknown type"))?;
-            metrics::matcher(m.name, op, m.value)
+            metrics::matcher(m.name, op, m.value, room)
         };
         let matchers = q.matchers.iter().map(matcher).collect::<Result<_>>()?;
         Ok(Selection { matchers, start_ms: q.start_ms, end_ms: q.end_ms })

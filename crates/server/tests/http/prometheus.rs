@@ -111,6 +111,31 @@ fn unknown_media_types_are_sent_back() {
     assert_eq!(server.post("/api/v1/write", &[("content-type", "application/x-protobuf")], b"not snappy").status, 400);
 }
 
+/// Patterns of one remote read are counted together, in one query or in many.
+#[test]
+fn a_remote_read_of_too_many_patterns_is_refused() {
+    let server = Server::plain();
+    for (queries, matchers) in [(1, 257), (257, 1)] {
+        let mut w = wire::proto::Writer::default();
+        for _ in 0..queries {
+            w.message(1, |w| {
+                w.varint(2, (NOW_NS / 1_000_000) as u64);
+                for _ in 0..matchers {
+                    w.message(3, |w| {
+                        w.varint(1, 2);
+                        w.bytes(2, b"a");
+                        w.bytes(3, b"b+");
+                    });
+                }
+            });
+        }
+        let body = wire::encoding::encode(Encoding::SnappyBlock, &w.out).unwrap();
+        let answer = server.post("/api/v1/read", &[("content-encoding", "snappy")], &body);
+        assert_eq!(answer.status, 400);
+        assert!(String::from_utf8_lossy(&answer.bytes).contains("too many regular expressions"));
+    }
+}
+
 #[test]
 fn remote_read_and_federation_give_samples_as_they_are() {
     let server = Server::plain();

@@ -6,7 +6,7 @@ use lang::{Diagnostic, Parsed};
 use super::{Parser, Token};
 use crate::logql::ast::{CompareOp, LabelFilter, Quantity, value_of};
 
-impl Parser {
+impl Parser<'_> {
     /// `or` binds loosest; `and`, a comma and mere adjacency mean "and". After a comma or adjacency everything that
     /// follows belongs to the right side, as the original's grammar has it.
     pub(super) fn label_filter(&mut self) -> Parsed<LabelFilter> {
@@ -63,7 +63,7 @@ impl Parser {
                 let value = self.expect_text("a string")?;
                 let op = lang::matcher::op(sign)
                     .ok_or_else(|| Diagnostic::expected(op_span, "`=`, `!=`, `=~` or `!~` before a string", format!("`{sign}`")))?;
-                lang::matcher::build(&name, op, &value.value, value.span).map(LabelFilter::Match)
+                lang::matcher::build(&name, op, &value.value, value.span, self.room).map(LabelFilter::Match)
             }
             Token::Word(w) if w == "ip" => {
                 let negative = match lang::matcher::op(sign) {

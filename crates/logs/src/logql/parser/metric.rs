@@ -13,7 +13,7 @@ struct LogRange {
     offset_ns: i64,
 }
 
-impl Parser {
+impl Parser<'_> {
     /// An expression whose operators all bind tighter than `min`.
     pub(super) fn expr(&mut self, min: u8) -> Parsed<Expr> {
         let start = self.span();
@@ -199,7 +199,8 @@ impl Parser {
         let source = argument("the label to read, in quotes")?;
         let pattern = argument("a pattern, in quotes")?;
         self.expect_sign(")")?;
-        lang::re2::compile(&pattern.value).map_err(|e| Diagnostic::new(pattern.span, format!("invalid regex in label_replace: {e}")))?;
+        lang::re2::compile_in(&pattern.value, self.room)
+            .map_err(|e| Diagnostic::new(pattern.span, format!("invalid regex in label_replace: {e}")))?;
         if !super::stages::is_label_name(&target.value) {
             return Err(Diagnostic::new(target.span, format!("invalid destination label name in label_replace(): {}", target.value)));
         }

@@ -7,7 +7,7 @@ mod stages;
 
 pub(crate) use stages::STAGES_ALONE;
 
-use base::Matcher;
+use base::{Matcher, RegexRoom};
 use lang::{Diagnostic, Parsed, Span, Spanned};
 
 use super::ast::{Expr, LogExpr, MetricExpr};
@@ -17,30 +17,33 @@ use crate::limits;
 
 /// Reads a whole query.
 pub fn parse(source: &str) -> Parsed<Expr> {
-    let mut p = Parser::new(source)?;
+    let room = &mut RegexRoom::default();
+    let mut p = Parser::new(source, room)?;
     let e = p.expr(0)?;
     p.expect_end()?;
     Ok(e)
 }
 
 /// Reads `{...}` alone.
-pub fn parse_selector(source: &str) -> Parsed<Vec<Matcher>> {
-    let mut p = Parser::new(source)?;
+pub fn parse_selector(source: &str, room: &mut RegexRoom) -> Parsed<Vec<Matcher>> {
+    let mut p = Parser::new(source, room)?;
     let m = p.selector()?;
     p.expect_end()?;
     Ok(m)
 }
 
-struct Parser {
+struct Parser<'r> {
     tokens: Vec<Spanned<Token>>,
     at: usize,
     depth: usize,
     operators: usize,
+    /// For the patterns of the query.
+    room: &'r mut RegexRoom,
 }
 
-impl Parser {
-    fn new(source: &str) -> Parsed<Self> {
-        Ok(Parser { tokens: lex(source)?, at: 0, depth: 0, operators: 0 })
+impl<'r> Parser<'r> {
+    fn new(source: &str, room: &'r mut RegexRoom) -> Parsed<Self> {
+        Ok(Parser { tokens: lex(source)?, at: 0, depth: 0, operators: 0, room })
     }
 
     fn peek(&self) -> &Token {
@@ -160,7 +163,7 @@ impl Parser {
         let Some(op) = op else { return Err(self.expected("`=`, `!=`, `=~` or `!~`")) };
         self.bump();
         let value = self.expect_text("a label value in quotes")?;
-        lang::matcher::build(&name, op, &value.value, value.span)
+        lang::matcher::build(&name, op, &value.value, value.span, self.room)
     }
 
     /// A log query: selector and stages, perhaps in parentheses.

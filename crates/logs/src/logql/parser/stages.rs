@@ -9,7 +9,7 @@ use crate::logql::ast::*;
 /// Stages that can stand without anything after their name.
 pub(crate) const STAGES_ALONE: [&str; 4] = ["json", "logfmt", "unpack", "decolorize"];
 
-impl Parser {
+impl Parser<'_> {
     /// The next stage, if one comes next.
     pub(super) fn stage(&mut self) -> Parsed<Option<Spanned<StageExpr>>> {
         let start = self.span();
@@ -61,7 +61,8 @@ impl Parser {
             Token::Text(_) => {
                 let t = self.expect_text("a string")?;
                 if matches!(op, LineOp::Regex | LineOp::NotRegex) {
-                    lang::re2::compile(&t.value).map_err(|e| Diagnostic::new(t.span, format!("invalid regular expression: {e}")))?;
+                    lang::re2::compile_in(&t.value, self.room)
+                        .map_err(|e| Diagnostic::new(t.span, format!("invalid regular expression: {e}")))?;
                 }
                 Ok(Spanned::new(Operand::Text(t.value), t.span))
             }
@@ -131,7 +132,8 @@ impl Parser {
 
     fn regexp(&mut self) -> Parsed<String> {
         let t = self.expect_text("a pattern in quotes")?;
-        let re = lang::re2::compile(&t.value).map_err(|e| Diagnostic::new(t.span, format!("invalid regular expression: {e}")))?;
+        let re =
+            lang::re2::compile_in(&t.value, self.room).map_err(|e| Diagnostic::new(t.span, format!("invalid regular expression: {e}")))?;
         let names: Vec<&str> = re.capture_names().flatten().collect();
         if names.is_empty() {
             return Err(Diagnostic::new(t.span, "at least one named capture must be supplied").hint("write (?P<name>..)"));
