@@ -5,10 +5,13 @@
 //! eighths of it, so that not every load has to look for room. What a scan holds at the moment is passed over: taking
 //! it out of its slot would free nothing, and the next reader would load it a second time. So the bytes are bounded by
 //! the limit and what running scans hold.
+//!
+//! Files of the same series, as those of one day mostly are, share one table of them, which is counted once.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 
 use base::Result;
 use parking_lot::Mutex;
@@ -19,19 +22,33 @@ use super::names::SeriesTable;
 /// Bounds what the indexes of all files of an engine take. Shared by the files.
 pub struct IndexCache {
     limit: usize,
-    bytes: AtomicUsize,
+    bytes: Arc<AtomicUsize>,
     evictions: AtomicU64,
     /// Goes on by one at each use of a file.
     ticks: AtomicU64,
     ids: AtomicU64,
     files: Mutex<HashMap<u64, Arc<Slots>>>,
+    tables: Mutex<HashMap<SeriesFileId, Weak<CountedTable>>>,
+}
+
+/// Length and checksum of a series file. Files of the same series have the same; whether they are the same is looked at.
+type SeriesFileId = (u64, u32);
+
+/// The series of one file.
+pub(super) struct FileSeries(Arc<CountedTable>);
+
+/// A table of series, counted among the bytes of a cache as long as anyone has it.
+struct CountedTable {
+    table: SeriesTable,
+    bytes: usize,
+    total: Arc<AtomicUsize>,
 }
 
 /// The indexes of one file, where they are in memory.
 #[derive(Default)]
 pub(super) struct Slots {
     pub data: Slot<DataFile>,
-    pub series: Slot<SeriesTable>,
+    pub series: Slot<FileSeries>,
     used: AtomicU64,
 }
 
@@ -40,7 +57,7 @@ pub(super) type Slot<T> = Mutex<Option<Arc<T>>>;
 
 /// What takes memory.
 pub(super) trait Index {
-    /// Memory it takes, bytes.
+    /// Memory that it takes for its file alone, bytes.
     fn bytes(&self) -> usize;
 }
 
@@ -49,11 +66,12 @@ impl IndexCache {
     pub fn new(limit: usize) -> Arc<IndexCache> {
         Arc::new(IndexCache {
             limit,
-            bytes: AtomicUsize::new(0),
+            bytes: Arc::default(),
             evictions: AtomicU64::new(0),
             ticks: AtomicU64::new(0),
             ids: AtomicU64::new(0),
             files: Mutex::default(),
+            tables: Mutex::default(),
         })
     }
 
@@ -86,6 +104,21 @@ impl IndexCache {
         self.files.lock().insert(id, slots.clone());
         self.trim();
         Ok(index)
+    }
+
+    /// The series of a file that was read: the table that another file of the same series has in memory, if there is one.
+    pub(super) fn share(&self, id: SeriesFileId, table: SeriesTable) -> FileSeries {
+        let known = self.tables.lock().get(&id).and_then(Weak::upgrade);
+        if let Some(known) = known.filter(|known| known.table == table) {
+            return FileSeries(known);
+        }
+        let bytes = table.bytes();
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let table = Arc::new(CountedTable { table, bytes, total: self.bytes.clone() });
+        let mut tables = self.tables.lock();
+        tables.retain(|_, t| t.strong_count() > 0);
+        tables.insert(id, Arc::downgrade(&table));
+        FileSeries(table)
     }
 
     /// Makes room if the limit is passed. Called after each load, and now and then for what scans have let go since.
@@ -128,10 +161,9 @@ impl Slots {
         self.data.try_lock().is_some_and(|d| d.is_none()) && self.series.try_lock().is_some_and(|s| s.is_none())
     }
 
-    /// Memory that the indexes take, bytes.
-    pub fn bytes(&self) -> usize {
-        let size = |found: Option<usize>| found.unwrap_or(0);
-        size(self.data.lock().as_ref().map(|d| d.bytes())) + size(self.series.lock().as_ref().map(|s| s.bytes()))
+    /// Whether both indexes are in memory.
+    pub fn are_full(&self) -> bool {
+        self.data.lock().is_some() && self.series.lock().is_some()
     }
 }
 
@@ -155,8 +187,35 @@ impl Index for DataFile {
     }
 }
 
-impl Index for SeriesTable {
+impl Index for FileSeries {
+    /// The table is counted on its own, for it may be that of other files as well.
     fn bytes(&self) -> usize {
-        SeriesTable::bytes(self)
+        0
+    }
+}
+
+impl FileSeries {
+    /// No series.
+    pub fn none() -> FileSeries {
+        FileSeries(Arc::new(CountedTable { table: SeriesTable::empty(), bytes: 0, total: Arc::default() }))
+    }
+
+    /// Whether the other file has the same series under the same numbers.
+    pub fn are_those_of(&self, other: &FileSeries) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Deref for FileSeries {
+    type Target = SeriesTable;
+
+    fn deref(&self) -> &SeriesTable {
+        &self.0.table
+    }
+}
+
+impl Drop for CountedTable {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }

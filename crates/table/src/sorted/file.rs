@@ -8,7 +8,7 @@ use base::{Error, Kind, Result, Tenant};
 use bytes::Bytes;
 use disk::Fs;
 
-use super::cache::{IndexCache, Slots};
+use super::cache::{FileSeries, IndexCache, Slots};
 use super::data::DataFile;
 use super::names::SeriesTable;
 use super::{Damage, FORMAT_VERSION, LostRows, SortedMeta, limits};
@@ -27,7 +27,7 @@ impl Files for Arc<dyn Fs> {
     }
 }
 
-/// A run or block. Shared; what it caches counts in [`SortedFile::cached_bytes`].
+/// A run or block. Shared; what it reads lies in the [`IndexCache`].
 pub struct SortedFile {
     spec: &'static TableSpec,
     files: Arc<dyn Files>,
@@ -100,9 +100,9 @@ impl SortedFile {
         &self.meta
     }
 
-    /// Memory that its cached indexes and series take, bytes.
-    pub fn cached_bytes(&self) -> usize {
-        self.slots.bytes()
+    /// Whether its indexes and series are in memory.
+    pub fn is_warm(&self) -> bool {
+        self.slots.are_full()
     }
 
     /// Reads what every scan of it needs.
@@ -129,26 +129,23 @@ impl SortedFile {
         self.cache.get(self.id, &self.slots, &self.slots.data, load).map_err(|e| e.context(self.data_path.display()))
     }
 
-    pub(super) fn series(&self) -> Result<Arc<SeriesTable>> {
-        let load = || -> Result<SeriesTable> {
+    pub(super) fn series(&self) -> Result<Arc<FileSeries>> {
+        let load = || -> Result<FileSeries> {
             let len = self.meta.series_bytes;
             let file = self.files.open(&self.series_path, len)?;
             if len > limits::SERIES_FILE_BYTES {
                 return Err(Error::corrupt("the series file is too large"));
             }
-            SeriesTable::read(read_checked(file.as_ref(), 0..len, len, self.meta.series_crc32c)?)
+            let crc = self.meta.series_crc32c;
+            let table = SeriesTable::read(read_checked(file.as_ref(), 0..len, len, crc)?)?;
+            Ok(self.cache.share((len, crc), table))
         };
         self.cache.get(self.id, &self.slots, &self.slots.series, load).map_err(|e| e.context(self.series_path.display()))
     }
 
     /// Both files, or `None` if either is damaged, which is reported and noted as the loss of the tenant's rows in it. Other
     /// errors (the disk, a file that is gone) are the caller's.
-    pub(super) fn both(
-        &self,
-        tenant: &Tenant,
-        hidden_days: &[i64],
-        missing: &Missing,
-    ) -> Result<Option<(Arc<DataFile>, Arc<SeriesTable>)>> {
+    pub(super) fn both(&self, tenant: &Tenant, hidden_days: &[i64], missing: &Missing) -> Result<Option<(Arc<DataFile>, Arc<FileSeries>)>> {
         let (path, e) = match self.data() {
             Ok(d) => match self.series() {
                 Ok(s) => return Ok(Some((d, s))),

@@ -16,11 +16,11 @@ use arrow_select::take::take_record_batch;
 use base::{Error, Kind, Labels, Matcher, Result, Tenant};
 
 use super::arrivals::Slice;
+use super::cache::FileSeries;
 use super::combine::Sources;
 use super::data::{DataFile, overlap};
 use super::index::{Segment, Stretch};
 use super::layout::internal;
-use super::names::SeriesTable;
 use super::order::order;
 use super::part::Part;
 use super::piece::{Mapped, Piece, Rows};
@@ -33,9 +33,6 @@ use crate::spec::{Order, TableSpec};
 
 /// Memory for labels is taken from the budget in steps of this size.
 const RESERVE_STEP: usize = 64 << 10;
-
-/// Of so many series it is cheaper to compare two files' series with each other than to put the labels of each together.
-const TWIN_SERIES: usize = 256;
 
 /// What is asked of the sources.
 pub struct Asked<'a> {
@@ -65,7 +62,7 @@ struct MemorySegment {
 enum Rest {
     File {
         data: Arc<DataFile>,
-        series: Arc<SeriesTable>,
+        series: Arc<FileSeries>,
         hidden_days: Vec<i64>,
     },
     Part {
@@ -103,7 +100,7 @@ impl View {
     /// Whether it is a file of the same series under the same numbers.
     fn has_series_of(&self, other: &View) -> bool {
         match (&self.rest, &other.rest) {
-            (Rest::File { series: a, .. }, Rest::File { series: b, .. }) => a == b,
+            (Rest::File { series: a, .. }, Rest::File { series: b, .. }) => a.are_those_of(b),
             _ => false,
         }
     }
@@ -254,7 +251,7 @@ impl Views {
                 add_series(&mut labels, &mut views, &mut found)?;
                 found.numbers = vec![];
                 if let (Rest::File { series, .. }, Some(file)) = (&mut found.view.rest, file) {
-                    *series = Arc::new(SeriesTable::empty());
+                    *series = Arc::new(FileSeries::none());
                     file.release();
                 }
             }
@@ -510,9 +507,8 @@ fn used(asked: &Asked<'_>, v: &View, numbers: Vec<u32>) -> Result<Vec<u32>> {
 /// the first ones of each is the first of all: only labels that are ranked are ever held, not those of every view.
 fn rank(numbers: &[Vec<u32>], views: &mut [View], reserved: &mut Reserved) -> Result<Arc<[Labels]>> {
     let mut next = BinaryHeap::with_capacity(views.len());
-    // Files of the same series, as those of one day mostly are, number them alike. To find that out is not worth it for few.
-    let like =
-        |v: usize| (0..v).find(|u| numbers[v].len() >= TWIN_SERIES && numbers[*u] == numbers[v] && views[*u].has_series_of(&views[v]));
+    // Files of the same series, as those of one day mostly are, number them alike.
+    let like = |v: usize| (0..v).find(|u| views[*u].has_series_of(&views[v]) && numbers[*u] == numbers[v]);
     let twins: Vec<Option<usize>> = (0..views.len()).map(like).collect();
     let mut maps: Vec<Vec<u32>> = vec![vec![]; views.len()];
     for (v, numbers) in numbers.iter().enumerate() {
