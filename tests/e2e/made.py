@@ -166,5 +166,5 @@ made_temperature > bool 20
 timestamp(made_temperature)
 sort_desc(sum by (path) (made_requests_total))
 scalar(sum(made_requests_total)) + vector(1)
-holt_winters(made_temperature[30s], 0.3, 0.6)
+double_exponential_smoothing(made_temperature[30s], 0.3, 0.6)
 """.strip().splitlines()
