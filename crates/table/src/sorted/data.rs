@@ -299,7 +299,7 @@ impl DataFile {
     ) -> Result<RowReader> {
         let (texts, wanted, batch_rows) = (&wanted.texts, &wanted.columns[..], wanted.batch_rows);
         let rows: usize = left.iter().map(|r| r.len()).sum();
-        let pages = Arc::new(Pages { store: self.store.clone(), kept, failed: Mutex::default(), last: Mutex::default() });
+        let pages = Arc::new(Pages { store: self.store.clone(), kept, failed: Mutex::default(), reads: texts.clone() });
         let wrong = |e| pages.reason(e, |e| self.unreadable(s, e));
         let mut others = vec![];
         for leaf in read {
@@ -351,9 +351,16 @@ impl DataFile {
     }
 
     /// The pages of columns, with those rows taken out of `ranges` that damage took.
-    pub(super) fn checked_pages(&self, s: &Segment, leaves: &[usize], ranges: &mut Vec<Range<u32>>, missing: &Missing) -> Result<Pages> {
+    pub(super) fn checked_pages(
+        &self,
+        s: &Segment,
+        leaves: &[usize],
+        ranges: &mut Vec<Range<u32>>,
+        reads: &Arc<Reads>,
+        missing: &Missing,
+    ) -> Result<Pages> {
         let kept = self.check(s, leaves, ranges, missing)?;
-        Ok(Pages { store: self.store.clone(), kept, failed: Mutex::default(), last: Mutex::default() })
+        Ok(Pages { store: self.store.clone(), kept, failed: Mutex::default(), reads: reads.clone() })
     }
 
     /// Our reader of a column of numbers, if it is one.
@@ -457,8 +464,8 @@ pub struct Pages {
     kept: HashMap<u64, Bytes>,
     /// Why a page could not be read, if not for damage: Parquet's reader keeps nothing of an error but its text.
     failed: Mutex<Option<Error>>,
-    /// The large page that was read last.
-    last: Mutex<Bytes>,
+    /// Whose memory large pages are read to.
+    reads: Arc<Reads>,
 }
 
 impl Pages {
@@ -496,7 +503,7 @@ impl ChunkReader for Pages {
             _ => {
                 let range = start..start.saturating_add(length as u64);
                 self.note(match length >= limits::LARGE_PAGE_BYTES {
-                    true => self.store.read_again(range, &mut self.last.lock()),
+                    true => self.store.read_again(range, &mut self.reads.memory.last_read.lock()),
                     false => self.store.read(range),
                 })
             }

@@ -156,20 +156,26 @@ impl<'a> Reader<'a> {
     }
     /// Steps over numbers: each ends with a byte that is less than 128.
     fn skip(&mut self, mut n: usize) -> Result<()> {
-        while let Some(word) = self.0.first_chunk::<8>() {
-            let ends = (!u64::from_le_bytes(*word) & 0x8080_8080_8080_8080).count_ones() as usize;
-            // With the last one asked for, another may begin.
-            if ends >= n {
-                break;
-            }
-            n -= ends;
-            self.0 = &self.0[8..];
-        }
+        self.skip_blocks::<128>(&mut n);
+        self.skip_blocks::<8>(&mut n);
         while n > 0 {
             self.u64()?;
             n -= 1;
         }
         Ok(())
+    }
+    /// Steps over blocks of bytes as long as there is more to skip than what ends in them.
+    fn skip_blocks<const N: usize>(&mut self, n: &mut usize) {
+        const { assert!(N < 256) };
+        while let Some(block) = self.0.first_chunk::<N>() {
+            let ends = usize::from(block.iter().map(|b| u8::from(*b < 0x80)).sum::<u8>());
+            // With the last one asked for, another may begin.
+            if ends >= *n {
+                break;
+            }
+            *n -= ends;
+            self.0 = &self.0[N..];
+        }
     }
     /// A count of things of at least one byte each, so a damaged count cannot ask for memory.
     fn count(&mut self) -> Result<usize> {

@@ -29,11 +29,13 @@ pub fn damaged(what: &str) -> ParquetError {
     ParquetError::General(what.to_owned())
 }
 
-/// What pages are decompressed with and to, by one reader at a time.
+/// What pages are read to, decompressed with and to, by one reader at a time.
 #[derive(Default)]
 pub struct Memory {
     zstd: Mutex<Option<zstd::bulk::Decompressor<'static>>>,
     rooms: Mutex<Vec<Vec<u8>>>,
+    /// The large page that was read last, still compressed.
+    pub last_read: Mutex<Bytes>,
 }
 
 impl Memory {

@@ -153,7 +153,7 @@ impl DataFile {
         let Some(blank) = blank.iter().map(|w| self.layout.leaf(*w)).collect::<Option<Vec<_>>>() else { return Ok(None) };
         let mut left = rows.to_vec();
         let leaves: Vec<usize> = [deltas, deltas + 1].into_iter().chain(blank.iter().copied()).collect();
-        let pages = Arc::new(self.checked_pages(s, &leaves, &mut left, missing)?);
+        let pages = Arc::new(self.checked_pages(s, &leaves, &mut left, reads, missing)?);
         if left != rows {
             return Ok(None);
         }
