@@ -4,7 +4,9 @@
 The targets are real ones (Prometheus, the server that is written to, node_exporter) and one whose page is a function of the time (`made.py`).
 Then all are asked: of what was written, and of the target that is a function of the time also of what was scraped, the answers are equal
 to 12 digits. Of real targets that two scrape at different instants, the series are the same, what does not change is
-equal, and a counter lies between what it was shortly before and shortly after. The lists of targets are equal, and promtool asks too.
+equal, and a counter lies between what it was shortly before and shortly after. The lists of targets are equal, and promtool asks and pushes.
+
+Version 2 of Prometheus sends remote write 1.0, version 3 here 2.0. What of promtool a version does not have is passed over.
 
     promql.py [--minutes N]      a minute and a half of data unless told otherwise; the longest window reaches back 65 s
 """
@@ -35,6 +37,7 @@ scrape_configs:
 remote_write:
   - url: {url}/api/v1/write
     send_exemplars: true
+    {write}
     queue_config: {{batch_send_deadline: 300ms, min_backoff: 50ms, max_backoff: 500ms}}
 """
 
@@ -108,19 +111,15 @@ def run():
     options.add_argument("--minutes", type=float, default=1.5)
     minutes = options.parse_args().minutes
     program = need("prometheus")
-    version = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60).stdout
-    # What has been renamed since, and was no experiment then.
-    renamed = "version 2." in version
-    spelled = (lambda query: query.replace("double_exponential_smoothing", "holt_winters")) if renamed else str
-    features = "exemplar-storage" if renamed else "exemplar-storage,promql-experimental-functions"
     with folder() as d:
         for name in ("written", "scraping"):
             (d / name).mkdir()
         written, scraping = Server(d / "written"), Server(d / "scraping", collect=f"  scrape: [{d}/prometheus.yml]\n")
         port, made_port = free_port(), free_port()
-        (d / "prometheus.yml").write_text(CONFIG.format(port=port, ours=written.port, url=written.url, made=made_port))
+        prometheus = Prometheus(program, port)
+        (d / "prometheus.yml").write_text(CONFIG.format(port=port, ours=written.port, url=written.url, made=made_port, write=prometheus.write))
         command = [program, f"--config.file={d}/prometheus.yml", f"--storage.tsdb.path={d}/tsdb", f"--web.listen-address=127.0.0.1:{port}",
-                   f"--enable-feature={features}", "--log.level=error"]
+                   f"--enable-feature={prometheus.features}", "--log.level=error"]
         with made.serving(made_port), node_exporter(d), written, scraping, Process(command, d / "prometheus.out") as original:
             wait_for("samples arrive", lambda: original.alive() and ask(written.port, "up", time.time()), 60)
             enough = minutes * 60 - 5
@@ -129,16 +128,36 @@ def run():
             at = time.time() - 3
             # Prometheus sends series side by side: that one has arrived says nothing of another.
             wait_for("all samples arrive", lambda: samples(written.port, at) == samples(port, at) and newest(scraping.port) > at, 30)
-            scraped(scraping.port, port, at)
-            compare(QUERIES, written.port, port, at, spelled)
+            scraped(scraping.port, prometheus, at)
+            compare(QUERIES, written.port, prometheus, at)
             for ours in (written, scraping):
-                compare(made.QUERIES, ours.port, port, at, spelled)
+                compare(made.QUERIES, ours.port, prometheus, at)
             targets(scraping.port, port)
             promtool(written, at)
             metadata(written)
             metadata(scraping)
     say(f"{len(QUERIES)} queries about real targets and {len(made.QUERIES)} about the made one answer as the original does, at one time and over "
         "a range, the latter also of what was scraped here; targets are the same; promtool is content")
+
+
+class Prometheus:
+    """The original, as its version has it."""
+
+    def __init__(self, program, port):
+        version = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=60).stdout
+        self.port, self.is_old = port, "version 2." in version
+        self.features = "exemplar-storage" + ("" if self.is_old else ",promql-experimental-functions,metadata-wal-records")
+        self.write = "" if self.is_old else "protobuf_message: io.prometheus.write.v2.Request"
+
+    def spelled(self, query):
+        """A query with what has been renamed since, and was no experiment then."""
+        return query.replace("double_exponential_smoothing", "holt_winters") if self.is_old else query
+
+    def canonical(self, result):
+        """Points of each series. Version 3 writes bounds of buckets and quantiles as `1.0` that a page writes as `1`."""
+        numbers = () if self.is_old else ("le", "quantile")
+        written = lambda metric: {name: str(float(value)) if name in numbers else value for name, value in metric.items()}
+        return {json.dumps(written(s["metric"]), sort_keys=True): s["values"] if "values" in s else [s["value"]] for s in result}
 
 
 @contextlib.contextmanager
@@ -182,35 +201,35 @@ def newest(port):
     return min((float(series["values"][-1][0]) for series in ask(port, "up[1m]", time.time())), default=0.0)
 
 
-def compare(queries, ours, theirs, at, spelled):
-    """At one time, and over a range. `spelled` says how the original writes a query."""
+def compare(queries, ours, prometheus, at):
+    """At one time, and over a range."""
     compared = 0
     for query in queries:
         query = query.replace("{at}", f"{at - 10:.3f}")
-        expected = get(theirs, "/api/v1/query", query=spelled(query), time=f"{at:.3f}")
+        expected = get(prometheus.port, "/api/v1/query", query=prometheus.spelled(query), time=f"{at:.3f}")
         got = get(ours, "/api/v1/query", query=query, time=f"{at:.3f}")
         check(expected["status"] == "success", f"the original refuses {query}: {expected}")
         check(got["status"] == "success", f"{query}: {got}")
-        compared += same(query, expected["data"], got["data"])
+        compared += same(query, expected["data"], got["data"], prometheus)
         times = {"start": f"{at - 25:.3f}", "end": f"{at:.3f}", "step": "5"}
         query = query.replace("sort_desc", "")
-        expected = get(theirs, "/api/v1/query_range", query=spelled(query), stats="all", **times)
+        expected = get(prometheus.port, "/api/v1/query_range", query=prometheus.spelled(query), stats="all", **times)
         got = get(ours, "/api/v1/query_range", query=query, stats="all", **times)
         check(expected["status"] == got["status"] == "success", f"{query}: {expected['status']}, {str(got)[:300]}")
-        same(query, expected["data"], got["data"])
+        same(query, expected["data"], got["data"], prometheus)
         looked_at = [answer["data"]["stats"]["samples"]["totalQueryableSamples"] for answer in (expected, got)]
         check(looked_at[0] == looked_at[1], f"{query} looks at {looked_at[1]} samples, not {looked_at[0]}")
     check(compared >= len(queries), f"only {compared} series were compared")
 
 
-def scraped(ours, theirs, at):
+def scraped(ours, prometheus, at):
     """Real targets, which the two scraped at different instants.
 
     A scrape takes a second at most, so what one read at a time lies between what the other read a second before and a second after.
     `scrape_duration_seconds` and its kin are about the scrape, not the target. A series that comes or goes while we look is passed over.
     """
     everything = '{job=~"prometheus|watchfire|node",__name__!~"scrape_.*"}'
-    got, expected = (canonical(ask(port, f"{everything}[20s]", at)) for port in (ours, theirs))
+    got, expected = (prometheus.canonical(ask(port, f"{everything}[20s]", at)) for port in (ours, prometheus.port))
     steady = [{key for key, points in answer.items() if points[0][0] < at - 16 and points[-1][0] > at - 4} for answer in (got, expected)]
     check(len(steady[1]) > 300, f"only {len(steady[1])} series are there")
     odd = (steady[0] - set(expected)) | (steady[1] - set(got))
@@ -253,22 +272,18 @@ def targets(ours, theirs):
         check(expected and [e for e in got if '"target": {}' not in e] == expected, f"metadata of targets: {got}, not {expected}")
 
 
-def same(query, expected, got):
+def same(query, expected, got, prometheus):
     """The same series with the same values, to 12 digits."""
     check(expected["resultType"] == got["resultType"], f"{query}: a {got['resultType']}, not a {expected['resultType']}")
     if expected["resultType"] == "scalar":
         check(close(expected["result"], got["result"]), f"{query}: {got['result']}, not {expected['result']}")
         return 1
-    expected, got = canonical(expected["result"]), canonical(got["result"])
+    expected, got = prometheus.canonical(expected["result"]), prometheus.canonical(got["result"])
     check(sorted(got) == sorted(expected), f"{query}: series {sorted(set(got) ^ set(expected))[:4]} are in one answer alone")
     for key, points in expected.items():
         right = len(points) == len(got[key]) and all(close(a, b) for a, b in zip(points, got[key]))
         check(right, f"{query} {key}: {got[key][:3]}, not {points[:3]}")
     return len(expected)
-
-
-def canonical(result):
-    return {json.dumps(s["metric"], sort_keys=True): s["values"] if "values" in s else [s["value"]] for s in result}
 
 
 def close(a, b):
