@@ -439,6 +439,7 @@ fn runs(mut bytes: &[u8], width: u32, mut n: usize, out: &mut dyn FnMut(u32, usi
     if width > 16 {
         return Err(damaged("numbers are too wide"));
     }
+    let eight = Eight::of(width);
     while n > 0 {
         let (head, rest) = base::attrs::read_varint(bytes).ok_or_else(early)?;
         bytes = rest;
@@ -473,18 +474,43 @@ fn runs(mut bytes: &[u8], width: u32, mut n: usize, out: &mut dyn FnMut(u32, usi
             word >> bit & ((1 << width) - 1)
         };
         // Equal ones come together here as well: mostly a few numbers change now and then.
-        let (mut from, mut value) = (0, number(0));
-        for i in 1..many {
+        let (mut i, mut from, mut value) = (1, 0, number(0));
+        while i < many {
+            if i % 8 == 0 && i + 8 <= many && eight.as_ref().is_some_and(|eight| eight.are(value, &packed[i / 8 * width as usize..])) {
+                i += 8;
+                continue;
+            }
             let next = number(i);
             if next != value {
                 out(value, i - from);
                 (from, value) = (i, next);
             }
+            i += 1;
         }
         out(value, many - from);
         n -= many;
     }
     Ok(())
+}
+
+/// Eight packed numbers that have room in one word.
+struct Eight {
+    /// All their bits.
+    bits: u64,
+    /// The lowest bit of each.
+    ones: u64,
+}
+
+impl Eight {
+    fn of(width: u32) -> Option<Eight> {
+        let fit = (1..=8).contains(&width);
+        fit.then(|| Eight { bits: u64::MAX >> (64 - 8 * width), ones: (0..8).fold(0, |all, k| all | 1 << (k * width)) })
+    }
+
+    /// Whether `packed` begins with eight times this value. No, if a word of it is not there.
+    fn are(&self, value: u32, packed: &[u8]) -> bool {
+        packed.first_chunk::<8>().is_some_and(|word| u64::from_le_bytes(*word) & self.bits == u64::from(value) * self.ones)
+    }
 }
 
 #[cfg(test)]
@@ -514,6 +540,27 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn packed_bits_come_apart(
+            width in 0u32..17,
+            changes in proptest::collection::vec((1usize..40, any::<u16>()), 1..30),
+            cut in 0usize..8,
+        ) {
+            let mut numbers: Vec<u32> = changes.iter().flat_map(|(n, v)| vec![u32::from(*v) & ((1 << width) - 1); *n]).collect();
+            let asked = numbers.len() - cut.min(numbers.len() - 1);
+            numbers.resize(numbers.len().next_multiple_of(8), 0);
+            let mut packed = vec![0; numbers.len() / 8 * width as usize];
+            for bit in (0..numbers.len() * width as usize).filter(|bit| numbers[bit / width as usize] >> (bit % width as usize) & 1 == 1) {
+                packed[bit / 8] |= 1 << (bit % 8);
+            }
+            let mut bytes = vec![];
+            base::attrs::write_varint(&mut bytes, (numbers.len() / 8) as u64 * 2 + 1);
+            bytes.extend(packed);
+            let mut got = vec![];
+            runs(&bytes, width, asked, &mut |v, n| got.resize(got.len() + n, v)).unwrap();
+            prop_assert_eq!(&got, &numbers[..asked]);
+        }
+
         #[test]
         fn split_bytes_come_together(
             values in proptest::collection::vec((any::<i64>(), 0u32..64), 1..1500),
