@@ -116,7 +116,7 @@ def run():
             (d / name).mkdir()
         written, scraping = Server(d / "written"), Server(d / "scraping", collect=f"  scrape: [{d}/prometheus.yml]\n")
         port, made_port = free_port(), free_port()
-        prometheus = Prometheus(program, port)
+        prometheus = Original(program, port)
         (d / "prometheus.yml").write_text(CONFIG.format(port=port, ours=written.port, url=written.url, made=made_port, write=prometheus.write))
         command = [program, f"--config.file={d}/prometheus.yml", f"--storage.tsdb.path={d}/tsdb", f"--web.listen-address=127.0.0.1:{port}",
                    f"--enable-feature={prometheus.features}", "--log.level=error"]
@@ -140,7 +140,7 @@ def run():
         "a range, the latter also of what was scraped here; targets are the same; promtool is content")
 
 
-class Prometheus:
+class Original:
     """The original, as its version has it."""
 
     def __init__(self, program, port):

@@ -15,7 +15,7 @@ import time
 
 import made
 from harness import Process, Server, check, folder, free_port, main, need, say, wait_for
-from promql import ask, compare
+from promql import Original, ask, compare
 
 MINUTES = 30
 CONFIG = """
@@ -39,7 +39,7 @@ def run():
         at = newest * made.STEP + 1.5
         with prometheus(program, d, server, "plain") as (port, _):
             check(ask(port, "made_info", at), "Prometheus finds nothing of what was written to Watchfire")
-            compare(made.QUERIES, server.port, port, at)
+            compare(made.QUERIES, server.port, Original(program, port), at)
             stream(server, port, steps, at)
         write(server.port, "gzip", gzip.compress(request(steps, {"site": "a", "replica": "1"})))
         with prometheus(program, d, server, "external", ", external_labels: {site: a, replica: '1'}") as (port, _):
@@ -58,7 +58,8 @@ class Prometheus(Process):
         self.port = free_port()
         (d / f"{name}.yml").write_text(config)
         super().__init__([program, f"--config.file={d}/{name}.yml", f"--storage.tsdb.path={d}/{name}", f"--web.listen-address=127.0.0.1:{self.port}",
-                          "--web.enable-remote-write-receiver", "--log.level=error"], d / f"{name}.out")
+                          "--web.enable-remote-write-receiver", "--log.level=error",
+                          f"--enable-feature={Original(program, self.port).features}"], d / f"{name}.out")
 
     def __enter__(self):
         wait_for("Prometheus is ready", lambda: not self.alive() or ready(self.port), 60)
