@@ -26,6 +26,7 @@ mod node;
 mod otlp;
 mod params;
 mod prometheus;
+mod request_line;
 mod routes;
 mod settings;
 pub mod stats;

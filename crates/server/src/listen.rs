@@ -25,7 +25,7 @@ use tower_service::Service;
 
 use crate::app::App;
 use crate::routes::Paths;
-use crate::{limits, routes};
+use crate::{limits, request_line, routes};
 
 /// What a client of HTTP/2 begins with (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -191,11 +191,15 @@ struct Patient {
 }
 
 impl Patient {
-    /// Reads until it is clear whether the other side speaks HTTP/2, or until it is at its end.
+    /// Reads until it is clear whether the other side speaks HTTP/2, and if not, what its first request line is; or until it is at its end.
     async fn begin(mut stream: TcpStream) -> io::Result<Patient> {
         let mut head = BytesMut::with_capacity(limits::FIRST_BYTES);
-        while stream.read_buf(&mut head).await? > 0 && head.len() < PREFACE.len() && PREFACE.starts_with(&head) {}
-        Ok(Patient { stream, head: head.freeze(), waiting: None })
+        let is_enough = |head: &[u8]| match PREFACE.starts_with(head) {
+            true => head.len() >= PREFACE.len(),
+            false => head.starts_with(PREFACE) || request_line::is_whole(head) || head.len() >= limits::HEADER_BYTES,
+        };
+        while stream.read_buf(&mut head).await? > 0 && !is_enough(&head) {}
+        Ok(Patient { stream, head: request_line::spelled_out(head).freeze(), waiting: None })
     }
 
     fn watch<T>(&mut self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {

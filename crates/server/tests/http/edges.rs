@@ -70,6 +70,30 @@ fn a_body_beyond_the_cap_is_refused_while_it_arrives() {
 }
 
 #[test]
+fn targets_are_read_as_they_are_typed() {
+    let server = Server::plain();
+    let ask = |pieces: &[&str]| {
+        let mut stream = TcpStream::connect(server.base.trim_start_matches("http://")).unwrap();
+        for piece in pieces {
+            stream.write_all(piece.as_bytes()).unwrap();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    const REST: &str = " HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    for pieces in
+        [&[&format!("GET /api/v1/query?query=vector(1)<2>\"\"{REST}")[..]][..], &["G", "ET /api/v1/query?query=vec", "tor(1)<2>\"\"", REST]]
+    {
+        let answer = ask(pieces);
+        assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("parse error"), "{answer}");
+    }
+    let answer = ask(&["GET /api/v1/query?query=vector(1)>0", REST]);
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("\"1\""), "{answer}");
+}
+
+#[test]
 fn the_token_opens_everything_and_its_lack_opens_readiness_alone() {
     let settings = Settings { token: Some(Token::new("s3cret").unwrap()), ..Settings::default() };
     let backend = Scripted::new(|| Ok(Ingested::default()));
