@@ -20,6 +20,13 @@ pub const SAMPLES: usize = 8 << 20;
 pub const ANSWER_BYTES: usize = 256 << 20;
 /// Fields that parsers may add to one line: a line of a megabyte could otherwise be a hundred thousand labels.
 pub const FIELDS_PER_LINE: usize = 1_024;
+/// Bytes of all that stages write for one line, what they write over again included: a template may double a label as often as the query
+/// repeats it. Four times the longest line.
+pub const ROW_TEXT_BYTES: usize = 4 * base::limits::LINE_BYTES;
+/// Bytes of the label sets of an answer, or of the groups of a query.
+pub const LABEL_SETS_BYTES: usize = 64 << 20;
+/// What `label_replace` may write for one series before it is looked at.
+pub const LABEL_MADE_BYTES: usize = 16 << 20;
 /// Nesting of JSON that is followed; deeper values are left alone.
 pub const JSON_DEPTH: usize = 64;
 /// The first piece of a range that is looked at for the first or last lines is at least this long, nanoseconds: a busy

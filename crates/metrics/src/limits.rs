@@ -4,7 +4,7 @@
 pub const QUERY_BYTES: usize = 256 << 10;
 /// Depth of an expression tree: evaluation recurses once per level, and a thread's stack is 2 MiB.
 pub const EXPRESSION_DEPTH: usize = 250;
-/// Samples a query may hold at one time, as in Prometheus (`--query.max-samples`): 16 bytes each.
+/// Samples a query, or a remote read, may hold at one time, as in Prometheus (`--query.max-samples`): 16 bytes each. Fewer with little memory.
 pub const QUERY_SAMPLES: usize = 50_000_000;
 /// Steps of a range query, as in Prometheus: enough for a week at a minute, and no panel has more pixels.
 pub const RANGE_STEPS: i64 = 11_000;
@@ -21,11 +21,11 @@ pub const EXEMPLARS: usize = 100_000;
 /// Names and values of one series. Remote write 2.0 names each of them by a number of a byte or two, and a histogram of OTLP repeats them
 /// for each of its buckets, so their size multiplies. Labels in use have some hundred bytes together.
 pub const SERIES_BYTES: usize = 128 << 10;
+/// What `label_replace` may write for one series before it is looked at: groups of a pattern, each as long as the whole text at most.
+pub const LABEL_MADE_BYTES: usize = 16 << 20;
 /// A metric's help, in what is said of it; longer ones are cut. They are stored once a day, and in memory until flushed.
 pub const METADATA_HELP_BYTES: usize = 1 << 10;
 /// A metric's name or unit, in what is said of it.
 pub const METADATA_NAME_BYTES: usize = 1 << 10;
-/// Samples of one answer of remote read, as in Prometheus (`--storage.remote.read-sample-limit`).
-pub const READ_SAMPLES: usize = 50_000_000;
 /// Characters of a line of a query that is written out evenly, as in Prometheus.
 pub const PRETTY_LINE: usize = 100;

@@ -41,9 +41,7 @@ pub fn samples(
         stream.series.iter().map(|l| RawSeries { labels: l.clone(), floats: vec![], histograms: vec![] }).collect();
     for batch in stream.batches {
         let batch = batch?;
-        *left = left.checked_sub(batch.num_rows()).ok_or_else(|| {
-            Error::new(Kind::Unprocessable, "the answer would have too many samples: ask for a shorter time or fewer series")
-        })?;
+        take(left, batch.num_rows())?;
         let series = batch.column(0).as_primitive::<UInt32Type>().values();
         let times = batch.column(1).as_primitive::<Int64Type>().values();
         let values = batch.column(2).as_primitive::<Float64Type>().values();
@@ -51,6 +49,7 @@ pub fn samples(
         for i in 0..batch.num_rows() {
             let of = out.get_mut(series[i] as usize).ok_or_else(|| Error::internal("a scan answered with an unknown series"))?;
             if histograms.is_valid(i) {
+                take(left, histograms.value(i).len() / size_of::<(i64, f64)>())?;
                 of.histograms.push((times[i], histograms.value(i).to_vec()));
             } else {
                 of.floats.push((times[i], values[i]));
@@ -59,6 +58,14 @@ pub fn samples(
     }
     out.retain(|s| !s.floats.is_empty() || !s.histograms.is_empty());
     Ok(out)
+}
+
+/// Takes samples out of what is left; a histogram counts as many as have room in its bytes.
+fn take(left: &mut usize, samples: usize) -> Result<()> {
+    *left = left
+        .checked_sub(samples)
+        .ok_or_else(|| Error::new(Kind::Unprocessable, "the answer would have too many samples: ask for a shorter time or fewer series"))?;
+    Ok(())
 }
 
 /// The latest float of each series that any of the selectors matches, as Prometheus' text (0.0.4) with times.

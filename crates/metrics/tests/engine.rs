@@ -93,6 +93,43 @@ fn a_query_has_bounds() {
     assert!(range(&rows, &Tenant::default(), "rate(n_total[5m])", 0, 2399 * STEP_MS, 600_000, &narrow).is_ok());
 }
 
+/// One series, and a minute and more of work on it, by windows one by one and by windows that lie alike.
+#[test]
+fn the_time_is_looked_at_within_a_series() {
+    let rows = MemoryRows::default();
+    let options = Options { timeout: Some(Duration::from_millis(300)), ..Options::default() };
+    let ask = |q: &str| range(&rows, &Tenant::default(), q, 0, 3_000_000, 1_000, &options);
+    for q in ["quantile_over_time(0.5, vector(time())[2h:1ms])", "stddev_over_time(vector(time())[2h:1ms])"] {
+        assert_eq!(ask(q).unwrap_err().kind(), Kind::Timeout, "{q}");
+    }
+}
+
+#[test]
+fn what_is_made_on_the_way_is_counted() {
+    let rows = long();
+    let few = Options { max_samples: 15_000, ..Options::default() };
+    let with = |q: &str, o: &Options| range(&rows, &Tenant::default(), q, 0, 600_000, 1_000, o);
+    let ask = |q: &str| with(q, &few);
+    // A column for each value, a scalar for each operand, a series for each label that comes and goes.
+    for q in [
+        "count_values(\"v\", n_total)",
+        &format!("vector({}1{})", "time() + (".repeat(100), ")".repeat(100)),
+        "n_total * on () group_left (v) label_replace(count_values(\"v\", n_total{i=\"a\"}), \"v\", \"$1\", \"v\", \"(.*)\")",
+    ] {
+        assert!(ask(q).is_err_and(|e| e.message().contains("too many samples")), "{q}");
+    }
+    assert!(ask("count_values(\"v\", n_total * 0)").is_ok());
+    let grown = format!("{}n_total{}", "label_join(".repeat(30), ", \"x\", \"\", \"x\", \"x\", \"i\")".repeat(30));
+    let replaced = format!(
+        "label_replace(label_replace(n_total, \"x\", \"{}\", \"i\", \"(.*)\"), \"x\", \"{}\", \"x\", \"(.*)\")",
+        "$1".repeat(5_000),
+        "$1".repeat(50)
+    );
+    for q in [grown, replaced] {
+        assert!(with(&q, &Options::default()).is_err_and(|e| e.message().contains("labels have more than 128 KiB")), "{}", &q[..60]);
+    }
+}
+
 #[test]
 fn samples_are_counted_as_often_as_steps_look_at_them() {
     let rows = MemoryRows::default();

@@ -40,6 +40,8 @@ impl Key {
 pub struct Keys {
     numbers: HashMap<Box<[u8]>, u32>,
     labels: Vec<Labels>,
+    /// Of all of them, twice.
+    bytes: usize,
     buffer: Vec<u8>,
 }
 
@@ -67,6 +69,10 @@ impl Keys {
                 Kind::Unprocessable,
                 format!("the query makes more than {} series before they are aggregated; group by fewer labels", limits::INNER_SERIES),
             ));
+        }
+        self.bytes += 2 * self.buffer.len();
+        if self.bytes > limits::LABEL_SETS_BYTES {
+            return Err(Error::new(Kind::Unprocessable, "the labels of the query's groups are too long; group by fewer or shorter ones"));
         }
         let n = self.labels.len() as u32;
         self.labels.push(Labels::from_canonical(&self.buffer)?);

@@ -2,21 +2,35 @@
 
 use std::collections::HashSet;
 
-use base::{Error, Labels, Result};
+use base::{Error, Kind, Labels, Result};
+use table::Cancel;
 
 use super::Series;
+use crate::limits;
 use crate::logql::ast::LabelReplace;
 use crate::stage::labels::labels_of;
 
 /// Sets the target label where the pattern matches the whole source label.
-pub fn apply(l: &LabelReplace, series: Vec<Series>) -> Result<Vec<Series>> {
+pub fn apply(l: &LabelReplace, series: Vec<Series>, cancel: &Cancel) -> Result<Vec<Series>> {
     let pattern = lang::re2::compile(&format!("^(?:{})$", l.pattern.value)).map_err(Error::internal)?;
     let mut seen: HashSet<Labels> = HashSet::new();
-    let mut out = vec![];
+    let (mut out, mut bytes) = (vec![], 0);
+    let replacement = braced(&l.replacement);
+    let groups = replacement.matches('$').count();
     for mut s in series {
-        if let Some(found) = pattern.captures(s.labels.get(&l.source).unwrap_or("")) {
+        cancel.check()?;
+        let source = s.labels.get(&l.source).unwrap_or("");
+        // No group is longer than the whole.
+        if groups.saturating_mul(source.len()) > limits::LABEL_MADE_BYTES {
+            return Err(too_long());
+        }
+        if let Some(found) = pattern.captures(source) {
             let mut value = String::new();
-            found.expand(&braced(&l.replacement), &mut value);
+            found.expand(&replacement, &mut value);
+            bytes += value.len();
+            if value.len() > base::limits::LABEL_VALUE_BYTES || bytes > limits::LABEL_SETS_BYTES {
+                return Err(too_long());
+            }
             let mut pairs: Vec<(&str, &str)> = s.labels.iter().filter(|(n, _)| *n != l.target).collect();
             if !value.is_empty() {
                 pairs.push((&l.target, &value));
@@ -29,6 +43,13 @@ pub fn apply(l: &LabelReplace, series: Vec<Series>) -> Result<Vec<Series>> {
         out.push(s);
     }
     Ok(out)
+}
+
+fn too_long() -> Error {
+    Error::new(
+        Kind::Unprocessable,
+        format!("label_replace() would make a label of more than {} KiB, or too many long ones", base::limits::LABEL_VALUE_BYTES >> 10),
+    )
 }
 
 /// `$1x` names a group "1x" in both libraries, but a lone `$` at odd places is text in Go: it is doubled here.
@@ -66,7 +87,7 @@ mod tests {
             pattern: Spanned::new(pattern.into(), Span::default()),
         };
         let series = sets.iter().map(|p| Series { labels: Labels::from_pairs(p.iter().copied()).unwrap(), points: vec![(0, 1.0)] });
-        apply(&l, series.collect()).map(|s| s.iter().map(|s| s.labels.to_string()).collect())
+        apply(&l, series.collect(), &Cancel::default()).map(|s| s.iter().map(|s| s.labels.to_string()).collect())
     }
 
     #[test]
@@ -77,5 +98,15 @@ mod tests {
         );
         assert_eq!(run("", ".*", &[&[("s", "x"), ("t", "y")]]).unwrap(), [r#"{s="x"}"#], "an empty value removes the label");
         assert!(run("same", ".*", &[&[("t", "1")], &[("t", "2")]]).is_err());
+    }
+
+    #[test]
+    fn a_label_does_not_grow_without_end() {
+        let value = "x".repeat(1000);
+        let set: &[&[(&str, &str)]] = &[&[("s", &value)]];
+        assert!(run(&"$1".repeat(60), "(.*)", set).is_ok());
+        for times in [100, 60_000] {
+            assert!(run(&"$1".repeat(times), "(.*)", set).unwrap_err().message().contains("64 KiB"));
+        }
     }
 }

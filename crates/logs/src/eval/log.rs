@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::{BinaryHeap, HashMap};
 
 use base::{Error, Kind, Labels, Result};
-use table::{Direction, TimeRange};
+use table::{Cancel, Direction, TimeRange};
 
 use super::Source;
 use super::scan::{self, Batch, Reads};
@@ -115,10 +115,14 @@ impl Best {
             self.bytes -= worst.line.line.len();
         }
         if self.bytes > limits::ANSWER_BYTES {
-            return Err(Error::new(Kind::Unprocessable, "the answer is too large: ask for fewer lines or a shorter range"));
+            return Err(too_large());
         }
         Ok(())
     }
+}
+
+fn too_large() -> Error {
+    Error::new(Kind::Unprocessable, "the answer is too large: ask for fewer lines or a shorter range")
 }
 
 /// Finds the lines.
@@ -146,7 +150,9 @@ pub fn select(source: Source<'_>, log: &LogExpr, request: &LogRequest) -> Result
                 break;
             }
             slice = Some(start);
-            take_batch(&pipeline, &batch, number as u64, &stream.series, &mut row_labels, &mut labels, &mut best)?;
+            let mut take =
+                Take { pipeline: &pipeline, cancel: source.cancel, labels: &mut row_labels, table: &mut labels, best: &mut best };
+            take.batch(&batch, number as u64, &stream.series)?;
         }
         if best.is_full() {
             break;
@@ -191,39 +197,45 @@ fn pieces(range: TimeRange, direction: Direction) -> impl Iterator<Item = TimeRa
     })
 }
 
-fn take_batch(
-    pipeline: &Pipeline,
-    batch: &Batch,
-    number: u64,
-    series: &[Labels],
-    labels: &mut RowLabels,
-    table: &mut LabelTable,
-    best: &mut Best,
-) -> Result<()> {
-    let mut current = None;
-    let rows = batch.len();
-    for n in 0..rows {
-        // From the better end, so that the worse rows are never looked at.
-        let i = if best.backward { rows - 1 - n } else { n };
-        let place = (batch.times()[i], number << 32 | i as u64);
-        if !best.wants(place) {
-            continue;
+/// Takes the best lines out of batches.
+struct Take<'t> {
+    pipeline: &'t Pipeline,
+    cancel: &'t Cancel,
+    labels: &'t mut RowLabels,
+    table: &'t mut LabelTable,
+    best: &'t mut Best,
+}
+
+impl Take<'_> {
+    fn batch(&mut self, batch: &Batch, number: u64, series: &[Labels]) -> Result<()> {
+        let Take { pipeline, cancel, labels, table, best } = self;
+        let mut current = None;
+        let rows = batch.len();
+        for n in 0..rows {
+            // From the better end, so that the worse rows are never looked at.
+            let i = if best.backward { rows - 1 - n } else { n };
+            let place = (batch.times()[i], number << 32 | i as u64);
+            if !best.wants(place) {
+                continue;
+            }
+            // Stages may take long over a single line.
+            cancel.check()?;
+            let s = batch.series()[i];
+            if current == Some(s) {
+                labels.start_row();
+            } else {
+                current = Some(s);
+                labels.start_series(&SeriesLabels::new(scan::series_labels(series, s)?));
+            }
+            batch.add_metadata(i, &Wanted::All, labels);
+            let mut row = Row { time_ns: place.0, line: batch.line(i).into(), labels };
+            if pipeline.apply(&mut row) {
+                let line = Line { time_ns: place.0, line: row.line.into(), labels: table.number(labels)? };
+                best.push(place, line)?;
+            }
         }
-        let s = batch.series()[i];
-        if current == Some(s) {
-            labels.start_row();
-        } else {
-            current = Some(s);
-            labels.start_series(&SeriesLabels::new(scan::series_labels(series, s)?));
-        }
-        batch.add_metadata(i, &Wanted::All, labels);
-        let mut row = Row { time_ns: place.0, line: batch.line(i).into(), labels };
-        if pipeline.apply(&mut row) {
-            let line = Line { time_ns: place.0, line: row.line.into(), labels: table.number(labels)? };
-            best.push(place, line)?;
-        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Leaves lines out that follow another too closely.
@@ -243,6 +255,8 @@ fn thin(lines: Vec<Line>, interval_ns: i64, limit: usize) -> Vec<Line> {
 struct LabelTable {
     numbers: HashMap<Vec<u8>, u32>,
     sets: Vec<LineLabels>,
+    /// Of all of them.
+    bytes: usize,
     /// Of the row before, which mostly has the same labels: its key as it came, and its number.
     last: Option<(Vec<u8>, u32)>,
     buffer: Vec<u8>,
@@ -281,6 +295,11 @@ impl LabelTable {
         }
         if let Some(&n) = self.numbers.get(&key) {
             return Ok(n);
+        }
+        // As parts, as a whole, and as what they are known by.
+        self.bytes += 3 * key.len();
+        if self.bytes > limits::LABEL_SETS_BYTES {
+            return Err(too_large());
         }
         let (mut all, mut scratch) = (vec![], vec![]);
         row.write(&mut all, &mut scratch, |_, _| true);

@@ -38,7 +38,7 @@ pub fn evaluate(source: Source<'_>, expr: &MetricExpr, steps: Steps) -> Result<V
             binary::apply(b, left, right, steps.count())?
         }
         MetricExpr::LabelReplace(l) => match evaluate(source, &l.inner, steps)? {
-            Value::Series(s) => Value::Series(label_replace::apply(l, s)?),
+            Value::Series(s) => Value::Series(label_replace::apply(l, s, source.cancel)?),
             scalar => scalar,
         },
     })

@@ -11,6 +11,8 @@ use lang::json_text::Outline;
 use super::Wanted;
 use crate::limits;
 
+/// What a row has failed with whose labels have become too long.
+pub const TOO_LONG: &str = "LabelsTooLong";
 /// Set by stages that failed on a line.
 pub const ERROR: &str = "__error__";
 /// Says how.
@@ -155,7 +157,12 @@ impl RowLabels {
         }
     }
 
+    /// Beyond the bound of what is written for a row nothing is kept, and the row has failed.
     fn keep(&mut self, text: &str) -> (u32, u32) {
+        if self.text.len() + text.len() > limits::ROW_TEXT_BYTES {
+            self.fail(TOO_LONG, "stages write more for this line than four times the longest line");
+            return (0, 0);
+        }
         let start = self.text.len() as u32;
         self.text.push_str(text);
         (start, self.text.len() as u32)
@@ -320,6 +327,24 @@ mod tests {
         let (mut bytes, mut scratch) = (vec![], vec![]);
         r.write(&mut bytes, &mut scratch, |_, _| true);
         Labels::from_canonical(&bytes).unwrap().to_string()
+    }
+
+    /// What is written over again counts as well: a query doubled a label as often as it was long.
+    #[test]
+    fn a_row_has_so_much_text_and_no_more() {
+        let mut r = row();
+        let long = "x".repeat(base::limits::LINE_BYTES);
+        for _ in 0..3 {
+            r.set(Category::Parsed, "x", &long);
+        }
+        assert_eq!((r.error(), r.get("x")), (None, Some(&long[..])));
+        for _ in 0..1000 {
+            r.set(Category::Parsed, "x", &long);
+        }
+        assert_eq!((r.error(), r.get("x")), (Some(TOO_LONG), Some("")));
+        assert!(r.get(ERROR_DETAILS).is_some_and(|d| d.contains("four times")) && r.text.len() <= limits::ROW_TEXT_BYTES);
+        r.start_row();
+        assert_eq!(r.error(), None);
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! The bound on what a query holds in memory, and what is counted of it.
+//! The bounds on what a query holds in memory and on how long it goes on, and what is counted of it.
 
 use std::cell::Cell;
+use std::time::Instant;
 
-use base::{Error, Kind, Result};
+use base::{Error, Kind, Labels, Result};
+use table::Cancel;
 
 use crate::eval::value::Series;
 
@@ -23,12 +25,30 @@ pub struct Budget {
     /// The least that was ever left.
     least: Cell<usize>,
     looked_at: Cell<u64>,
+    /// Samples that may be looked at before the time is.
+    unwatched: Cell<usize>,
+    cancel: Cancel,
+    deadline: Option<Instant>,
 }
 
+/// Samples that are looked at in some milliseconds, and in a tenth of a second where each takes long.
+pub const SAMPLES_UNWATCHED: usize = 1 << 20;
+/// Bytes that take the room of a sample: a time and a value.
+const SAMPLE_BYTES: usize = 16;
+
 impl Budget {
-    /// Room for `samples`.
-    pub fn new(samples: usize) -> Self {
-        Budget { samples, left: Cell::new(samples), least: Cell::new(samples), looked_at: Cell::new(0) }
+    /// Room for `samples`, until nobody waits any more or the time is up.
+    pub fn new(samples: usize, cancel: Cancel, deadline: Option<Instant>) -> Self {
+        let (left, least, unwatched) = (Cell::new(samples), Cell::new(samples), Cell::new(SAMPLES_UNWATCHED));
+        Budget { samples, left, least, looked_at: Cell::new(0), unwatched, cancel, deadline }
+    }
+    /// An error if nobody waits any more or the time is up. Called once per series or batch.
+    pub fn check(&self) -> Result<()> {
+        self.cancel.check()?;
+        match self.deadline {
+            Some(d) if Instant::now() > d => Err(Error::new(Kind::Timeout, "query timed out in expression evaluation")),
+            _ => Ok(()),
+        }
     }
     /// Takes room.
     pub fn take(&self, samples: usize) -> Result<()> {
@@ -48,9 +68,26 @@ impl Budget {
     pub fn column(&self, n: usize) -> Result<()> {
         self.take(n / 2 + 1)
     }
-    /// Counts samples that steps look at.
-    pub fn look_at(&self, samples: usize) {
+    /// Takes room for the labels of a series that are made anew.
+    pub fn labels(&self, labels: &Labels) -> Result<()> {
+        self.take(labels.as_bytes().len() / SAMPLE_BYTES)
+    }
+    /// Counts samples that steps look at, now and then with a look at the time: a window may have millions of them, and a series thousands
+    /// of windows.
+    pub fn look_at(&self, samples: usize) -> Result<()> {
         self.looked_at.set(self.looked_at.get() + samples as u64);
+        self.watch(samples)
+    }
+    /// The same for work that is not done on samples.
+    pub fn watch(&self, steps: usize) -> Result<()> {
+        match self.unwatched.get().checked_sub(steps) {
+            Some(left) => self.unwatched.set(left),
+            None => {
+                self.unwatched.set(SAMPLES_UNWATCHED);
+                self.check()?;
+            }
+        }
+        Ok(())
     }
     /// Counts what `f` looks at as if it had looked at it so many times.
     pub fn times<T>(&self, times: usize, f: impl FnOnce() -> T) -> T {

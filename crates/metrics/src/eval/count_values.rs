@@ -1,6 +1,7 @@
 //! `count_values`: how many series of each group have which value.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use base::{Error, Labels, Result};
 
@@ -17,8 +18,8 @@ impl Evaluator<'_> {
         let series = self.vector(&a.input, grid)?;
         let mut out: BTreeMap<Labels, (bool, Vec<u32>)> = BTreeMap::new();
         for g in groups(a, &series) {
-            self.check()?;
             for &m in &g.members {
+                self.check()?;
                 for i in 0..grid.n {
                     let text = match series[m].column.get(i) {
                         Some(Sample::Float(v)) => lang::number::format(v),
@@ -26,11 +27,17 @@ impl Evaluator<'_> {
                         None => continue,
                     };
                     let labels = with_labels(&g.labels, &[(label, &text)]);
-                    let entry = out.entry(labels).or_insert_with(|| (g.drop_name && label != base::labels::METRIC_NAME, vec![0; grid.n]));
-                    entry.1[i] += 1;
+                    let counts = match out.entry(labels) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(new) => {
+                            self.budget.column(grid.n)?;
+                            self.budget.labels(new.key())?;
+                            new.insert((g.drop_name && label != base::labels::METRIC_NAME, vec![0; grid.n]))
+                        }
+                    };
+                    counts.1[i] += 1;
                 }
             }
-            self.budget.take(out.len())?;
         }
         let floats = |n: Vec<u32>| n.into_iter().map(|k| if k == 0 { crate::eval::value::ABSENT } else { f64::from(k) }).collect();
         Ok(out.into_iter().map(|(labels, (drop_name, n))| Series { labels, drop_name, column: Column::of(floats(n)) }).collect())

@@ -1,5 +1,6 @@
 //! `info(v, {selector})`: adds to each series the labels of the info series with the same `instance` and `job`.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 
 use base::labels::METRIC_NAME;
@@ -141,7 +142,14 @@ impl Evaluator<'_> {
             }
             // What the series says of itself holds.
             let set: Vec<(&str, &str)> = set.into_iter().filter(|(name, _)| s.labels.get(name).is_none()).collect();
-            made.entry(with_labels(&s.labels, &set)).or_insert_with(|| Column::absent(n)).set(i, v);
+            match made.entry(with_labels(&s.labels, &set)) {
+                Entry::Occupied(known) => known.into_mut().set(i, v),
+                Entry::Vacant(new) => {
+                    self.budget.column(n)?;
+                    self.budget.labels(new.key())?;
+                    new.insert(Column::absent(n)).set(i, v);
+                }
+            }
         }
         out.extend(made.into_iter().map(|(labels, column)| Series { labels, drop_name: s.drop_name, column }));
         Ok(())

@@ -7,6 +7,7 @@ use base::{Error, Kind, Result};
 
 use crate::eval::value::{Grid, Series, with_labels};
 use crate::eval::{Evaluator, same_labels};
+use crate::limits;
 use crate::promql::plan::{CallPlan, Plan};
 
 fn text(p: &Plan) -> &str {
@@ -36,16 +37,20 @@ impl Evaluator<'_> {
         // After the argument, which may be one of many calls within each other: their patterns are not in memory together.
         let re = lang::re2::compile(&format!("^(?s:{pattern})$"))
             .map_err(|_| invalid(format!("invalid regular expression in label_replace(): {pattern}")))?;
+        let groups = replacement.matches('$').count();
         for s in &mut series {
+            self.check()?;
             let mut new = String::new();
             {
-                let Some(found) = re.captures(s.labels.get(src).unwrap_or("")) else { continue };
+                let source = s.labels.get(src).unwrap_or("");
+                // No group is longer than the whole.
+                if groups.saturating_mul(source.len()) > limits::LABEL_MADE_BYTES {
+                    return Err(too_long("label_replace"));
+                }
+                let Some(found) = re.captures(source) else { continue };
                 found.expand(replacement, &mut new);
             }
-            s.labels = with_labels(&s.labels, &[(dst, &new)]);
-            if dst == METRIC_NAME {
-                s.drop_name = false;
-            }
+            self.relabel(s, dst, &new, "label_replace")?;
         }
         unique(series)
     }
@@ -62,15 +67,32 @@ impl Evaluator<'_> {
         }
         let mut series = self.vector(&c.args[0], grid)?;
         for s in &mut series {
+            self.check()?;
             let parts: Vec<&str> = sources.iter().map(|n| s.labels.get(n).unwrap_or("")).collect();
-            let new = parts.join(separator);
-            s.labels = with_labels(&s.labels, &[(dst, &new)]);
-            if dst == METRIC_NAME {
-                s.drop_name = false;
+            if parts.iter().map(|p| p.len() + separator.len()).sum::<usize>() > limits::LABEL_MADE_BYTES {
+                return Err(too_long("label_join"));
             }
+            let new = parts.join(separator);
+            self.relabel(s, dst, &new, "label_join")?;
         }
         unique(series)
     }
+
+    fn relabel(&self, s: &mut Series, name: &str, value: &str, function: &str) -> Result<()> {
+        if s.labels.as_bytes().len() + name.len() + value.len() > limits::SERIES_BYTES {
+            return Err(too_long(function));
+        }
+        s.labels = with_labels(&s.labels, &[(name, value)]);
+        self.budget.labels(&s.labels)?;
+        if name == METRIC_NAME {
+            s.drop_name = false;
+        }
+        Ok(())
+    }
+}
+
+fn too_long(function: &str) -> Error {
+    invalid(format!("{function}() would make a series whose labels have more than {} KiB", limits::SERIES_BYTES >> 10))
 }
 
 /// Refuses series that have become the same at any step.

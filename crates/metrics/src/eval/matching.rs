@@ -6,6 +6,7 @@ use base::labels::METRIC_NAME;
 use base::{Error, Kind, Labels, Result};
 
 use crate::eval::Evaluator;
+use crate::eval::budget::Budget;
 use crate::eval::elementwise::{Operator, drops_name};
 use crate::eval::value::{Column, Grid, NAMING, Sample, Series, keep_labels, with_labels};
 use crate::promql::ast::{Cardinality, Matching};
@@ -39,6 +40,7 @@ struct Join<'j, 'a> {
     /// Whether the many side is the operator's right one.
     swapped: bool,
     grid: Grid,
+    budget: &'j Budget,
     out: Vec<Series>,
 }
 
@@ -67,13 +69,14 @@ impl Evaluator<'_> {
                 if side { group.many.push(i) } else { group.one.push(i) }
             }
         }
-        let mut join = Join { plan: b, op, many: &many, one: &one, swapped, grid: *grid, out: vec![] };
+        let mut join = Join { plan: b, op, many: &many, one: &one, swapped, grid: *grid, budget: &self.budget, out: vec![] };
         for (key, group) in &list {
             self.check()?;
             join.group(key, group)?;
         }
         let out = join.out;
-        self.budget.columns(&out)?;
+        // Their columns were counted one by one.
+        self.budget.take(out.iter().map(|s| s.column.histogram_weight()).sum())?;
         Ok(out)
     }
 }
@@ -97,6 +100,7 @@ impl Join<'_, '_> {
             let (a, b) = (&self.many[*a], &self.one[*b]);
             let column = if self.swapped { self.op.columns(&b.column, &a.column) } else { self.op.columns(&a.column, &b.column) };
             if !column.is_empty() {
+                self.budget.column(self.grid.n)?;
                 let series = self.result(key, Some(a), Some(b), column);
                 self.out.push(series);
             }
@@ -131,6 +135,7 @@ impl Join<'_, '_> {
         let mut names: HashMap<(Option<usize>, Option<usize>), Labels> = HashMap::new();
         let first = self.out.len();
         for i in 0..self.grid.n {
+            self.budget.watch(g.many.len() + g.one.len())?;
             let one = g.one.iter().copied().find(|&s| self.one[s].column.has(i));
             let y = match one {
                 Some(s) => self.one[s].column.get(i),
@@ -154,11 +159,17 @@ impl Join<'_, '_> {
                     .entry((many, one))
                     .or_insert_with(|| self.result_labels(key, many.map(|s| &self.many[s]), one.map(|s| &self.one[s])))
                     .clone();
-                let at = *made.entry(labels.clone()).or_insert_with(|| {
-                    let drop = drops_name(self.plan.op, self.plan.returns_bool) || many.is_some_and(|s| self.many[s].drop_name);
-                    self.out.push(Series { labels, drop_name: drop, column: Column::absent(self.grid.n) });
-                    self.out.len() - 1
-                });
+                let at = match made.get(&labels) {
+                    Some(at) => *at,
+                    None => {
+                        self.budget.column(self.grid.n)?;
+                        self.budget.labels(&labels)?;
+                        let drop_name = drops_name(self.plan.op, self.plan.returns_bool) || many.is_some_and(|s| self.many[s].drop_name);
+                        made.insert(labels.clone(), self.out.len());
+                        self.out.push(Series { labels, drop_name, column: Column::absent(self.grid.n) });
+                        self.out.len() - 1
+                    }
+                };
                 if self.out[at].column.has(i) {
                     return Err(many_to_one("multiple matches for labels: grouping labels must ensure unique matches"));
                 }

@@ -290,28 +290,23 @@ pub(crate) struct Evaluator<'a> {
     options: &'a Options,
     notes: &'a Notes<'a>,
     budget: Budget,
-    deadline: Option<Instant>,
 }
 
 impl<'a> Evaluator<'a> {
     fn new(rows: &'a dyn Rows, tenant: &'a Tenant, options: &'a Options, notes: &'a Notes<'a>) -> Self {
         let deadline = options.timeout.and_then(|t| Instant::now().checked_add(t));
-        Evaluator { rows, tenant, options, notes, budget: Budget::new(options.max_samples), deadline }
+        Evaluator { rows, tenant, options, notes, budget: Budget::new(options.max_samples, options.cancel.clone(), deadline) }
     }
 
     /// An error if nobody waits any more or the time is up. Called once per series or batch.
     fn check(&self) -> Result<()> {
-        self.options.cancel.check()?;
-        match self.deadline {
-            Some(d) if Instant::now() > d => Err(Error::new(Kind::Timeout, "query timed out in expression evaluation")),
-            _ => Ok(()),
-        }
+        self.budget.check()
     }
 
     /// The value of `plan` at each step of `grid`.
     fn eval(&self, plan: &Plan, grid: &Grid) -> Result<value::Value> {
         self.check()?;
-        Ok(match plan {
+        let made = match plan {
             Plan::Number(v) => value::Value::Scalar(vec![*v; grid.n]),
             Plan::Text(t) => value::Value::Text(t.clone()),
             Plan::Select(s) => value::Value::Vector(self.select(s, grid)?),
@@ -321,7 +316,11 @@ impl<'a> Evaluator<'a> {
             Plan::Aggregate(a) => value::Value::Vector(self.aggregate(a, grid)?),
             Plan::Call(c) => self.call(c, grid)?,
             Plan::Invariant(p) => self.invariant(p, grid)?,
-        })
+        };
+        if let value::Value::Scalar(v) = &made {
+            self.budget.column(v.len())?;
+        }
+        Ok(made)
     }
 
     /// Evaluated once, then the same at every step.

@@ -87,7 +87,7 @@ impl Steps<'_, '_> {
             let Some(latest) = seen.latest.as_ref().filter(|l| l.t > self.grid.at(step) - lookback) else { continue };
             let Some(sample) = latest.take(self.wanted) else { continue };
             seen.column(&self.grid, &self.ev.budget)?;
-            self.ev.budget.look_at(sample.weight());
+            self.ev.budget.look_at(sample.weight())?;
             match sample {
                 Sample::Float(v) => seen.column.floats[step] = v,
                 h => seen.column.set(step, h),
@@ -115,7 +115,7 @@ impl Steps<'_, '_> {
             let values = rows.values[from..].iter().step_by((grid.step / rows.step).max(1) as usize);
             seen.column.floats[seen.step..seen.step + n].iter_mut().zip(values).for_each(|(out, v)| *out = *v);
             seen.step += n;
-            self.ev.budget.look_at(n);
+            self.ev.budget.look_at(n)?;
         }
         seen.latest = Some(Latest { t: last, v: rows.values[rows.values.len() - 1], h: None, start: 0 });
         Ok(true)

@@ -7,7 +7,7 @@ use base::{Labels, Result};
 
 use crate::eval::Evaluator;
 use crate::eval::alike::{Alike, Run, windows_before};
-use crate::eval::budget::Budget;
+use crate::eval::budget::{Budget, SAMPLES_UNWATCHED};
 use crate::eval::fetch::{Held, Steady, Stretch, Taker};
 use crate::eval::value::{Column, Grid, Sample, Series, all_present, is_present};
 use crate::promql::ast::Edge;
@@ -180,6 +180,11 @@ impl Calculate for &mut Each<'_> {
     }
 }
 
+/// How many windows of so many samples, at most `most`, are calculated before the time is looked at.
+fn at_once(samples: usize, most: usize) -> usize {
+    most.min((SAMPLES_UNWATCHED / samples.max(1)).max(1))
+}
+
 /// Where windows lie.
 #[derive(Clone, Copy)]
 struct Frame {
@@ -248,7 +253,7 @@ impl Moving {
             }
             if self.lo < self.hi || frame.margins() > 0 {
                 let (held, known, step) = (&self.held, &self.known, self.step);
-                budget.look_at(held.weight(self.lo..self.hi));
+                budget.look_at(held.weight(self.lo..self.hi))?;
                 let w = Window { held, known, lo: self.lo, hi: self.hi, start, end, time: frame.grid.at(step), step };
                 if let Some(v) = f.window(&self.held.labels, self.held.drop_name, &w) {
                     self.put(v, frame.grid.n, budget)?;
@@ -276,11 +281,11 @@ impl Moving {
             return Ok(false);
         }
         let behind = times.get(run_end).copied().unwrap_or(i64::MAX).min(times[run_end - 1] + distance);
-        let n = windows_before(&frame.grid, end, behind.min(known_before), frame.grid.n - self.step);
+        let (samples, stride) = (self.hi - self.lo, (frame.grid.step / distance) as usize);
+        let n = windows_before(&frame.grid, end, behind.min(known_before), at_once(samples, frame.grid.n - self.step));
         if n < 2 {
             return Ok(false);
         }
-        let (samples, stride) = (self.hi - self.lo, (frame.grid.step / distance) as usize);
         let shape = Shape::new((first - start, last - first, end - last, samples));
         let values = std::mem::take(&mut self.held.values);
         let windows = Alike::new(&values[self.lo..run_end], samples, stride, n, shape);
@@ -315,7 +320,7 @@ impl Moving {
                 self.step += 1;
                 continue;
             }
-            let n = windows_before(grid, end, all.last() + 1, grid.n - self.step);
+            let n = windows_before(grid, end, all.last() + 1, at_once(hi - lo, grid.n - self.step));
             let (first, last) = (all.at(lo), all.at(hi - 1));
             // The window must begin within these samples, or just before them, as all later ones do.
             if first - start > all.step || n > 1 && grid.step % all.step != 0 {
@@ -341,7 +346,7 @@ impl Moving {
         }
         let done = f.alike(windows, &mut self.column.floats[self.step..self.step + n]);
         if done {
-            budget.look_at(n * windows.samples());
+            budget.look_at(n * windows.samples())?;
         } else if no_column {
             self.column = Column::default();
         }

@@ -228,7 +228,13 @@ fn common_bounds(a: &Histogram, b: &Histogram) -> (Histogram, Histogram, bool) {
     if a.bounds == b.bounds {
         return (a.clone(), b.clone(), false);
     }
-    let shared: Arc<[f64]> = a.bounds.iter().filter(|x| b.bounds.contains(x)).copied().collect();
+    // Both rise. One look at each: there may be tens of thousands of them.
+    let mut others = b.bounds.iter().peekable();
+    let mut has_other = |x: &f64| {
+        while others.next_if(|y| *y < x).is_some() {}
+        others.next_if(|y| *y == x).is_some()
+    };
+    let shared: Arc<[f64]> = a.bounds.iter().copied().filter(|x| has_other(x)).collect();
     let to = |h: &Histogram| {
         let place = |i: i32| {
             let upper = h.borders(i).1;

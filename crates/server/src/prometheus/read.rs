@@ -18,10 +18,10 @@ pub(super) async fn read(mut call: Call) -> Answer {
     let mut room = RegexRoom::default();
     let wanted = queries(&body)?.iter().map(|q| Selection::of(q, &mut room)).collect::<Result<Vec<_>>>()?;
     let form = Form::accepted(&body)?;
-    let query = call.missing.clone();
+    let (query, most) = (call.missing.clone(), call.app.settings.query_samples);
     let made = left(&call, move |rows, tenant, cancel| {
         let (mut samples, mut stream) = (ReadResponse::default(), Stream::default());
-        let mut left = metrics::limits::READ_SAMPLES;
+        let mut left = most;
         for (i, s) in wanted.iter().enumerate() {
             let mut found = raw::samples(rows, tenant, &s.matchers, s.start_ms, s.end_ms, &mut left, cancel)?;
             match form {

@@ -2,7 +2,7 @@
 //! Alertmanagers are empty lists, and `status/flags` and `status/config` are not served, for it is by their answers that Grafana
 //! takes a server for one that has a ruler.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use base::labels::METRIC_NAME;
 use base::{Labels, Result, Tenant};
@@ -155,7 +155,9 @@ pub(super) async fn cardinality_names(mut call: Call) -> Answer {
 /// `GET|POST /api/v1/cardinality/label_values?label_names[]=&selector=&limit=`, as Mimir has it.
 pub(super) async fn cardinality_values(mut call: Call) -> Answer {
     let params = call.params().await?;
-    let names: Vec<String> = params.all("label_names[]").map(str::to_owned).collect();
+    let mut names: Vec<String> = params.all("label_names[]").map(str::to_owned).collect();
+    let mut seen = HashSet::new();
+    names.retain(|n| seen.insert(n.clone()));
     if names.is_empty() {
         return Err(base::Error::invalid("'label_names[]' param is required"));
     }
@@ -164,16 +166,17 @@ pub(super) async fn cardinality_values(mut call: Call) -> Answer {
     let now_ms = call.app.backend.clock().now_ms();
     ask(&call, move |rows, tenant, cancel, _| {
         let series = selected(&wanted, rows, tenant, now_ms, cancel)?;
-        let of = |name: &String| {
+        let of = |name: &String| -> Result<Value> {
+            cancel.check()?;
             let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
             series.iter().filter_map(|s| s.get(name)).for_each(|v| *counts.entry(v).or_default() += 1);
             let mut all: Vec<(&str, usize)> = counts.into_iter().collect();
             all.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
             let listed: Vec<Value> = all.iter().take(limit).map(|(v, n)| json!({"label_value": v, "series_count": n})).collect();
             let count: usize = all.iter().map(|(_, n)| n).sum();
-            json!({"label_name": name, "label_values_count": all.len(), "series_count": count, "cardinality": listed})
+            Ok(json!({"label_name": name, "label_values_count": all.len(), "series_count": count, "cardinality": listed}))
         };
-        let data = json!({"series_count_total": series.len(), "labels": names.iter().map(of).collect::<Vec<_>>()});
+        let data = json!({"series_count_total": series.len(), "labels": names.iter().map(of).collect::<Result<Vec<_>>>()?});
         Ok(data.to_string().into_bytes())
     })
     .await
