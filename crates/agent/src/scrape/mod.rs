@@ -18,6 +18,8 @@
 //!
 //! [`own`] is the scrape of the process itself, which needs no network.
 
+mod access;
+mod containers;
 mod discover;
 mod dns;
 mod fetch;
@@ -31,11 +33,13 @@ mod running;
 mod target;
 mod watch;
 
+pub use access::{Access, Header, Held};
+pub use containers::Containers;
 pub use dns::{Kind as DnsKind, Settings as Dns};
 pub use job::{Group, Job, Limits, Lookup, Place};
 pub use own::{Page, Scraper, Settings};
 pub use pool::Pool;
-pub use protocol::Protocol;
+pub use protocol::{Escaping, Protocol};
 pub use running::{Context, start};
 pub use wire::exposition::protobuf::Histograms;
 

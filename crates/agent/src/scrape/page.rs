@@ -57,6 +57,11 @@ pub(super) fn read(page: &Fetched, job: &Job, target: &Labels, time_ms: i64) -> 
         }
         Protocol::Text1 | Protocol::Text0 => page.text().and_then(|t| exposition::parse(t).try_for_each(|line| take(line?))),
     };
+    let is_over = read.kept > job.limits.samples;
+    let taken = taken.and_then(|()| match is_over {
+        true => Err(Error::new(Kind::TooLarge, format!("the page has more than {} samples", job.limits.samples))),
+        false => Ok(()),
+    });
     match taken {
         Ok(()) => read,
         Err(e) => Read { scraped: read.scraped, kept: read.kept, error: Some(e), ..Read::default() },
@@ -114,12 +119,23 @@ impl Read {
             return Err(Error::invalid(format!("a series has no name after relabelling: {labels}")));
         }
         within(&labels, &job.limits)?;
+        if job.has_legacy_names && !has_legacy_names(&labels) {
+            return Err(Error::invalid(format!("a name is not of the old form: {labels}")));
+        }
         self.kept += 1;
         if self.kept > job.limits.samples {
-            return Err(Error::new(Kind::TooLarge, format!("the page has more than {} samples", job.limits.samples)));
+            // The rest is counted, so that it is seen how far beyond the limit the page is.
+            self.samples = vec![];
+            self.series = HashSet::new();
+            return Ok(());
         }
         match own_ms {
-            Some(own) => self.samples.push(Sample { labels, time_ms: own, value }),
+            Some(own) => {
+                if job.ends_timestamped {
+                    self.series.insert(labels.clone());
+                }
+                self.samples.push(Sample { labels, time_ms: own, value });
+            }
             // The first of two equal series is right, as in Prometheus.
             None if self.series.insert(labels.clone()) => self.samples.push(Sample { labels, time_ms, value }),
             None => {}
@@ -151,6 +167,16 @@ fn exported(name: &str, own: Own<'_>, target: &Labels) -> String {
         free.insert_str(0, EXPORTED);
     }
     free
+}
+
+/// Whether all names are such as Prometheus had before version 3.
+fn has_legacy_names(labels: &Labels) -> bool {
+    let fits = |name: &str, more: &[u8]| {
+        let of = |b: u8| b.is_ascii_alphabetic() || b == b'_' || more.contains(&b);
+        let bytes = name.as_bytes();
+        bytes.first().is_some_and(|b| of(*b)) && bytes.iter().all(|b| of(*b) || b.is_ascii_digit())
+    };
+    labels.iter().all(|(n, v)| fits(n, b"") && (n != METRIC_NAME || fits(v, b":")))
 }
 
 fn within(labels: &Labels, limits: &Limits) -> Result<()> {
@@ -217,6 +243,20 @@ mod tests {
             assert!(read.error.is_none(), "{text}: {:?}", read.error);
             assert_eq!(got, *wanted, "{text}");
         }
+    }
+
+    #[test]
+    fn old_names() {
+        let legacy = job(|j| j.has_legacy_names = true);
+        let is_taken = |text: &str| read(&page(text), &legacy, &target(), 7).error.is_none();
+        assert!(is_taken("a:b_1{l_1=\"\u{e4}\"} 1\n"));
+        assert!(!is_taken("{\"a.b\"} 1\n") && !is_taken("a{\"b.c\"=\"d\"} 1\n") && !is_taken("a{\"b:c\"=\"d\"} 1\n"));
+    }
+
+    #[test]
+    fn series_with_times_are_watched_where_it_is_asked_for() {
+        let watched = job(|j| j.ends_timestamped = true);
+        assert_eq!(read(&page("a 1 5\nb 1\n"), &watched, &target(), 7).series.len(), 2);
     }
 
     #[test]
@@ -304,6 +344,13 @@ mod tests {
             assert!(read.samples.is_empty() && read.series.is_empty());
             assert!(read.error.as_ref().is_some_and(|e| e.message().contains(said)), "{said}: {read:?}");
         }
+        let over = read(
+            &page("a 1\nb 2\nb 3\nc 4\n"),
+            &job(|j| (j.limits.samples, j.metric_relabel) = (2, rules("[{regex: c, source_labels: [__name__], action: drop}]"))),
+            &target(),
+            7,
+        );
+        assert_eq!((over.scraped, over.kept, over.samples.len()), (4, 3, 0), "all are counted: {:?}", over.error);
         let read = read(&page("a 1\nb {\n"), &Job::default(), &target(), 7);
         assert!(read.samples.is_empty() && read.scraped == 1 && read.error.is_some());
     }

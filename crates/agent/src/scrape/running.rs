@@ -59,14 +59,14 @@ type Current = Arc<Mutex<Option<Target>>>;
 /// # Errors
 /// A pattern, an address or certificates that are none.
 pub fn start(job: Job, context: Context, pool: &Pool) -> Result<()> {
-    let client = Client::new(&job)?;
+    let client = Client::new(&job.access)?;
     let mut discovery = Discovery::new(&job)?;
     if !discovery.is_live() && job.targets.iter().all(|g| g.targets.is_empty()) {
         return Err(Error::invalid(format!("job {:?} has no targets, and nothing that names some", job.job)));
     }
     let Context { deliver, clock, stats, watch } = context;
     let outbox = Outbox::new(format!("scrape/{}", job.job), deliver.clone(), clock.clone(), stats);
-    let accept = protocol::accept(&job.protocols);
+    let accept = protocol::accept(&job.protocols, job.escaping);
     let running = Arc::new(Running { job, accept, client, clock, outbox, deliver, watch });
     let mut known = Known::default();
     let own = pool.clone();

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::deliver::{Batch, Loss};
 use crate::host::tests::Kept;
+use crate::scrape::Access;
 use crate::ship::Credentials;
 
 fn context(deliver: Arc<dyn Deliver>) -> Context {
@@ -17,7 +18,15 @@ fn running(deliver: Arc<dyn Deliver>) -> Running {
     let Context { deliver, clock, stats, watch } = context(deliver);
     let job = Job { job: "app".into(), ..Job::default() };
     let outbox = Outbox::new("scrape/app".into(), deliver.clone(), clock.clone(), stats);
-    Running { client: Client::new(&job).unwrap(), accept: protocol::accept(&job.protocols), job, clock, outbox, deliver, watch }
+    Running {
+        client: Client::new(&job.access).unwrap(),
+        accept: protocol::accept(&job.protocols, job.escaping),
+        job,
+        clock,
+        outbox,
+        deliver,
+        watch,
+    }
 }
 
 fn page(text: &str) -> Fetched {
@@ -158,7 +167,7 @@ fn a_job_scrapes_over_the_network() {
         targets: vec![vec![address.clone()].into()],
         interval: Duration::from_millis(500),
         timeout: Duration::from_millis(500),
-        credentials: Credentials::Basic("u".into(), "p".into()),
+        access: Access { credentials: Credentials::Basic("u".into(), "p".into()), ..Access::default() },
         ..Job::default()
     };
     let pool = Pool::default();
@@ -177,7 +186,7 @@ fn a_job_scrapes_over_the_network() {
 fn a_page_that_is_too_long_is_not_taken() {
     let (asked, _requests) = mpsc::channel();
     let address = serve("a 1\nb 2\n", asked);
-    let client = Client::new(&Job::default()).unwrap();
+    let client = Client::new(&Access::default()).unwrap();
     let get = |most| client.get(&format!("http://{address}/metrics"), "*/*", Duration::from_secs(10), most);
     assert_eq!(get(8).unwrap().text().unwrap(), "a 1\nb 2\n");
     assert_eq!(get(7).unwrap_err().kind(), base::Kind::TooLarge);
