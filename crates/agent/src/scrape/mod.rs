@@ -14,7 +14,8 @@
 //!
 //! **Pages** come as text, as OpenMetrics, which is asked for first, as Prometheus does, or in protobuf, which alone has native histograms and
 //! is asked for where they are wanted ([`protocol`]). What a page says of its metrics is delivered when it changes and once an hour. What is
-//! scraped, and how it went, is in [`Watch`]. **Not read** are exemplars and times of creation.
+//! scraped, and how it went, is in [`Watch`]. **Not read** are times of
+//! creation. Exemplars are delivered once, as long as a page shows the same.
 //!
 //! [`own`] is the scrape of the process itself, which needs no network.
 

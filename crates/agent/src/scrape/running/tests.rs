@@ -111,6 +111,31 @@ fn targets_come_move_and_go() {
     assert_eq!(known.update(&job, &found(&["b:1"]), &watch).len(), 1, "after that it begins anew");
 }
 
+#[test]
+fn exemplars_come_once() {
+    let kept = Arc::new(Kept::default());
+    let running = running(kept.clone());
+    let mut last = Last::default();
+    let mut scrape = |text: &str, s: i64| {
+        last.scrape(&running, s * 1_000_000_000, &|| Ok(page(text)));
+        let samples = kept.samples.lock();
+        let of = samples.iter().filter_map(|s| match &s.value {
+            Value::Exemplar(labels, v) => Some(format!("{} {labels} {v} {}", s.labels.get(METRIC_NAME).unwrap(), s.time_ms)),
+            _ => None,
+        });
+        of.collect::<Vec<_>>()
+    };
+    let (one, two) = ("a_total 1 # {t=\"1\"} 0.5\n# EOF\n", "a_total 1 # {t=\"1\"} 0.5 8\n# EOF\n");
+    assert_eq!(scrape(one, 1), ["a_total {t=\"1\"} 0.5 1000"]);
+    assert!(
+        scrape(one, 2).is_empty()
+            && scrape("a_total 1\n# EOF\n", 3).is_empty()
+            && scrape(one, 4).is_empty()
+            && scrape("half", 5).is_empty()
+    );
+    assert!(scrape(two, 6) == ["a_total {t=\"1\"} 0.5 8000"] && scrape(two, 7).is_empty());
+}
+
 /// Sends on what it is given.
 struct Sent(Mutex<mpsc::Sender<Vec<Sample>>>);
 
