@@ -168,6 +168,8 @@ pub enum Value {
     Float(f64),
     /// A native histogram: a `Histogram` message of remote write, with its time.
     Histogram(Vec<u8>),
+    /// An exemplar of the series: its labels and value.
+    Exemplar(Labels, f64),
 }
 
 impl Sample {
@@ -180,6 +182,7 @@ impl Sample {
         match &self.value {
             Value::Float(v) => request.series(self.labels.iter(), &[(self.time_ms, *v)], &[]),
             Value::Histogram(h) => request.series(self.labels.iter(), &[], &[h]),
+            Value::Exemplar(labels, v) => request.exemplar(self.labels.iter(), labels.iter(), self.time_ms, *v),
         }
     }
     /// The number.
@@ -187,7 +190,7 @@ impl Sample {
     pub(crate) fn number(&self) -> f64 {
         match &self.value {
             Value::Float(v) => *v,
-            Value::Histogram(_) => panic!("this is a histogram: {self:?}"),
+            Value::Histogram(_) | Value::Exemplar(..) => panic!("this is no number: {self:?}"),
         }
     }
 }

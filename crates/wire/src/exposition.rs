@@ -1,6 +1,6 @@
 //! What a scrape answers: Prometheus' text exposition format (0.0.4) and OpenMetrics 1.0 here, the protobuf form in [`protobuf`].
 //!
-//! Quoted names (`{"my.metric", zone="a"} 1`) are understood; exemplars are passed over.
+//! Quoted names (`{"my.metric", zone="a"} 1`) are understood; of the text formats OpenMetrics alone has exemplars.
 
 pub mod protobuf;
 
@@ -51,6 +51,19 @@ pub struct Native<'a> {
     pub message: Vec<u8>,
     /// Milliseconds since 1970, if the target gave it.
     pub time_ms: Option<i64>,
+    /// Its exemplars; those without a time are left out, as in Prometheus.
+    pub exemplars: Vec<Exemplar>,
+}
+
+/// An exemplar.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exemplar {
+    /// Labels in the order written.
+    pub labels: Vec<(String, String)>,
+    /// Value.
+    pub value: f64,
+    /// Milliseconds since 1970, if the target gave it.
+    pub time_ms: Option<i64>,
 }
 
 /// A sample.
@@ -64,6 +77,8 @@ pub struct Sample<'a> {
     pub value: f64,
     /// Milliseconds since 1970, if the target gave it.
     pub time_ms: Option<i64>,
+    /// Its exemplar, if it has one that can be read.
+    pub exemplar: Option<Box<Exemplar>>,
 }
 
 /// The lines that say something. A line that cannot be read is an error, and the next is read all the same.
@@ -157,13 +172,37 @@ impl<'a> Cursor<'a> {
         let name = name.ok_or_else(|| self.error("a metric name"))?;
         let value = self.word();
         let value = number(value).ok_or_else(|| self.error("a number before this place"))?;
-        let time = self.word();
-        let time_ms = match time {
+        let mut time_ms = None;
+        self.skip_space();
+        if !self.rest().is_empty() && !self.rest().starts_with('#') {
+            time_ms = Some(self::time_ms(self.word(), self.is_open).ok_or_else(|| self.error("a timestamp before this place"))?);
+            self.skip_space();
+        }
+        // One that is broken costs itself alone.
+        let has_exemplar = self.is_open && self.eat('#');
+        let exemplar = if has_exemplar { self.exemplar().ok().map(Box::new) } else { None };
+        Ok(Sample { name, labels, value, time_ms, exemplar })
+    }
+
+    /// `{labels} value timestamp` behind a sample.
+    fn exemplar(&mut self) -> Result<Exemplar> {
+        self.skip_space();
+        if !self.eat('{') {
+            return Err(self.error("'{'"));
+        }
+        let mut labels = vec![];
+        // There is no name that could stand among them.
+        self.labels(&mut Some(Cow::Borrowed("")), &mut labels)?;
+        let value = number(self.word()).ok_or_else(|| self.error("a number before this place"))?;
+        let time_ms = match self.word() {
             "" => None,
-            t if t.starts_with('#') => None,
-            t => Some(time_ms(t, self.is_open).ok_or_else(|| self.error("a timestamp before this place"))?),
+            t => Some(time_ms(t, true).ok_or_else(|| self.error("a timestamp before this place"))?),
         };
-        Ok(Sample { name, labels, value, time_ms })
+        self.skip_space();
+        if !self.rest().is_empty() {
+            return Err(self.error("the end"));
+        }
+        Ok(Exemplar { labels: labels.into_iter().map(|(n, v)| (n.into_owned(), v.into_owned())).collect(), value, time_ms })
     }
 
     fn labels(&mut self, metric: &mut Option<Cow<'a, str>>, out: &mut Vec<(Cow<'a, str>, Cow<'a, str>)>) -> Result<()> {
@@ -278,14 +317,26 @@ mod tests {
         let labels = vec![("method".into(), "post".into()), ("path".into(), "C:\\x\"y\n".into())];
         assert_eq!(
             got[2],
-            Line::Sample(Sample { name: "http_requests_total".into(), labels, value: 1027.0, time_ms: Some(1_395_066_363_000) })
+            Line::Sample(Sample {
+                name: "http_requests_total".into(),
+                labels,
+                value: 1027.0,
+                time_ms: Some(1_395_066_363_000),
+                exemplar: None
+            })
         );
-        assert_eq!(got[3], Line::Sample(Sample { name: "up".into(), labels: vec![], value: 1.0, time_ms: None }));
+        assert_eq!(got[3], Line::Sample(Sample { name: "up".into(), labels: vec![], value: 1.0, time_ms: None, exemplar: None }));
         assert!(matches!(&got[4], Line::Sample(s) if s.value.is_nan() && s.labels.len() == 1));
         assert!(matches!(&got[5], Line::Sample(s) if s.value == f64::NEG_INFINITY));
         assert_eq!(
             got[6],
-            Line::Sample(Sample { name: "my.metric".into(), labels: vec![("la.bel".into(), "v".into())], value: 1500.0, time_ms: None })
+            Line::Sample(Sample {
+                name: "my.metric".into(),
+                labels: vec![("la.bel".into(), "v".into())],
+                value: 1500.0,
+                time_ms: None,
+                exemplar: None
+            })
         );
         assert!(matches!(&got[7], Line::Sample(s) if s.value == 5.0 && s.time_ms.is_none()));
         assert_eq!(got.len(), 8);
@@ -304,6 +355,36 @@ mod tests {
         {
             assert_eq!(parse_open_metrics(page).all(|l| l.is_ok()), ok, "{page:?}");
         }
+    }
+
+    #[test]
+    fn exemplars_of_a_page() {
+        let of = |line: &str| {
+            let page = format!("{line}\n# EOF\n");
+            let got: Vec<Line<'_>> = parse_open_metrics(&page).collect::<Result<_>>().unwrap_or_else(|e| panic!("{line}: {e}"));
+            let Line::Sample(s) = &got[0] else { panic!("{got:?}") };
+            assert_eq!(s.value, 5.0, "{line}");
+            s.exemplar.as_ref().map(|e| {
+                let labels: Vec<String> = e.labels.iter().map(|(n, v)| format!("{n}={v}")).collect();
+                format!("{} {} {:?}", labels.join(","), e.value, e.time_ms)
+            })
+        };
+        for (line, wanted) in [
+            ("a_total 5", None),
+            ("a_total 5 7.5", None),
+            ("a_total 5 # {trace_id=\"T1\"} 0.5", Some("trace_id=T1 0.5 None")),
+            ("a_bucket{le=\"1\"} 5 7 # {a=\"#\\\"}\",\"b.c\"=\"d\"} 1 1520879607.789", Some("a=#\"},b.c=d 1 Some(1520879607789)")),
+            ("a_total 5 # {} 1", Some(" 1 None")),
+            ("a_total 5 # {a=\"b\"", None),
+            ("a_total 5 # {\"b\"} 1", None),
+            ("a_total 5 # {a=\"b\"} x", None),
+            ("a_total 5 # {a=\"b\"} 1 x", None),
+            ("a_total 5 # {a=\"b\"} 1 2 3", None),
+        ] {
+            assert_eq!(of(line).as_deref(), wanted, "{line}");
+        }
+        let old: Vec<Line<'_>> = parse("a 5 # {a=\"b\"} 1\n").collect::<Result<_>>().unwrap();
+        assert!(matches!(&old[0], Line::Sample(s) if s.exemplar.is_none()), "the older text has none");
     }
 
     #[test]

@@ -108,7 +108,7 @@ fn wildcard(pattern: &[u8], text: &[u8]) -> bool {
 }
 
 /// A name as labels may have it.
-fn sanitize(name: &str) -> String {
+pub(crate) fn sanitize(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }
 

@@ -2,26 +2,21 @@
 //!
 //! While a source of targets cannot be asked, those that it named last stay: a server that is away must not end all series.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use base::{Error, Result};
 use serde::Deserialize;
 
+use super::containers;
 use super::dns;
 use super::fetch::Client;
 use super::job::{Job, Lookup, Place};
 use super::target::{self, Found};
-use crate::docker;
-use crate::docker::engine::Listed;
-use crate::docker::entry::Pipe;
 use crate::files::glob::{Glob, Walk};
 use crate::limits;
 use crate::scalar::Scalar;
-
-/// The port of a container that says of none that it listens there, as in Prometheus.
-const PORT: u16 = 80;
 
 /// All sources of targets of a job.
 pub(super) struct Discovery {
@@ -41,8 +36,9 @@ struct Source {
 enum From {
     Settings(Vec<Found>),
     Files(Glob),
-    Http(String),
-    Docker(Box<docker::Settings>, docker::client::Client),
+    /// With a client of its own, or else that of the job.
+    Http(String, Option<Box<Client>>),
+    Docker(Box<containers::Source>),
     Dns(dns::Settings),
 }
 
@@ -78,11 +74,8 @@ impl Discovery {
                     }
                     From::Files(glob)
                 }
-                Place::Http(url) => From::Http(url.clone()),
-                Place::Docker(d) => {
-                    let address = docker::client::Address::parse(&d.endpoint)?;
-                    From::Docker(d.clone(), docker::client::Client::new(address, d.timeout))
-                }
+                Place::Http(url, access) => From::Http(url.clone(), access.as_deref().map(Client::new).transpose()?.map(Box::new)),
+                Place::Docker(d) => From::Docker(Box::new(containers::Source::new(d)?)),
                 Place::Dns(d) => From::Dns(d.clone()),
             };
             sources.push(Source::new(from, *every));
@@ -140,15 +133,12 @@ impl From {
                 let files: Result<Vec<Vec<Found>>> = walk.files.keys().map(|path| of_file(path)).collect();
                 files.map(|f| f.concat())
             }
-            From::Http(url) => {
-                let answer = client.get(url, "application/json", limits::DISCOVER_TIMEOUT, limits::DISCOVER_BYTES)?;
+            From::Http(url, own) => {
+                let answer =
+                    own.as_deref().unwrap_or(client).get(url, "application/json", limits::DISCOVER_TIMEOUT, limits::DISCOVER_BYTES)?;
                 answer.text().and_then(|t| groups(t, true, ("__meta_url", url))).map_err(|e| e.context(url))
             }
-            From::Docker(settings, engine) => {
-                let all = engine.containers()?;
-                let wanted = all.iter().filter(|c| c.is_running() && docker::labels::is_wanted(c, settings));
-                Ok(wanted.flat_map(of_container).collect())
-            }
+            From::Docker(source) => source.found(),
             From::Dns(d) => dns::found(d, &dns::Resolver::of_system()?),
         }
     }
@@ -185,45 +175,11 @@ fn groups(text: &str, is_json: bool, origin: (&str, &str)) -> Result<Vec<Found>>
     Ok(all)
 }
 
-/// The targets that a container is: one for each port over TCP that it says it listens on, in its first network by name.
-fn of_container(c: &Listed) -> Vec<Found> {
-    let mut meta = docker::labels::meta(c, Pipe::Stdout);
-    meta.retain(|n, _| n != "__meta_docker_container_log_stream" && !n.starts_with("__meta_docker_port_"));
-    let host = if c.network_mode() == "host" {
-        "localhost".to_owned()
-    } else {
-        let Some((name, network)) = c.networks().find(|(_, n)| !n.ip.is_empty()) else { return vec![] };
-        let labels = [("name", name), ("id", network.id.as_str()), ("ip", network.ip.as_str())];
-        meta.extend(labels.map(|(n, v)| (format!("__meta_docker_network_{n}"), v.to_owned())));
-        network.ip.clone()
-    };
-    let at = |port: u16, meta: Found| {
-        let mut found = meta;
-        found.insert("__address__".into(), format!("{host}:{port}"));
-        found
-    };
-    let mut seen = BTreeSet::new();
-    let mut all = vec![];
-    // An Engine lists a published port once for IPv4 and once for IPv6.
-    for p in c.ports().iter().filter(|p| p.protocol != "udp" && p.protocol != "sctp" && seen.insert(p.private_port)) {
-        let mut meta = meta.clone();
-        meta.insert("__meta_docker_port_private".into(), p.private_port.to_string());
-        if let Some(public) = p.public_port {
-            meta.insert("__meta_docker_port_public".into(), public.to_string());
-            meta.insert("__meta_docker_port_public_ip".into(), p.ip.clone().unwrap_or_default());
-        }
-        all.push(at(p.private_port, meta));
-    }
-    if all.is_empty() {
-        all.push(at(PORT, meta));
-    }
-    all
-}
-
 #[cfg(test)]
 #[allow(clippy::disallowed_methods)] // they play the programs that write the files we read
 mod tests {
     use super::*;
+    use crate::docker;
 
     fn shown(found: &[Found], keep: &[&str]) -> Vec<String> {
         let one = |f: &Found| keep.iter().filter_map(|n| Some(format!("{n}={}", f.get(*n)?))).collect::<Vec<_>>().join(" ");
@@ -236,7 +192,7 @@ mod tests {
         let files = Place::Files(format!("{}/*.{{json,yml}}", dir.path().display()));
         let job = Job { lookups: vec![files.into()], targets: vec![vec!["s:1".to_owned()].into()], ..Job::default() };
         let mut now = Instant::now();
-        let client = Client::new(&job).unwrap();
+        let client = Client::new(&job.access).unwrap();
         let mut d = Discovery::new(&job).unwrap();
         assert!(d.is_live());
         let names = ["__address__", "__scheme__", "team", "port"];
@@ -261,42 +217,11 @@ mod tests {
     fn what_is_no_source_is_refused() {
         for job in [
             Place::Files("relative/*.json".into()),
-            Place::Docker(Box::new(docker::Settings { endpoint: "x".into(), ..docker::Settings::default() })),
+            Place::Docker(Box::new(docker::Settings { endpoint: "x".into(), ..docker::Settings::default() }.into())),
         ] {
             let job = Job { lookups: vec![job.into()], ..Job::default() };
             assert!(Discovery::new(&job).is_err(), "{job:?}");
         }
         assert!(!Discovery::new(&Job::default()).unwrap().is_live());
-    }
-
-    /// A container as the Engine lists it, and its targets.
-    const CONTAINERS: &[(&str, &[&str])] = &[
-        (
-            r#"{"Id":"a","Names":["/web"],"Labels":{"x.y":"z"},"Ports":[{"PrivatePort":80,"Type":"tcp","PublicPort":8080,"IP":"0.0.0.0"},
-                {"PrivatePort":80,"Type":"tcp","PublicPort":8080,"IP":"::"},{"PrivatePort":53,"Type":"udp"},{"PrivatePort":9100,"Type":"tcp"}],
-                "NetworkSettings":{"Networks":{"b":{"IPAddress":"10.0.0.2"},"a":{"IPAddress":""}}}}"#,
-            &[
-                "__address__=10.0.0.2:80 __meta_docker_container_name=/web __meta_docker_container_label_x_y=z __meta_docker_network_name=b __meta_docker_port_public=8080",
-                "__address__=10.0.0.2:9100 __meta_docker_container_name=/web __meta_docker_container_label_x_y=z __meta_docker_network_name=b",
-            ],
-        ),
-        (r#"{"Id":"a","Names":["/h"],"HostConfig":{"NetworkMode":"host"}}"#, &["__address__=localhost:80 __meta_docker_container_name=/h"]),
-        (r#"{"Id":"a","Names":["/none"],"HostConfig":{"NetworkMode":"none"}}"#, &[]),
-    ];
-
-    #[test]
-    fn containers_are_targets() {
-        let names = [
-            "__address__",
-            "__meta_docker_container_name",
-            "__meta_docker_container_label_x_y",
-            "__meta_docker_network_name",
-            "__meta_docker_port_public",
-            "__meta_docker_container_log_stream",
-        ];
-        for (json, wanted) in CONTAINERS {
-            let c: Listed = serde_json::from_str(json).unwrap();
-            assert_eq!(shown(&of_container(&c), &names), *wanted, "{json}");
-        }
     }
 }

@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use base::{Error, Kind, Result};
 
-use super::job::Job;
+use super::access::Access;
 use crate::limits;
-use crate::ship::{Credentials, tls};
+use crate::ship::tls;
 
-/// Fetches with the credentials of a job, over connections that stay.
+/// Fetches in the way of a job, over connections that stay.
 pub(super) struct Client {
     agent: ureq::Agent,
-    credentials: Credentials,
+    /// Without the proxy.
+    direct: ureq::Agent,
+    access: Access,
 }
 
 /// What was fetched.
@@ -35,36 +37,45 @@ impl Fetched {
 }
 
 impl Client {
-    /// A client for a job.
+    /// A client that asks so.
     ///
     /// # Errors
     /// A file of certificates that cannot be read.
-    pub fn new(job: &Job) -> Result<Client> {
+    pub fn new(access: &Access) -> Result<Client> {
         let wrong = |e: ureq::Error| Error::invalid(format!("a proxy: {e}"));
-        let proxy = job.proxy.as_deref().map(|url| ureq::Proxy::new(url).map_err(wrong)).transpose()?;
-        let mut config = ureq::Agent::config_builder()
-            .timeout_connect(Some(limits::CONNECT_TIMEOUT))
-            .user_agent(concat!("watchfire-agent/", env!("CARGO_PKG_VERSION")))
-            // As Prometheus, which heeds no proxy of the environment unless it is told to.
-            .proxy(proxy)
-            .tls_config(tls(&job.tls)?);
-        if !job.follow_redirects {
-            config = config.max_redirects(0);
-        }
-        Ok(Client { agent: config.build().into(), credentials: job.credentials.clone() })
+        let proxy = access.proxy.as_deref().map(|url| ureq::Proxy::new(url).map_err(wrong)).transpose()?;
+        let tls = tls(&access.tls)?;
+        let agent = |proxy: Option<ureq::Proxy>| -> ureq::Agent {
+            let mut config = ureq::Agent::config_builder()
+                .timeout_connect(Some(limits::CONNECT_TIMEOUT))
+                .user_agent(concat!("watchfire-agent/", env!("CARGO_PKG_VERSION")))
+                // As Prometheus, which heeds no proxy of the environment unless it is told to.
+                .proxy(proxy)
+                .tls_config(tls.clone());
+            if !access.follow_redirects {
+                config = config.max_redirects(0);
+            }
+            config.build().into()
+        };
+        let direct = agent(None);
+        let agent = if proxy.is_some() { agent(proxy) } else { direct.clone() };
+        Ok(Client { agent, direct, access: access.clone() })
     }
 
     /// What is at `url`; of at most `max_bytes`, also when it comes compressed.
     pub fn get(&self, url: &str, accept: &str, timeout: Duration, max_bytes: u64) -> Result<Fetched> {
         let failed = |e: ureq::Error| Error::unavailable(format!("{url}: {e}"));
-        let mut request = self
-            .agent
+        let agent = if self.access.is_direct(url) { &self.direct } else { &self.agent };
+        let mut request = agent
             .get(url)
             .header("Accept", accept)
             .header("Accept-Encoding", "gzip")
             .header("X-Prometheus-Scrape-Timeout-Seconds", timeout.as_secs_f64().to_string());
-        if let Some(a) = self.credentials.header()? {
+        if let Some(a) = self.access.credentials.header()? {
             request = request.header("Authorization", a);
+        }
+        for h in &self.access.headers {
+            request = request.header(&h.name, h.value.read()?);
         }
         let mut response = request.config().timeout_global(Some(timeout)).build().call().map_err(failed)?;
         if !response.status().is_success() {

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use wire::exposition::protobuf::Histograms;
 
+use super::access::Access;
+use super::containers::Containers;
 use super::dns;
-use super::protocol::Protocol;
-use crate::docker;
+use super::protocol::{Escaping, Protocol};
 use crate::limits;
 use crate::relabel::Rule;
-use crate::ship::{Credentials, Tls};
 
 /// Targets that are named, and labels that they have.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,10 +41,10 @@ pub struct Lookup {
 pub enum Place {
     /// Files, as a pattern.
     Files(String),
-    /// An address that answers with them.
-    Http(String),
+    /// An address that answers with them, and how it is asked; as the targets are where nothing is said.
+    Http(String, Option<Box<Access>>),
     /// Containers whose ports are targets.
-    Docker(Box<docker::Settings>),
+    Docker(Box<Containers>),
     /// Records of a name.
     Dns(dns::Settings),
 }
@@ -80,6 +80,12 @@ pub struct Job {
     pub honor_labels: bool,
     /// Times that a page gives are those of the samples.
     pub honor_timestamps: bool,
+    /// Series with times of the page's end with a staleness marker like others.
+    pub ends_timestamped: bool,
+    /// How names that are not of the old form are asked for.
+    pub escaping: Escaping,
+    /// Names of metrics and labels are of the old form (`[a-zA-Z_][a-zA-Z0-9_]*`); a page with another is not taken.
+    pub has_legacy_names: bool,
     /// Forms of the page, in the order in which they are liked.
     pub protocols: Vec<Protocol>,
     /// The form of a page whose header says none that is known; text if there is none here either.
@@ -92,14 +98,8 @@ pub struct Job {
     pub metric_relabel: Vec<Rule>,
     /// What a page may be.
     pub limits: Limits,
-    /// Who asks.
-    pub credentials: Credentials,
-    /// Certificates.
-    pub tls: Tls,
-    /// Through whom it asks: a URL.
-    pub proxy: Option<String>,
-    /// Whether an answer may point elsewhere.
-    pub follow_redirects: bool,
+    /// How pages are asked for.
+    pub access: Access,
 }
 
 impl Default for Job {
@@ -116,16 +116,16 @@ impl Default for Job {
             params: BTreeMap::new(),
             honor_labels: false,
             honor_timestamps: true,
+            ends_timestamped: false,
+            escaping: Escaping::default(),
+            has_legacy_names: false,
             protocols: Protocol::defaults(false),
             fallback: None,
             histograms: Histograms::default(),
             relabel: vec![],
             metric_relabel: vec![],
             limits: Limits::default(),
-            credentials: Credentials::None,
-            tls: Tls::default(),
-            proxy: None,
-            follow_redirects: true,
+            access: Access::default(),
         }
     }
 }

@@ -14,10 +14,13 @@
 //!
 //! **Pages** come as text, as OpenMetrics, which is asked for first, as Prometheus does, or in protobuf, which alone has native histograms and
 //! is asked for where they are wanted ([`protocol`]). What a page says of its metrics is delivered when it changes and once an hour. What is
-//! scraped, and how it went, is in [`Watch`]. **Not read** are exemplars and times of creation.
+//! scraped, and how it went, is in [`Watch`]. **Not read** are times of
+//! creation. Exemplars are delivered once, as long as a page shows the same.
 //!
 //! [`own`] is the scrape of the process itself, which needs no network.
 
+mod access;
+mod containers;
 mod discover;
 mod dns;
 mod fetch;
@@ -31,11 +34,13 @@ mod running;
 mod target;
 mod watch;
 
+pub use access::{Access, Header, Held};
+pub use containers::Containers;
 pub use dns::{Kind as DnsKind, Settings as Dns};
 pub use job::{Group, Job, Limits, Lookup, Place};
 pub use own::{Page, Scraper, Settings};
 pub use pool::Pool;
-pub use protocol::Protocol;
+pub use protocol::{Escaping, Protocol};
 pub use running::{Context, start};
 pub use wire::exposition::protobuf::Histograms;
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use base::labels::METRIC_NAME;
 use base::{Error, Kind, Labels, LabelsBuilder, Result};
-use wire::exposition::{self, Line, protobuf};
+use wire::exposition::{self, Exemplar, Line, protobuf};
 use wire::remote_write;
 
 use super::fetch::Fetched;
@@ -16,6 +16,9 @@ use crate::relabel;
 
 /// Before a label of the page that is named like one of its target.
 const EXPORTED: &str = "exported_";
+
+/// Characters of all labels of an exemplar together, as OpenMetrics has it.
+const EXEMPLAR_CHARS: usize = 128;
 
 /// The labels that a page gives a series.
 type Own<'a> = &'a [(Cow<'a, str>, Cow<'a, str>)];
@@ -34,6 +37,8 @@ pub(super) struct Read {
     pub samples: Vec<Sample>,
     /// Its series, but those that have times of their own: such a page says itself when a series is over.
     pub series: HashSet<Labels>,
+    /// Exemplars of its samples.
+    pub exemplars: Vec<Exemplified>,
     /// Samples on the page.
     pub scraped: usize,
     /// Samples after relabelling.
@@ -42,6 +47,29 @@ pub(super) struct Read {
     pub said: Vec<Metadata>,
     /// Why it cannot be taken.
     pub error: Option<Error>,
+}
+
+/// An exemplar of a page.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Exemplified {
+    /// The series that it is of.
+    pub series: Labels,
+    /// Its own labels.
+    pub labels: Labels,
+    /// Its value.
+    pub value: f64,
+    /// Its time, or that of its sample.
+    pub time_ms: i64,
+    /// Whether the time is its own.
+    pub is_timed: bool,
+}
+
+impl Exemplified {
+    /// Whether it is the same that another page had: one without a time of its own was there before, whenever that was.
+    pub fn is_same(&self, other: &Exemplified) -> bool {
+        let is_then = self.time_ms == other.time_ms || !(self.is_timed || other.is_timed);
+        is_then && self.value == other.value && self.labels == other.labels
+    }
 }
 
 /// Reads a page of a target with these labels, fetched at `time_ms`. One line that cannot be read, or one limit that is
@@ -57,6 +85,11 @@ pub(super) fn read(page: &Fetched, job: &Job, target: &Labels, time_ms: i64) -> 
         }
         Protocol::Text1 | Protocol::Text0 => page.text().and_then(|t| exposition::parse(t).try_for_each(|line| take(line?))),
     };
+    let is_over = read.kept > job.limits.samples;
+    let taken = taken.and_then(|()| match is_over {
+        true => Err(Error::new(Kind::TooLarge, format!("the page has more than {} samples", job.limits.samples))),
+        false => Ok(()),
+    });
     match taken {
         Ok(()) => read,
         Err(e) => Read { scraped: read.scraped, kept: read.kept, error: Some(e), ..Read::default() },
@@ -93,19 +126,19 @@ impl Read {
             Line::Unit { name, unit } => self.of(&name).unit = unit.to_owned(),
             Line::Sample(s) => {
                 let own_ms = s.time_ms.filter(|_| of.job.honor_timestamps);
-                self.take(&s.name, &s.labels, Value::Float(s.value), own_ms, of)?;
+                self.take(&s.name, &s.labels, Value::Float(s.value), own_ms, s.exemplar.as_deref().map_or(&[], std::slice::from_ref), of)?;
             }
             Line::Native(n) => {
                 let own_ms = n.time_ms.filter(|_| of.job.honor_timestamps);
                 let h = remote_write::timed(n.message, own_ms.unwrap_or(of.time_ms));
-                self.take(&n.name, &n.labels, Value::Histogram(h), own_ms, of)?;
+                self.take(&n.name, &n.labels, Value::Histogram(h), own_ms, &n.exemplars, of)?;
             }
         }
         Ok(())
     }
 
     /// Takes a sample; `own_ms` is the time that the page gives it, if that is heeded.
-    fn take(&mut self, name: &str, own: Own<'_>, value: Value, own_ms: Option<i64>, of: &Of<'_>) -> Result<()> {
+    fn take(&mut self, name: &str, own: Own<'_>, value: Value, own_ms: Option<i64>, by: &[Exemplar], of: &Of<'_>) -> Result<()> {
         let &Of { job, target, time_ms } = of;
         self.scraped += 1;
         let labels = together(name, own, job.honor_labels, target)?;
@@ -114,17 +147,45 @@ impl Read {
             return Err(Error::invalid(format!("a series has no name after relabelling: {labels}")));
         }
         within(&labels, &job.limits)?;
+        if job.has_legacy_names && !has_legacy_names(&labels) {
+            return Err(Error::invalid(format!("a name is not of the old form: {labels}")));
+        }
         self.kept += 1;
         if self.kept > job.limits.samples {
-            return Err(Error::new(Kind::TooLarge, format!("the page has more than {} samples", job.limits.samples)));
+            // The rest is counted, so that it is seen how far beyond the limit the page is.
+            self.samples = vec![];
+            self.series = HashSet::new();
+            return Ok(());
         }
+        self.exemplify(&labels, by, own_ms.unwrap_or(time_ms));
         match own_ms {
-            Some(own) => self.samples.push(Sample { labels, time_ms: own, value }),
+            Some(own) => {
+                if job.ends_timestamped {
+                    self.series.insert(labels.clone());
+                }
+                self.samples.push(Sample { labels, time_ms: own, value });
+            }
             // The first of two equal series is right, as in Prometheus.
             None if self.series.insert(labels.clone()) => self.samples.push(Sample { labels, time_ms, value }),
             None => {}
         }
         Ok(())
+    }
+}
+
+impl Read {
+    /// Takes the exemplars of a sample. One that is broken or too long costs itself alone.
+    fn exemplify(&mut self, series: &Labels, by: &[Exemplar], time_ms: i64) {
+        for e in by {
+            let chars: usize = e.labels.iter().map(|(n, v)| n.chars().count() + v.chars().count()).sum();
+            let labels = Labels::from_pairs(e.labels.iter().map(|(n, v)| (n.as_str(), v.as_str())));
+            if let Ok(labels) = labels
+                && chars <= EXEMPLAR_CHARS
+            {
+                let (time_ms, is_timed) = (e.time_ms.unwrap_or(time_ms), e.time_ms.is_some());
+                self.exemplars.push(Exemplified { series: series.clone(), labels, value: e.value, time_ms, is_timed });
+            }
+        }
     }
 }
 
@@ -151,6 +212,16 @@ fn exported(name: &str, own: Own<'_>, target: &Labels) -> String {
         free.insert_str(0, EXPORTED);
     }
     free
+}
+
+/// Whether all names are such as Prometheus had before version 3.
+fn has_legacy_names(labels: &Labels) -> bool {
+    let fits = |name: &str, more: &[u8]| {
+        let of = |b: u8| b.is_ascii_alphabetic() || b == b'_' || more.contains(&b);
+        let bytes = name.as_bytes();
+        bytes.first().is_some_and(|b| of(*b)) && bytes.iter().all(|b| of(*b) || b.is_ascii_digit())
+    };
+    labels.iter().all(|(n, v)| fits(n, b"") && (n != METRIC_NAME || fits(v, b":")))
 }
 
 fn within(labels: &Labels, limits: &Limits) -> Result<()> {
@@ -217,6 +288,37 @@ mod tests {
             assert!(read.error.is_none(), "{text}: {:?}", read.error);
             assert_eq!(got, *wanted, "{text}");
         }
+    }
+
+    #[test]
+    fn exemplars_of_samples() {
+        let long = "x".repeat(EXEMPLAR_CHARS);
+        let text = format!(
+            "a_total 1 # {{t=\"1\"}} 0.5\na_total 1 5 # {{t=\"2\"}} 0.5 9\nb_total 1 5 # {{t=\"3\"}} 2\nc_total 1 # {{t=\"{long}\"}} 1\n\
+             d_total 1 # {{t=\"1\",t=\"2\"}} 1\ne_total 1 # {{{}=\"x\"}} 1\n# EOF\n",
+            &long[1..]
+        );
+        let page = Fetched { content_type: Some("application/openmetrics-text; version=1.0.0".into()), ..page(&text) };
+        let read = read(&page, &Job::default(), &target(), 7);
+        let got: Vec<String> = read.exemplars.iter().map(|e| format!("{} {} {} {}", e.labels, e.value, e.time_ms, e.is_timed)).collect();
+        let longest = format!("{{{}=\"x\"}} 1 7 false", &long[1..]);
+        assert_eq!(got, ["{t=\"1\"} 0.5 7 false", "{t=\"2\"} 0.5 9000 true", "{t=\"3\"} 2 5000 false", &longest]);
+        assert_eq!(read.exemplars[0].series.get("instance"), Some("h:1"));
+        assert_eq!((read.scraped, read.error.is_none()), (6, true));
+    }
+
+    #[test]
+    fn old_names() {
+        let legacy = job(|j| j.has_legacy_names = true);
+        let is_taken = |text: &str| read(&page(text), &legacy, &target(), 7).error.is_none();
+        assert!(is_taken("a:b_1{l_1=\"\u{e4}\"} 1\n"));
+        assert!(!is_taken("{\"a.b\"} 1\n") && !is_taken("a{\"b.c\"=\"d\"} 1\n") && !is_taken("a{\"b:c\"=\"d\"} 1\n"));
+    }
+
+    #[test]
+    fn series_with_times_are_watched_where_it_is_asked_for() {
+        let watched = job(|j| j.ends_timestamped = true);
+        assert_eq!(read(&page("a 1 5\nb 1\n"), &watched, &target(), 7).series.len(), 2);
     }
 
     #[test]
@@ -304,6 +406,13 @@ mod tests {
             assert!(read.samples.is_empty() && read.series.is_empty());
             assert!(read.error.as_ref().is_some_and(|e| e.message().contains(said)), "{said}: {read:?}");
         }
+        let over = read(
+            &page("a 1\nb 2\nb 3\nc 4\n"),
+            &job(|j| (j.limits.samples, j.metric_relabel) = (2, rules("[{regex: c, source_labels: [__name__], action: drop}]"))),
+            &target(),
+            7,
+        );
+        assert_eq!((over.scraped, over.kept, over.samples.len()), (4, 3, 0), "all are counted: {:?}", over.error);
         let read = read(&page("a 1\nb {\n"), &Job::default(), &target(), 7);
         assert!(read.samples.is_empty() && read.scraped == 1 && read.error.is_some());
     }

@@ -3,22 +3,27 @@
 //! Nothing is taken over silently wrong: a key that cannot be honoured is an error that names it, and sections that are for others
 //! (rules, alerting, remote write) are given back by name. What is meant by each key is Prometheus' documentation's word.
 
+mod http;
+mod yaml;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use base::{Error, Result};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use wire::exposition::protobuf::Histograms;
 
+use super::access::Access;
+use super::containers::Containers;
 use super::dns;
 use super::job::{Group, Job, Limits, Lookup, Place};
-use super::protocol::Protocol;
+use super::protocol::{Escaping, Protocol};
 use crate::docker;
 use crate::relabel::Rule;
 use crate::scalar::Scalar;
-use crate::ship::{Credentials, Tls};
+use http::Http;
+use yaml::{Flag, Number, Rest, list};
 
 /// What a file holds.
 #[derive(Debug)]
@@ -45,7 +50,7 @@ struct File {
     #[serde(default)]
     scrape_configs: Option<Vec<Written>>,
     #[serde(flatten)]
-    others: BTreeMap<String, IgnoredAny>,
+    others: Rest,
 }
 
 #[derive(Default, Deserialize)]
@@ -63,68 +68,28 @@ struct Global {
 struct Pages {
     scrape_protocols: Option<Vec<Scalar>>,
     fallback_scrape_protocol: Option<Scalar>,
-    scrape_native_histograms: Option<bool>,
+    scrape_native_histograms: Option<Flag>,
     /// Its name until Prometheus 2.
-    scrape_classic_histograms: Option<bool>,
-    always_scrape_classic_histograms: Option<bool>,
-    convert_classic_histograms_to_nhcb: Option<bool>,
-    native_histogram_bucket_limit: Option<u64>,
+    scrape_classic_histograms: Option<Flag>,
+    always_scrape_classic_histograms: Option<Flag>,
+    convert_classic_histograms_to_nhcb: Option<Flag>,
+    native_histogram_bucket_limit: Option<Number>,
     native_histogram_min_bucket_factor: Option<f64>,
+    metric_name_validation_scheme: Option<Scalar>,
+    metric_name_escaping_scheme: Option<Scalar>,
 }
 
 /// Limits, which a job has from `global` where it says nothing; and what is left over.
 #[derive(Default, Deserialize)]
 struct Bounds {
     body_size_limit: Option<Scalar>,
-    sample_limit: Option<usize>,
-    target_limit: Option<usize>,
-    label_limit: Option<usize>,
-    label_name_length_limit: Option<usize>,
-    label_value_length_limit: Option<usize>,
+    sample_limit: Option<Number>,
+    target_limit: Option<Number>,
+    label_limit: Option<Number>,
+    label_name_length_limit: Option<Number>,
+    label_value_length_limit: Option<Number>,
     #[serde(flatten)]
-    rest: BTreeMap<String, IgnoredAny>,
-}
-
-/// How others are asked over HTTP.
-#[derive(Default, Deserialize)]
-struct Http {
-    basic_auth: Option<Basic>,
-    authorization: Option<Authorization>,
-    bearer_token: Option<Scalar>,
-    bearer_token_file: Option<PathBuf>,
-    tls_config: Option<TlsWritten>,
-    proxy_url: Option<String>,
-    follow_redirects: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Basic {
-    #[serde(default)]
-    username: Scalar,
-    username_file: Option<PathBuf>,
-    password: Option<Scalar>,
-    password_file: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Authorization {
-    r#type: Option<String>,
-    credentials: Option<Scalar>,
-    credentials_file: Option<PathBuf>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TlsWritten {
-    ca_file: Option<PathBuf>,
-    cert_file: Option<PathBuf>,
-    key_file: Option<PathBuf>,
-    #[serde(default)]
-    insecure_skip_verify: bool,
-    #[serde(rename = "min_version")]
-    _min_version: Option<IgnoredAny>,
+    rest: Rest,
 }
 
 #[derive(Deserialize)]
@@ -134,23 +99,23 @@ struct Written {
     scrape_timeout: Option<Scalar>,
     metrics_path: Option<Scalar>,
     scheme: Option<Scalar>,
-    #[serde(default)]
-    params: BTreeMap<String, Vec<Scalar>>,
-    honor_labels: Option<bool>,
-    honor_timestamps: Option<bool>,
-    #[serde(default)]
+    params: Option<BTreeMap<String, Vec<Scalar>>>,
+    honor_labels: Option<Flag>,
+    honor_timestamps: Option<Flag>,
+    track_timestamps_staleness: Option<Flag>,
+    #[serde(default, deserialize_with = "list")]
     static_configs: Vec<Static>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     file_sd_configs: Vec<Files>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     http_sd_configs: Vec<HttpTargets>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     dns_sd_configs: Vec<Names>,
-    #[serde(default)]
-    docker_sd_configs: Vec<Containers>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
+    docker_sd_configs: Vec<ContainersWritten>,
+    #[serde(default, deserialize_with = "list")]
     relabel_configs: Vec<Rule>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     metric_relabel_configs: Vec<Rule>,
     #[serde(flatten)]
     http: Http,
@@ -163,10 +128,9 @@ struct Written {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Static {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "list")]
     targets: Vec<Scalar>,
-    #[serde(default)]
-    labels: BTreeMap<String, Scalar>,
+    labels: Option<BTreeMap<String, Scalar>>,
 }
 
 #[derive(Deserialize)]
@@ -177,10 +141,13 @@ struct Files {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct HttpTargets {
     url: String,
     refresh_interval: Option<Scalar>,
+    #[serde(flatten)]
+    http: Http,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
 #[derive(Deserialize)]
@@ -193,35 +160,83 @@ struct Names {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Containers {
+struct ContainersWritten {
     host: String,
+    port: Option<u16>,
+    host_networking_host: Option<Scalar>,
+    match_first_network: Option<Flag>,
+    #[serde(default, deserialize_with = "list")]
+    filters: Vec<Filter>,
     refresh_interval: Option<Scalar>,
+    #[serde(flatten)]
+    http: Http,
+    #[serde(flatten)]
+    rest: Rest,
 }
 
-/// Keys of a job that change nothing here, and why: compression is always taken, HTTP/2 brings nothing for one page, what is left out is
-/// always shown up to a bound, names are taken as they come.
-const WITHOUT_EFFECT: [&str; 4] = ["enable_compression", "enable_http2", "keep_dropped_targets", "metric_name_validation_scheme"];
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Filter {
+    name: String,
+    #[serde(default, deserialize_with = "list")]
+    values: Vec<Scalar>,
+}
+
+/// Keys of a job that change nothing here, and why: compression is always taken, what is left out is always shown up to a bound.
+const WITHOUT_EFFECT: [&str; 2] = ["enable_compression", "keep_dropped_targets"];
+/// Discoveries that are not here: an empty list of them says nothing.
+const OTHER_DISCOVERIES: [&str; 25] = [
+    "azure",
+    "consul",
+    "digitalocean",
+    "dockerswarm",
+    "ec2",
+    "eureka",
+    "gce",
+    "hetzner",
+    "ionos",
+    "kubernetes",
+    "kuma",
+    "lightsail",
+    "linode",
+    "marathon",
+    "nerve",
+    "nomad",
+    "openstack",
+    "ovhcloud",
+    "puppetdb",
+    "scaleway",
+    "serverset",
+    "stackit",
+    "triton",
+    "uyuni",
+    "vultr",
+];
 
 /// Reads the text of a file that lies in `directory`, to which its paths are relative.
 ///
 /// # Errors
 /// It is no such file, or has a key that is not honoured.
 pub fn parse(text: &str, directory: &Path) -> Result<Configured> {
-    let file: File = serde_yaml_ng::from_str(text).map_err(|e| Error::invalid(e.to_string()))?;
+    let file: File = yaml::read(text)?;
     if let Some(unknown) = file.others.keys().find(|k| !OTHERS.contains(&k.as_str())) {
         return Err(Error::invalid(format!("{unknown}: not a section of Prometheus' configuration that is known here")));
     }
-    if file.others.contains_key("scrape_config_files") {
+    if file.others.get("scrape_config_files").is_some_and(|v| !is_empty(v)) {
         return Err(Error::invalid("scrape_config_files: not followed; name those files beside this one"));
     }
     let global = file.global.unwrap_or_default();
-    if let Some(unknown) = left_over(&global.bounds, &GLOBAL_OTHERS) {
-        return Err(Error::invalid(format!("global.{unknown}: not honoured")));
+    left_over(&global.bounds.rest, &GLOBAL_OTHERS).map_err(|e| e.context("global"))?;
+    let (interval, timeout) = (duration(&global.scrape_interval)?.unwrap_or(INTERVAL), duration(&global.scrape_timeout)?);
+    if timeout.is_some_and(|t| t > interval) {
+        return Err(Error::invalid("global.scrape_timeout: longer than the interval"));
     }
     let mut jobs: Vec<Job> = vec![];
     for w in file.scrape_configs.unwrap_or_default() {
         let name = w.job_name.0.clone();
+        if name.is_empty() {
+            return Err(Error::invalid("job_name: is empty"));
+        }
         let job = w.job(&global, directory).map_err(|e| e.context(format!("job {name:?}")))?;
         if jobs.iter().any(|j| j.job == name) {
             return Err(Error::invalid(format!("job {name:?}: there are two of that name")));
@@ -231,17 +246,44 @@ pub fn parse(text: &str, directory: &Path) -> Result<Configured> {
     Ok(Configured { jobs, others: file.others.into_keys().collect() })
 }
 
-/// The first key that nobody has taken and that is not without effect.
-fn left_over<'a>(bounds: &'a Bounds, fine: &[&str]) -> Option<&'a String> {
-    bounds.rest.keys().find(|k| !fine.contains(&k.as_str()) && !WITHOUT_EFFECT.contains(&k.as_str()))
+fn is_empty(value: &serde_yaml_ng::Value) -> bool {
+    value.is_null() || value.as_sequence().is_some_and(Vec::is_empty)
 }
 
+/// Refuses the first key that nobody has taken and that is not without effect.
+fn left_over(rest: &Rest, fine: &[&str]) -> Result<()> {
+    for (key, value) in rest {
+        let discovery = key.strip_suffix("_sd_configs").filter(|d| OTHER_DISCOVERIES.contains(d));
+        match discovery {
+            Some(_) if is_empty(value) => {}
+            Some(_) => {
+                return Err(Error::invalid(format!("{key}: not honoured; name its targets by file_sd_configs or http_sd_configs")));
+            }
+            None if fine.contains(&key.as_str()) || WITHOUT_EFFECT.contains(&key.as_str()) => {}
+            None => return Err(Error::invalid(format!("{key}: not honoured"))),
+        }
+    }
+    Ok(())
+}
+
+/// Nothing and 0 are the same: the value of whoever comes next.
 fn duration(written: &Option<Scalar>) -> Result<Option<Duration>> {
     let Some(Scalar(text)) = written else { return Ok(None) };
-    match base::units::parse_duration_ns(text) {
-        Ok(ns) if ns > 0 => Ok(Some(Duration::from_nanos(ns as u64))),
-        _ => Err(Error::invalid(format!("{text:?} is not a duration"))),
+    let wrong = || Error::invalid(format!("{text:?} is not a duration as Prometheus writes them, such as 30s or 1m30s"));
+    if text == "0" {
+        return Ok(None);
     }
+    // Whole numbers, the greater units first, each once.
+    const UNITS: [&str; 7] = ["y", "w", "d", "h", "m", "s", "ms"];
+    let (mut rest, mut left) = (text.as_str(), &UNITS[..]);
+    while !rest.is_empty() {
+        let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        let unit = &after[..after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len())];
+        let at = left.iter().position(|u| *u == unit).filter(|_| after.len() < rest.len()).ok_or_else(wrong)?;
+        (rest, left) = (&after[unit.len()..], &left[at + 1..]);
+    }
+    let ns = base::units::parse_duration_ns(text).map_err(|_| wrong())?;
+    Ok((ns > 0).then(|| Duration::from_nanos(ns as u64)))
 }
 
 /// Sizes as Prometheus writes them: powers of 1024, with or without an i.
@@ -255,6 +297,8 @@ fn size(text: &str) -> Result<u64> {
         "M" => 20,
         "G" => 30,
         "T" => 40,
+        "P" => 50,
+        "E" => 60,
         _ => return Err(wrong()),
     };
     Ok((number * (1u64 << shift) as f64) as u64)
@@ -262,9 +306,7 @@ fn size(text: &str) -> Result<u64> {
 
 impl Written {
     fn job(self, global: &Global, directory: &Path) -> Result<Job> {
-        if let Some(unknown) = left_over(&self.bounds, &[]) {
-            return Err(Error::invalid(format!("{unknown}: not honoured")));
-        }
+        left_over(&self.bounds.rest, &[])?;
         let interval = duration(&self.scrape_interval)?.or(duration(&global.scrape_interval)?).unwrap_or(INTERVAL);
         let timeout = match duration(&self.scrape_timeout)? {
             Some(own) if own > interval => return Err(Error::invalid("scrape_timeout: longer than the interval")),
@@ -272,43 +314,48 @@ impl Written {
             None => duration(&global.scrape_timeout)?.unwrap_or(TIMEOUT).min(interval),
         };
         let (protocols, fallback) = self.pages.protocols(&global.pages)?;
+        let (escaping, has_legacy_names) = self.pages.names(&global.pages)?;
         let otherwise = Job::default();
         let text = |s: Option<Scalar>, default: String| s.map_or(default, |s| s.0);
         Ok(Job {
             job: self.job_name.0,
-            targets: self.static_configs.into_iter().map(Static::group).collect(),
+            targets: self.static_configs.into_iter().map(Static::group).collect::<Result<_>>()?,
             lookups: lookups(self.file_sd_configs, self.http_sd_configs, self.dns_sd_configs, self.docker_sd_configs, directory)?,
             labels: BTreeMap::new(),
             interval,
             timeout,
             scheme: text(self.scheme, otherwise.scheme),
             path: text(self.metrics_path, otherwise.path),
-            params: self.params.into_iter().map(|(n, v)| (n, v.into_iter().map(|s| s.0).collect())).collect(),
-            honor_labels: self.honor_labels.unwrap_or(otherwise.honor_labels),
-            honor_timestamps: self.honor_timestamps.unwrap_or(otherwise.honor_timestamps),
+            params: self.params.unwrap_or_default().into_iter().map(|(n, v)| (n, v.into_iter().map(|s| s.0).collect())).collect(),
+            honor_labels: self.honor_labels.map_or(otherwise.honor_labels, |f| f.0),
+            honor_timestamps: self.honor_timestamps.map_or(otherwise.honor_timestamps, |f| f.0),
+            ends_timestamped: self.track_timestamps_staleness.is_some_and(|f| f.0),
+            escaping,
+            has_legacy_names,
             protocols,
             fallback,
             histograms: self.pages.histograms(&global.pages)?,
             relabel: self.relabel_configs,
             metric_relabel: self.metric_relabel_configs,
             limits: self.bounds.limits(&global.bounds)?,
-            credentials: self.http.credentials(directory)?,
-            tls: self.http.tls(directory)?,
-            proxy: self.http.proxy_url,
-            follow_redirects: self.http.follow_redirects.unwrap_or(true),
+            access: self.http.access(directory)?,
         })
     }
 }
 
 impl Static {
-    fn group(self) -> Group {
-        Group { targets: self.targets.into_iter().map(|t| t.0).collect(), labels: self.labels.into_iter().map(|(n, v)| (n, v.0)).collect() }
+    fn group(self) -> Result<Group> {
+        if let Some(t) = self.targets.iter().find(|t| t.0.contains('/')) {
+            return Err(Error::invalid(format!("static_configs: {:?} is not host:port; see scheme and metrics_path for the rest", t.0)));
+        }
+        let labels = self.labels.unwrap_or_default();
+        Ok(Group { targets: self.targets.into_iter().map(|t| t.0).collect(), labels: labels.into_iter().map(|(n, v)| (n, v.0)).collect() })
     }
 }
 
 impl Pages {
     fn is_native(&self, global: &Pages) -> bool {
-        self.scrape_native_histograms.or(global.scrape_native_histograms).unwrap_or(false)
+        self.scrape_native_histograms.or(global.scrape_native_histograms).is_some_and(|f| f.0)
     }
 
     fn protocols(&self, global: &Pages) -> Result<(Vec<Protocol>, Option<Protocol>)> {
@@ -322,12 +369,34 @@ impl Pages {
         Ok((all, fallback))
     }
 
+    /// How names are asked for that are not of the old form, and whether no others are taken.
+    fn names(&self, global: &Pages) -> Result<(Escaping, bool)> {
+        let legacy = |p: &Pages| match p.metric_name_validation_scheme.as_ref().map(|s| s.0.as_str()).filter(|s| !s.is_empty()) {
+            None => Ok(None),
+            Some("utf8") => Ok(Some(false)),
+            Some("legacy") => Ok(Some(true)),
+            Some(other) => Err(Error::invalid(format!("metric_name_validation_scheme: {other:?} is neither utf8 nor legacy"))),
+        };
+        let escaping = |p: &Pages| {
+            let name = p.metric_name_escaping_scheme.as_ref().map(|s| s.0.as_str()).filter(|s| !s.is_empty());
+            name.map(|n| Escaping::from_name(n).map_err(|e| e.context("metric_name_escaping_scheme"))).transpose()
+        };
+        let for_all = legacy(global)?.unwrap_or(false);
+        let is_legacy = legacy(self)?.unwrap_or(for_all);
+        let otherwise = if for_all { Escaping::Underscores } else { Escaping::AllowUtf8 };
+        let escaping = escaping(self)?.or(escaping(global)?).unwrap_or(otherwise);
+        if is_legacy && escaping == Escaping::AllowUtf8 {
+            return Err(Error::invalid("metric_name_validation_scheme: legacy needs a metric_name_escaping_scheme, such as underscores"));
+        }
+        Ok((escaping, is_legacy))
+    }
+
     fn histograms(&self, global: &Pages) -> Result<Histograms> {
-        let either = |of: fn(&Pages) -> Option<bool>| of(self).or(of(global)).unwrap_or(false);
+        let either = |of: fn(&Pages) -> Option<Flag>| of(self).or(of(global)).is_some_and(|f| f.0);
         let is_set = [
             ("convert_classic_histograms_to_nhcb", either(|p| p.convert_classic_histograms_to_nhcb)),
-            ("native_histogram_bucket_limit", either(|p| p.native_histogram_bucket_limit.map(|n| n > 0))),
-            ("native_histogram_min_bucket_factor", either(|p| p.native_histogram_min_bucket_factor.map(|f| f > 0.0))),
+            ("native_histogram_bucket_limit", either(|p| p.native_histogram_bucket_limit.map(|n| Flag(n.0 > 0)))),
+            ("native_histogram_min_bucket_factor", either(|p| p.native_histogram_min_bucket_factor.map(|f| Flag(f > 0.0)))),
         ];
         if let Some((name, _)) = is_set.into_iter().find(|(_, is_set)| *is_set) {
             return Err(Error::invalid(format!("{name}: not honoured")));
@@ -342,65 +411,42 @@ impl Bounds {
     fn limits(&self, global: &Bounds) -> Result<Limits> {
         let otherwise = Limits::default();
         let body = self.body_size_limit.as_ref().or(global.body_size_limit.as_ref()).map_or(Ok(0), |s| size(&s.0))?;
-        let samples = self.sample_limit.or(global.sample_limit).unwrap_or(0);
+        let most = |own: Option<Number>, of_all: Option<Number>| own.or(of_all).map_or(0, |n| usize::try_from(n.0).unwrap_or(usize::MAX));
+        let samples = most(self.sample_limit, global.sample_limit);
         Ok(Limits {
             body_bytes: if body == 0 { otherwise.body_bytes } else { body },
             samples: if samples == 0 { otherwise.samples } else { samples },
-            targets: self.target_limit.or(global.target_limit).unwrap_or(0),
-            labels: self.label_limit.or(global.label_limit).unwrap_or(0),
-            name_bytes: self.label_name_length_limit.or(global.label_name_length_limit).unwrap_or(0),
-            value_bytes: self.label_value_length_limit.or(global.label_value_length_limit).unwrap_or(0),
+            targets: most(self.target_limit, global.target_limit),
+            labels: most(self.label_limit, global.label_limit),
+            name_bytes: most(self.label_name_length_limit, global.label_name_length_limit),
+            value_bytes: most(self.label_value_length_limit, global.label_value_length_limit),
         })
     }
 }
 
-impl Http {
-    fn credentials(&self, directory: &Path) -> Result<Credentials> {
-        let at = |p: &PathBuf| directory.join(p);
-        let ways = [self.basic_auth.is_some(), self.authorization.is_some(), self.bearer_token.is_some(), self.bearer_token_file.is_some()];
-        if ways.iter().filter(|w| **w).count() > 1 {
-            return Err(Error::invalid("at most one of basic_auth, authorization, bearer_token, bearer_token_file"));
-        }
-        if let Some(b) = &self.basic_auth {
-            if b.username_file.is_some() {
-                return Err(Error::invalid("basic_auth.username_file: not honoured"));
-            }
-            let user = b.username.0.clone();
-            return Ok(match (&b.password, &b.password_file) {
-                (Some(_), Some(_)) => return Err(Error::invalid("basic_auth: a password and a file that holds one")),
-                (_, Some(file)) => Credentials::BasicFile(user, at(file)),
-                (password, None) => Credentials::Basic(user, password.clone().unwrap_or_default().0),
-            });
-        }
-        if let Some(a) = &self.authorization {
-            let scheme = a.r#type.clone().unwrap_or_else(|| "Bearer".into());
-            return Ok(match (&a.credentials, &a.credentials_file) {
-                (Some(_), Some(_)) => return Err(Error::invalid("authorization: credentials and a file that holds them")),
-                (_, Some(file)) => Credentials::SchemeFile(scheme, at(file)),
-                (Some(c), None) => Credentials::Scheme(scheme, c.0.clone()),
-                (None, None) => Credentials::None,
-            });
-        }
-        Ok(match (&self.bearer_token, &self.bearer_token_file) {
-            (Some(token), _) => Credentials::Bearer(token.0.clone()),
-            (None, Some(file)) => Credentials::SchemeFile("Bearer".into(), at(file)),
-            (None, None) => Credentials::None,
+impl ContainersWritten {
+    fn containers(self, directory: &Path) -> Result<Containers> {
+        left_over(&self.rest, &[])?;
+        let access: Access = self.http.access(directory)?;
+        let otherwise = Containers::from(docker::Settings { endpoint: self.host, ..docker::Settings::default() });
+        Ok(Containers {
+            access,
+            port: self.port.unwrap_or(otherwise.port),
+            host: self.host_networking_host.map_or(otherwise.host, |h| h.0),
+            first_network: self.match_first_network.is_none_or(|f| f.0),
+            filters: self.filters.into_iter().map(|f| (f.name, f.values.into_iter().map(|v| v.0).collect())).collect(),
+            settings: otherwise.settings,
         })
-    }
-
-    fn tls(&self, directory: &Path) -> Result<Tls> {
-        let Some(t) = &self.tls_config else { return Ok(Tls::default()) };
-        let at = |p: &PathBuf| directory.join(p);
-        let identity = match (&t.cert_file, &t.key_file) {
-            (Some(cert), Some(key)) => Some((at(cert), at(key))),
-            (None, None) => None,
-            _ => return Err(Error::invalid("tls_config: cert_file and key_file go together")),
-        };
-        Ok(Tls { ca: t.ca_file.as_ref().map(at), identity, insecure: t.insecure_skip_verify })
     }
 }
 
-fn lookups(files: Vec<Files>, http: Vec<HttpTargets>, dns: Vec<Names>, docker: Vec<Containers>, directory: &Path) -> Result<Vec<Lookup>> {
+fn lookups(
+    files: Vec<Files>,
+    http: Vec<HttpTargets>,
+    dns: Vec<Names>,
+    docker: Vec<ContainersWritten>,
+    directory: &Path,
+) -> Result<Vec<Lookup>> {
     let mut out = vec![];
     let mut add = |place: Place, written: &Option<Scalar>| -> Result<()> {
         let lookup = Lookup::from(place);
@@ -415,7 +461,8 @@ fn lookups(files: Vec<Files>, http: Vec<HttpTargets>, dns: Vec<Names>, docker: V
         }
     }
     for h in http {
-        add(Place::Http(h.url), &h.refresh_interval)?;
+        let place = h.http.access(directory).and_then(|a| left_over(&h.rest, &[]).map(|()| Place::Http(h.url, Some(Box::new(a)))));
+        add(place.map_err(|e| e.context("http_sd_configs"))?, &h.refresh_interval)?;
     }
     for n in dns {
         let name = n.r#type.as_deref().unwrap_or("SRV");
@@ -428,160 +475,11 @@ fn lookups(files: Vec<Files>, http: Vec<HttpTargets>, dns: Vec<Names>, docker: V
         add(Place::Dns(dns::Settings { names: n.names, kind, port }), &n.refresh_interval)?;
     }
     for c in docker {
-        add(Place::Docker(Box::new(docker::Settings { endpoint: c.host, ..docker::Settings::default() })), &c.refresh_interval)?;
+        let refresh = c.refresh_interval.clone();
+        add(Place::Docker(Box::new(c.containers(directory).map_err(|e| e.context("docker_sd_configs"))?)), &refresh)?;
     }
     Ok(out)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FILE: &str = r#"
-global:
-  scrape_interval: 15s
-  evaluation_interval: 15s
-  external_labels: { cluster: a }
-  sample_limit: 500
-alerting: { alertmanagers: [] }
-rule_files: ["*.yml"]
-remote_write: [{ url: "http://x" }]
-scrape_configs:
-  - job_name: node
-    static_configs:
-      - targets: ["a:9100", "b:9100"]
-        labels: { rack: 7 }
-      - targets: ["c:9100"]
-    relabel_configs:
-      - { source_labels: [__address__], regex: "(.*):9100", target_label: instance }
-    metric_relabel_configs:
-      - { source_labels: [__name__], regex: "go_.*", action: drop }
-  - job_name: probe
-    scrape_interval: 5s
-    metrics_path: /probe
-    scheme: https
-    params: { module: [http_2xx] }
-    honor_labels: true
-    honor_timestamps: false
-    sample_limit: 0
-    body_size_limit: 1MB
-    target_limit: 3
-    label_limit: 30
-    basic_auth: { username: u, password_file: secret }
-    tls_config: { ca_file: ca.pem, cert_file: c.pem, key_file: /k.pem, insecure_skip_verify: true }
-    proxy_url: http://proxy:3128
-    follow_redirects: false
-    enable_http2: true
-    file_sd_configs: [{ files: ["targets/*.json"], refresh_interval: 5m }]
-    http_sd_configs: [{ url: "http://sd/x", refresh_interval: 2m }]
-    dns_sd_configs: [{ names: ["_m._tcp.example"] }, { names: [m.example], type: A, port: 9100 }]
-    docker_sd_configs: [{ host: "unix:///var/run/docker.sock" }]
-"#;
-
-    #[test]
-    fn a_file_as_people_have_it() {
-        let c = parse(FILE, Path::new("/etc/prometheus")).unwrap();
-        assert_eq!(c.others, ["alerting", "remote_write", "rule_files"]);
-        let [node, probe] = &c.jobs[..] else { panic!("{:?}", c.jobs) };
-        assert_eq!((node.interval, node.timeout, node.limits.samples), (Duration::from_secs(15), Duration::from_secs(10), 500));
-        assert_eq!(node.targets[0].targets, ["a:9100", "b:9100"]);
-        assert_eq!((node.targets[0].labels["rack"].as_str(), node.targets[1].labels.len()), ("7", 0));
-        assert_eq!((node.relabel.len(), node.metric_relabel.len(), node.honor_timestamps), (1, 1, true));
-        assert_eq!(
-            (probe.interval, probe.timeout),
-            (Duration::from_secs(5), Duration::from_secs(5)),
-            "a timeout is no longer than the interval"
-        );
-        assert_eq!(
-            (probe.path.as_str(), probe.scheme.as_str(), &probe.params["module"][..]),
-            ("/probe", "https", &["http_2xx".to_owned()][..])
-        );
-        assert!(probe.honor_labels && !probe.honor_timestamps && !probe.follow_redirects);
-        let Limits { body_bytes, samples, targets, labels, .. } = probe.limits;
-        assert_eq!((body_bytes, samples, targets, labels), (1 << 20, Limits::default().samples, 3, 30));
-        assert_eq!(probe.credentials, Credentials::BasicFile("u".into(), "/etc/prometheus/secret".into()));
-        let identity = Some(("/etc/prometheus/c.pem".into(), "/k.pem".into()));
-        assert_eq!(probe.tls, Tls { ca: Some("/etc/prometheus/ca.pem".into()), identity, insecure: true });
-        assert_eq!(probe.proxy.as_deref(), Some("http://proxy:3128"));
-        let places: Vec<String> = probe.lookups.iter().map(|l| format!("{:?} {:?}", l.place, l.every)).collect();
-        assert!(places[0].starts_with(r#"Files("/etc/prometheus/targets/*.json")"#), "{places:?}");
-        assert_eq!(places[1], r#"Http("http://sd/x") 120s"#);
-        assert!(places[2].contains("kind: Srv, port: 0") && places[3].contains("kind: A, port: 9100") && places[4].contains("docker.sock"));
-    }
-
-    #[test]
-    fn forms_of_pages() {
-        let jobs = |global: &str, keys: &str| {
-            let text = format!("{{global: {{{global}}}, scrape_configs: [{{job_name: a, {keys}}}]}}");
-            parse(&text, Path::new("/")).unwrap_or_else(|e| panic!("{text}: {e}")).jobs.remove(0)
-        };
-        let (native, classic) = (|| Protocol::defaults(true), || Protocol::defaults(false));
-        for (global, keys, protocols, is_native, is_classic) in [
-            ("", "native_histogram_bucket_limit: 0", classic(), false, false),
-            ("", "scrape_native_histograms: true", native(), true, false),
-            ("scrape_native_histograms: true", "scrape_classic_histograms: true", native(), true, true),
-            ("scrape_native_histograms: true", "scrape_native_histograms: false", classic(), false, false),
-            ("always_scrape_classic_histograms: true", "always_scrape_classic_histograms: false", classic(), false, false),
-            ("scrape_protocols: [PrometheusProto]", "", vec![Protocol::Protobuf], false, false),
-            ("scrape_protocols: [PrometheusProto]", "scrape_protocols: [PrometheusText0.0.4]", vec![Protocol::Text0], false, false),
-        ] {
-            let job = jobs(global, keys);
-            assert_eq!(
-                (job.protocols, job.histograms),
-                (protocols, Histograms { native: is_native, classic: is_classic }),
-                "{global} {keys}"
-            );
-        }
-        assert_eq!(jobs("", "fallback_scrape_protocol: PrometheusProto").fallback, Some(Protocol::Protobuf));
-    }
-
-    #[test]
-    fn what_is_not_honoured_is_named() {
-        let one = |keys: &str| format!("scrape_configs: [{{job_name: a, {keys}}}]");
-        for (text, part) in [
-            ("nonsense: 1".to_owned(), "nonsense"),
-            ("global: {nonsense: 1}".to_owned(), "global.nonsense"),
-            ("scrape_config_files: [x]".to_owned(), "scrape_config_files"),
-            (one("kubernetes_sd_configs: []"), "job \"a\": kubernetes_sd_configs"),
-            (one("oauth2: {}"), "oauth2"),
-            (one("tls_config: {server_name: x}"), "server_name"),
-            (one("tls_config: {cert_file: x}"), "go together"),
-            (one("http_sd_configs: [{url: x, oauth2: {}}]"), "oauth2"),
-            (one("docker_sd_configs: [{host: x, filters: []}]"), "filters"),
-            (one("dns_sd_configs: [{names: [x], type: A}]"), "need a port"),
-            (one("dns_sd_configs: [{names: [x], type: TXT}]"), "TXT"),
-            (one("scrape_interval: soon"), "soon"),
-            (one("scrape_protocols: [PrometheusProto, nonsense]"), "scrape_protocols: \"nonsense\""),
-            (one("scrape_protocols: []"), "no form"),
-            (one("fallback_scrape_protocol: x"), "fallback_scrape_protocol"),
-            (one("native_histogram_bucket_limit: 100"), "native_histogram_bucket_limit"),
-            (one("native_histogram_min_bucket_factor: 1.1"), "native_histogram_min_bucket_factor"),
-            (one("convert_classic_histograms_to_nhcb: true"), "convert_classic_histograms_to_nhcb"),
-            (one("scrape_interval: 5s, scrape_timeout: 10s"), "longer than the interval"),
-            (one("body_size_limit: much"), "much"),
-            (one("basic_auth: {username: a}, bearer_token: b"), "at most one"),
-            (one("relabel_configs: [{action: nonsense}]"), "nonsense"),
-            ("scrape_configs: [{job_name: a}, {job_name: a}]".to_owned(), "two of that name"),
-            ("scrape_configs: [{}]".to_owned(), "job_name"),
-        ] {
-            let e = parse(&text, Path::new("/")).expect_err(&text).to_string();
-            assert!(e.contains(part), "{text}: {e}");
-        }
-        assert!(["", "{}", "global: {}"].iter().all(|t| parse(t, Path::new("/")).unwrap().jobs.is_empty()));
-    }
-
-    #[test]
-    fn sizes() {
-        for (text, bytes) in [
-            ("0", Some(0)),
-            ("10", Some(10)),
-            ("10MB", Some(10 << 20)),
-            ("1.5KiB", Some(1536)),
-            ("2G", Some(2 << 30)),
-            ("MB", None),
-            ("1XB", None),
-        ] {
-            assert_eq!(size(text).ok(), bytes, "{text}");
-        }
-    }
-}
+mod tests;

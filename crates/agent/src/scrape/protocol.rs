@@ -19,6 +19,44 @@ pub enum Protocol {
 
 use Protocol::{OpenMetrics0, OpenMetrics1, Protobuf, Text0, Text1};
 
+/// How a target writes names that are not of the old form (`[a-zA-Z_:][a-zA-Z0-9_:]*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Escaping {
+    /// As they are, in quotes.
+    #[default]
+    AllowUtf8,
+    /// Other signs as `_`.
+    Underscores,
+    /// Dots as `_dot_`, `_` as `__`.
+    Dots,
+    /// `U__` and other signs by their number.
+    Values,
+}
+
+impl Escaping {
+    const ALL: [(Escaping, &str); 4] = [
+        (Escaping::AllowUtf8, "allow-utf-8"),
+        (Escaping::Underscores, "underscores"),
+        (Escaping::Dots, "dots"),
+        (Escaping::Values, "values"),
+    ];
+
+    /// The one of this name.
+    ///
+    /// # Errors
+    /// `Invalid`, with the names that there are.
+    pub fn from_name(name: &str) -> Result<Escaping> {
+        Self::ALL.iter().find(|e| e.1 == name).map(|e| e.0).ok_or_else(|| {
+            let names: Vec<&str> = Self::ALL.iter().map(|e| e.1).collect();
+            Error::invalid(format!("{name:?} is none of {}", names.join(", ")))
+        })
+    }
+
+    fn name(self) -> &'static str {
+        Self::ALL.iter().find(|e| e.0 == self).map_or("allow-utf-8", |e| e.1)
+    }
+}
+
 /// Name in the settings, and what is asked for over HTTP.
 const ALL: [(Protocol, &str, &str); 5] = [
     (Protobuf, "PrometheusProto", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"),
@@ -66,13 +104,18 @@ impl Protocol {
     }
 }
 
-/// The header `Accept` that asks for these, the first one most of all, and takes anything else.
-pub(super) fn accept(protocols: &[Protocol]) -> String {
-    let mut weight = protocols.len() + 1;
+/// The header `Accept` that asks for these, the first one most of all, and takes anything else: to the letter that of Prometheus 3.
+pub(super) fn accept(protocols: &[Protocol], escaping: Escaping) -> String {
+    let mut weight = ALL.len() + 1;
     let mut out = String::new();
     for p in protocols {
         let (.., media) = ALL.iter().find(|a| a.0 == *p).expect("every form is in the list");
-        out += &format!("{media};q=0.{weight},");
+        out += media;
+        // The older forms know no names but those of the old form.
+        if matches!(p, OpenMetrics1 | Text1) {
+            out += &format!(";escaping={}", escaping.name());
+        }
+        out += &format!(";q=0.{weight},");
         weight -= 1;
     }
     out + &format!("*/*;q=0.{weight}")
@@ -101,12 +144,18 @@ mod tests {
     #[test]
     fn what_is_asked_for() {
         assert_eq!(
-            accept(&Protocol::defaults(true)),
-            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
-             application/openmetrics-text;version=1.0.0;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
-             text/plain;version=1.0.0;q=0.3,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
+            accept(&Protocol::defaults(false), Escaping::AllowUtf8),
+            "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,application/openmetrics-text;version=0.0.1;q=0.5,\
+             text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+            "what a Prometheus 3.5.3 sends"
         );
-        assert_eq!(accept(&[Text0]), "text/plain;version=0.0.4;q=0.2,*/*;q=0.1");
+        assert_eq!(
+            accept(&[Protobuf, Text1], Escaping::Dots),
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
+             text/plain;version=1.0.0;escaping=dots;q=0.5,*/*;q=0.4"
+        );
+        assert_eq!(accept(&[Text0], Escaping::Values), "text/plain;version=0.0.4;q=0.6,*/*;q=0.5");
+        assert!(Escaping::from_name("values").is_ok_and(|e| e == Escaping::Values) && Escaping::from_name("none").is_err());
         assert!(!Protocol::defaults(false).contains(&Protobuf));
     }
 

@@ -1,6 +1,6 @@
 //! Jobs at work: looks for targets, scrapes each at its time, ends what is gone.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use parking_lot::Mutex;
 use super::discover::Discovery;
 use super::fetch::{Client, Fetched};
 use super::job::Job;
-use super::page;
+use super::page::{self, Exemplified};
 use super::pool::{Pool, first_wait, next_due};
 use super::protocol;
 use super::target::{self, Found, Target};
 use super::watch::{Scraped, Watch};
-use crate::deliver::{Batch, Deliver, Metadata, Sample};
+use crate::deliver::{Batch, Deliver, Metadata, Sample, Value};
 use crate::limits;
 use crate::outbox::Outbox;
 use crate::stale::MARKER;
@@ -59,14 +59,14 @@ type Current = Arc<Mutex<Option<Target>>>;
 /// # Errors
 /// A pattern, an address or certificates that are none.
 pub fn start(job: Job, context: Context, pool: &Pool) -> Result<()> {
-    let client = Client::new(&job)?;
+    let client = Client::new(&job.access)?;
     let mut discovery = Discovery::new(&job)?;
     if !discovery.is_live() && job.targets.iter().all(|g| g.targets.is_empty()) {
         return Err(Error::invalid(format!("job {:?} has no targets, and nothing that names some", job.job)));
     }
     let Context { deliver, clock, stats, watch } = context;
     let outbox = Outbox::new(format!("scrape/{}", job.job), deliver.clone(), clock.clone(), stats);
-    let accept = protocol::accept(&job.protocols);
+    let accept = protocol::accept(&job.protocols, job.escaping);
     let running = Arc::new(Running { job, accept, client, clock, outbox, deliver, watch });
     let mut known = Known::default();
     let own = pool.clone();
@@ -193,6 +193,8 @@ struct Last {
     labels: Labels,
     /// Its series.
     series: HashSet<Labels>,
+    /// The exemplars that its series had last.
+    exemplars: HashMap<Labels, Vec<Exemplified>>,
     /// Why it failed; empty if it did not.
     said: String,
     /// Whether there was any.
@@ -221,6 +223,7 @@ impl Last {
         gone.sort();
         samples.extend(gone.into_iter().map(|labels| Sample::float(labels, time_ms, MARKER)));
         let up = f64::from(u8::from(read.error.is_none()));
+        self.exemplify(&mut read, &mut samples);
         self.about(&mut samples, time_ms, [up, took_s, read.scraped as f64, read.kept as f64, added as f64]);
         self.series = read.series;
         self.has_begun = true;
@@ -228,6 +231,28 @@ impl Last {
             self.tell(running, read.said);
         }
         outbox.give(samples);
+    }
+
+    /// Adds the exemplars that the page did not have last time: clients show the same one until there is another.
+    fn exemplify(&mut self, read: &mut page::Read, samples: &mut Vec<Sample>) {
+        if read.error.is_some() || (read.exemplars.is_empty() && self.exemplars.is_empty()) {
+            return;
+        }
+        let mut now: HashMap<Labels, Vec<Exemplified>> = HashMap::new();
+        for e in std::mem::take(&mut read.exemplars) {
+            if !self.exemplars.get(&e.series).is_some_and(|last| last.iter().any(|l| l.is_same(&e))) {
+                let value = Value::Exemplar(e.labels.clone(), e.value);
+                samples.push(Sample { labels: e.series.clone(), time_ms: e.time_ms, value });
+            }
+            now.entry(e.series.clone()).or_default().push(e);
+        }
+        // A series that shows none for once may show the same again.
+        for (series, last) in self.exemplars.drain() {
+            if read.series.contains(&series) {
+                now.entry(series).or_insert(last);
+            }
+        }
+        self.exemplars = now;
     }
 
     /// Passes on what the page says of its metrics, if it is new or was not said for long. What is refused now is said again.

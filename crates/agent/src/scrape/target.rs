@@ -135,7 +135,7 @@ fn url(job: &Job, set: &LabelSet, address: &str) -> Result<String> {
 }
 
 /// As a query has it: everything but letters, digits and a few signs as `%XX`.
-fn escape(text: &str, out: &mut String) {
+pub(super) fn escape(text: &str, out: &mut String) {
     for b in text.bytes() {
         match b {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(b)),

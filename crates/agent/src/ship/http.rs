@@ -26,6 +26,10 @@ pub enum Credentials {
     Basic(String, String),
     /// The same with a password that a file holds, which is read each time.
     BasicFile(String, PathBuf),
+    /// The same with a user that a file holds.
+    UserFile(PathBuf, String),
+    /// The same with both in files.
+    BasicFiles(PathBuf, PathBuf),
     /// A scheme, and what a file holds, which is read each time.
     SchemeFile(String, PathBuf),
     /// A scheme and what goes with it.
@@ -37,7 +41,9 @@ impl std::fmt::Debug for Credentials {
         f.write_str(match self {
             Credentials::None => "None",
             Credentials::Bearer(_) => "Bearer(hidden)",
-            Credentials::Basic(..) | Credentials::BasicFile(..) => "Basic(hidden)",
+            Credentials::Basic(..) | Credentials::BasicFile(..) | Credentials::UserFile(..) | Credentials::BasicFiles(..) => {
+                "Basic(hidden)"
+            }
             Credentials::Scheme(..) | Credentials::SchemeFile(..) => "Scheme(hidden)",
         })
     }
@@ -59,6 +65,8 @@ impl Credentials {
             Credentials::Bearer(token) => format!("Bearer {token}"),
             Credentials::Basic(user, password) => basic(user, password),
             Credentials::BasicFile(user, file) => basic(user, &held(file)?),
+            Credentials::UserFile(file, password) => basic(&held(file)?, password),
+            Credentials::BasicFiles(user, password) => basic(&held(user)?, &held(password)?),
             Credentials::Scheme(scheme, value) => format!("{scheme} {value}"),
             Credentials::SchemeFile(scheme, file) => format!("{scheme} {}", held(file)?),
         }))
@@ -131,7 +139,7 @@ impl Client {
             .timeout_connect(Some(endpoint.timeout.min(limits::CONNECT_TIMEOUT)))
             .max_idle_connections(1)
             .user_agent(concat!("watchfire-agent/", env!("CARGO_PKG_VERSION")))
-            .tls_config(tls(&Tls { ca: endpoint.ca.clone(), ..Tls::default() })?);
+            .tls_config(tls(&Tls { ca: endpoint.ca.clone().map(Pem::File), ..Tls::default() })?);
         Ok(Client {
             agent: config.build().into(),
             kind: endpoint.kind,
@@ -265,13 +273,43 @@ fn form(format: Format, encoding: Encoding) -> (&'static str, Option<&'static st
     (content_type, encoding)
 }
 
+/// Certificates, or a key. Never printed but for the file.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Pem {
+    /// A file that holds them.
+    File(PathBuf),
+    /// They themselves.
+    Text(String),
+}
+
+impl std::fmt::Debug for Pem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pem({})", self.shown())
+    }
+}
+
+impl Pem {
+    fn shown(&self) -> String {
+        match self {
+            Pem::File(path) => path.display().to_string(),
+            Pem::Text(_) => "the settings".into(),
+        }
+    }
+    fn read(&self) -> std::io::Result<Vec<u8>> {
+        match self {
+            Pem::File(path) => std::fs::read(path),
+            Pem::Text(text) => Ok(text.clone().into_bytes()),
+        }
+    }
+}
+
 /// How TLS is spoken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tls {
-    /// A file with certificates (PEM) of authorities that are believed, instead of the system's.
-    pub ca: Option<PathBuf>,
-    /// Files with the certificate and the key (PEM) that are shown to the other side.
-    pub identity: Option<(PathBuf, PathBuf)>,
+    /// Certificates of authorities that are believed, instead of the system's.
+    pub ca: Option<Pem>,
+    /// The certificate and the key that are shown to the other side.
+    pub identity: Option<(Pem, Pem)>,
     /// Any certificate is believed.
     pub insecure: bool,
 }
@@ -288,8 +326,8 @@ pub(crate) fn tls(t: &Tls) -> Result<TlsConfig> {
     let identity = match &t.identity {
         None => None,
         Some((cert, key)) => {
-            let wrong = |e: &dyn std::fmt::Display| Error::invalid(format!("key of {}: {e}", key.display()));
-            let pem = std::fs::read(key).map_err(|e| wrong(&e))?;
+            let wrong = |e: &dyn std::fmt::Display| Error::invalid(format!("key of {}: {e}", key.shown()));
+            let pem = key.read().map_err(|e| wrong(&e))?;
             let key = PrivateKey::from_pem(&pem).map_err(|e| wrong(&e))?;
             Some(ClientCert::new_with_certs(&certificates(cert)?, key))
         }
@@ -299,9 +337,9 @@ pub(crate) fn tls(t: &Tls) -> Result<TlsConfig> {
     Ok(config.root_certs(roots).client_cert(identity).disable_verification(t.insecure).build())
 }
 
-fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>> {
-    let wrong = |e: &dyn std::fmt::Display| Error::invalid(format!("certificates of {}: {e}", path.display()));
-    let pem = std::fs::read(path).map_err(|e| wrong(&e))?;
+fn certificates(from: &Pem) -> Result<Vec<Certificate<'static>>> {
+    let wrong = |e: &dyn std::fmt::Display| Error::invalid(format!("certificates of {}: {e}", from.shown()));
+    let pem = from.read().map_err(|e| wrong(&e))?;
     let mut out = vec![];
     for item in parse_pem(&pem) {
         if let PemItem::Certificate(c) = item.map_err(|e| wrong(&e))? {

@@ -37,7 +37,7 @@ use crate::spool::{Cursor, Reader, Spool};
 use crate::{limits, stats};
 
 pub(crate) use http::tls;
-pub use http::{Client, Credentials, Tls};
+pub use http::{Client, Credentials, Pem, Tls};
 
 /// What an endpoint is, and so what it takes and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

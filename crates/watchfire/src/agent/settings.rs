@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ::agent::relabel::Rule;
 use ::agent::scrape::Place;
-use ::agent::ship::{Credentials, Endpoint, Kind, Tls};
+use ::agent::ship::{Credentials, Endpoint, Kind, Pem, Tls};
 use ::agent::spool::{self, Policy};
 use ::agent::stages::Stages;
 use ::agent::{Format, docker, files, host, scrape};
@@ -359,8 +359,11 @@ fn scrape_of(i: usize, s: &layer::Scrape, routes: &Routes<'_>) -> Result<Scrape,
         relabel: s.relabel.clone(),
         metric_relabel: s.metric_relabel.clone(),
         limits: limits_of(&s.limits),
-        credentials: credentials_of(&s.token, &s.user, &s.password, &at)?,
-        tls: Tls { ca: text(&s.ca).map(PathBuf::from), ..Tls::default() },
+        access: scrape::Access {
+            credentials: credentials_of(&s.token, &s.user, &s.password, &at)?,
+            tls: Tls { ca: text(&s.ca).map(|f| Pem::File(f.into())), ..Tls::default() },
+            ..otherwise.access
+        },
         ..otherwise
     };
     Ok(Scrape { job, to: routes.of(&s.to, Format::RemoteWrite, &at)? })
@@ -368,8 +371,11 @@ fn scrape_of(i: usize, s: &layer::Scrape, routes: &Routes<'_>) -> Result<Scrape,
 
 fn lookups_of(s: &layer::Scrape) -> Vec<scrape::Lookup> {
     let places = texts(&s.files).into_iter().map(Place::Files);
-    let places = places.chain(texts(&s.http).into_iter().map(Place::Http));
-    places.chain(s.docker.as_ref().map(containers_of).map(Box::new).map(Place::Docker)).map(Into::into).collect()
+    let places = places.chain(texts(&s.http).into_iter().map(|url| Place::Http(url, None)));
+    places
+        .chain(s.docker.as_ref().map(containers_of).map(scrape::Containers::from).map(Box::new).map(Place::Docker))
+        .map(Into::into)
+        .collect()
 }
 
 fn containers_of(d: &layer::ScrapeDocker) -> docker::Settings {
@@ -528,10 +534,10 @@ mod tests {
         );
         assert_eq!(job.protocols, scrape::Protocol::defaults(true));
         assert_eq!(job.histograms, scrape::Histograms { native: true, classic: false });
-        assert!(job.honor_labels && !job.honor_timestamps && job.credentials == Credentials::Basic("u".into(), "p".into()));
+        assert!(job.honor_labels && !job.honor_timestamps && job.access.credentials == Credentials::Basic("u".into(), "p".into()));
         assert_eq!((job.relabel.len(), job.metric_relabel.len(), job.params["module"].len()), (1, 1, 2));
         let [_, _, scrape::Lookup { place: Place::Docker(docker), .. }] = &job.lookups[..] else { panic!("{:?}", job.lookups) };
-        assert_eq!(docker.include_labels, ["scrape"]);
+        assert_eq!(docker.settings.include_labels, ["scrape"]);
     }
 
     #[test]

@@ -4,8 +4,9 @@
 //! 3: Counter, 4: Summary, 5: Untyped, 6: timestamp ms, 7: Histogram }`. A gauge, a counter and an untyped metric hold `1: value`; a summary
 //! `1: count, 2: sum, 3: Quantile { 1: quantile, 2: value }*`; a histogram `1: count, 2: sum, 3: Bucket { 1: cumulative count, 2: upper
 //! bound, 4: cumulative count as float }*, 4: count as float`, and what makes it a native one: `5: schema, 6: zero threshold, 7: zero count, 8: the
-//! same as float, 9 and 12: BucketSpan*, 10 and 13: deltas, 11 and 14: counts as floats`, the lower numbers below zero. Exemplars and
-//! times of creation are passed over.
+//! same as float, 9 and 12: BucketSpan*, 10 and 13: deltas, 11 and 14: counts as floats`, the lower numbers below zero. A counter has
+//! its exemplar in 2, a bucket in 3, a native histogram several in 16: `Exemplar { 1: LabelPair*, 2: value, 3: Timestamp { 1: seconds, 2: nanoseconds } }`.
+//! Times of creation are passed over.
 //!
 //! It is proto2: a field that is left out is zero, and the type left out is a counter. What a page says in text comes out in the
 //! same [`Line`]s, with bounds and quantiles as OpenMetrics writes them, which is what Prometheus makes of such a page.
@@ -15,7 +16,7 @@ use std::borrow::Cow;
 use base::limits::{LABEL_VALUE_BYTES, LABELS_PER_SERIES};
 use base::{Error, Result};
 
-use super::{Line, Native, Sample};
+use super::{Exemplar, Line, Native, Sample};
 use crate::encoding::shorten;
 use crate::proto::{Fields, Malformed, Value, Writer};
 
@@ -122,6 +123,8 @@ fn metric<'a>(
     match wanted {
         4 => lines.summary(body),
         7 => lines.histogram(body, histograms),
+        // What is no longer than a value has no exemplar.
+        3 if body.len() > 9 => lines.exemplified("", None, double(body, 1)?, crate::proto::repeated(body, 2).next().transpose()?),
         _ => lines.sample("", None, double(body, 1)?),
     }
 }
@@ -151,6 +154,52 @@ fn double(message: &[u8], number: u32) -> Result<f64> {
     Ok(found)
 }
 
+/// Reads an `Exemplar`; one that is broken costs itself alone.
+fn exemplar(message: &[u8]) -> Result<Exemplar> {
+    let mut e = Exemplar { labels: vec![], value: 0.0, time_ms: None };
+    let mut f = Fields::new(message);
+    while let Some((n, v)) = f.next()? {
+        match n {
+            1 => {
+                let (name, value) = label(v.bytes()?)?;
+                e.labels.push((name.to_owned(), value.to_owned()));
+            }
+            2 => e.value = f64::from_bits(v.fixed64()?),
+            3 => e.time_ms = Some(timestamp_ms(v.bytes()?)?),
+            _ => {}
+        }
+    }
+    Ok(e)
+}
+
+fn timestamp_ms(message: &[u8]) -> Result<i64> {
+    let (mut seconds, mut nanos) = (0, 0);
+    let mut f = Fields::new(message);
+    while let Some((n, v)) = f.next()? {
+        match n {
+            1 => seconds = v.varint()? as i64,
+            2 => nanos = v.varint()? as i64,
+            _ => {}
+        }
+    }
+    Ok(seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000))
+}
+
+/// The exemplars of a native histogram: its own, or else those of its buckets; without a time they do not count.
+fn native_exemplars(body: &[u8]) -> Result<Vec<Exemplar>> {
+    let (mut own, mut of_buckets) = (vec![], vec![]);
+    let mut f = Fields::new(body);
+    while let Some((n, v)) = f.next()? {
+        match n {
+            16 => own.push(v.bytes()?),
+            3 => of_buckets.extend(crate::proto::repeated(v.bytes()?, 3).next().transpose()?),
+            _ => {}
+        }
+    }
+    let all = if own.is_empty() { of_buckets } else { own };
+    Ok(all.into_iter().filter_map(|e| exemplar(e).ok()).filter(|e| e.time_ms.is_some()).collect())
+}
+
 /// The lines of one metric.
 struct Lines<'a, 'f> {
     name: &'a str,
@@ -161,10 +210,15 @@ struct Lines<'a, 'f> {
 
 impl Lines<'_, '_> {
     fn sample(&mut self, suffix: &str, further: Option<(&'static str, String)>, value: f64) -> Result<()> {
+        self.exemplified(suffix, further, value, None)
+    }
+
+    fn exemplified(&mut self, suffix: &str, further: Option<(&'static str, String)>, value: f64, by: Option<&[u8]>) -> Result<()> {
+        let exemplar = by.and_then(|e| exemplar(e).ok()).map(Box::new);
         let name = if suffix.is_empty() { Cow::Borrowed(self.name) } else { Cow::Owned(format!("{}{suffix}", self.name)) };
         let mut labels = self.labels.clone();
         labels.extend(further.map(|(n, v)| (Cow::Borrowed(n), Cow::Owned(v))));
-        (self.each)(Line::Sample(Sample { name, labels, value, time_ms: self.time_ms }))
+        (self.each)(Line::Sample(Sample { name, labels, value, time_ms: self.time_ms, exemplar }))
     }
 
     fn summary(&mut self, body: &[u8]) -> Result<()> {
@@ -191,7 +245,8 @@ impl Lines<'_, '_> {
         let is_native = histograms.native && head.is_native;
         if is_native {
             let message = head.remote_write(body)?;
-            let native = Native { name: Cow::Borrowed(self.name), labels: self.labels.clone(), message, time_ms: self.time_ms };
+            let (name, labels, exemplars) = (Cow::Borrowed(self.name), self.labels.clone(), native_exemplars(body)?);
+            let native = Native { name, labels, message, time_ms: self.time_ms, exemplars };
             (self.each)(Line::Native(native))?;
             if !histograms.classic || !head.has_buckets {
                 return Ok(());
@@ -201,19 +256,20 @@ impl Lines<'_, '_> {
         self.sample("_sum", None, head.sum)?;
         let mut has_last = false;
         for b in crate::proto::repeated(body, 3) {
-            let (mut count, mut count_float, mut bound) = (0, 0.0, 0.0);
+            let (mut count, mut count_float, mut bound, mut by) = (0, 0.0, 0.0, None);
             let mut f = Fields::new(b?);
             while let Some((n, v)) = f.next()? {
                 match n {
                     1 => count = v.varint()?,
                     2 => bound = f64::from_bits(v.fixed64()?),
+                    3 => by = Some(v.bytes()?),
                     4 => count_float = f64::from_bits(v.fixed64()?),
                     _ => {}
                 }
             }
             has_last |= bound == f64::INFINITY;
             let count = if count_float > 0.0 { count_float } else { count as f64 };
-            self.sample("_bucket", Some(("le", open_metrics_number(bound))), count)?;
+            self.exemplified("_bucket", Some(("le", open_metrics_number(bound))), count, by)?;
         }
         // It may be left out, for it is the count; who calculates with buckets wants it.
         if has_last { Ok(()) } else { self.sample("_bucket", Some(("le", "+Inf".into())), head.count) }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::*;
 use crate::deliver::{Batch, Loss};
 use crate::host::tests::Kept;
+use crate::scrape::Access;
 use crate::ship::Credentials;
 
 fn context(deliver: Arc<dyn Deliver>) -> Context {
@@ -17,7 +18,15 @@ fn running(deliver: Arc<dyn Deliver>) -> Running {
     let Context { deliver, clock, stats, watch } = context(deliver);
     let job = Job { job: "app".into(), ..Job::default() };
     let outbox = Outbox::new("scrape/app".into(), deliver.clone(), clock.clone(), stats);
-    Running { client: Client::new(&job).unwrap(), accept: protocol::accept(&job.protocols), job, clock, outbox, deliver, watch }
+    Running {
+        client: Client::new(&job.access).unwrap(),
+        accept: protocol::accept(&job.protocols, job.escaping),
+        job,
+        clock,
+        outbox,
+        deliver,
+        watch,
+    }
 }
 
 fn page(text: &str) -> Fetched {
@@ -102,6 +111,31 @@ fn targets_come_move_and_go() {
     assert_eq!(known.update(&job, &found(&["b:1"]), &watch).len(), 1, "after that it begins anew");
 }
 
+#[test]
+fn exemplars_come_once() {
+    let kept = Arc::new(Kept::default());
+    let running = running(kept.clone());
+    let mut last = Last::default();
+    let mut scrape = |text: &str, s: i64| {
+        last.scrape(&running, s * 1_000_000_000, &|| Ok(page(text)));
+        let samples = kept.samples.lock();
+        let of = samples.iter().filter_map(|s| match &s.value {
+            Value::Exemplar(labels, v) => Some(format!("{} {labels} {v} {}", s.labels.get(METRIC_NAME).unwrap(), s.time_ms)),
+            _ => None,
+        });
+        of.collect::<Vec<_>>()
+    };
+    let (one, two) = ("a_total 1 # {t=\"1\"} 0.5\n# EOF\n", "a_total 1 # {t=\"1\"} 0.5 8\n# EOF\n");
+    assert_eq!(scrape(one, 1), ["a_total {t=\"1\"} 0.5 1000"]);
+    assert!(
+        scrape(one, 2).is_empty()
+            && scrape("a_total 1\n# EOF\n", 3).is_empty()
+            && scrape(one, 4).is_empty()
+            && scrape("half", 5).is_empty()
+    );
+    assert!(scrape(two, 6) == ["a_total {t=\"1\"} 0.5 8000"] && scrape(two, 7).is_empty());
+}
+
 /// Sends on what it is given.
 struct Sent(Mutex<mpsc::Sender<Vec<Sample>>>);
 
@@ -158,7 +192,7 @@ fn a_job_scrapes_over_the_network() {
         targets: vec![vec![address.clone()].into()],
         interval: Duration::from_millis(500),
         timeout: Duration::from_millis(500),
-        credentials: Credentials::Basic("u".into(), "p".into()),
+        access: Access { credentials: Credentials::Basic("u".into(), "p".into()), ..Access::default() },
         ..Job::default()
     };
     let pool = Pool::default();
@@ -177,7 +211,7 @@ fn a_job_scrapes_over_the_network() {
 fn a_page_that_is_too_long_is_not_taken() {
     let (asked, _requests) = mpsc::channel();
     let address = serve("a 1\nb 2\n", asked);
-    let client = Client::new(&Job::default()).unwrap();
+    let client = Client::new(&Access::default()).unwrap();
     let get = |most| client.get(&format!("http://{address}/metrics"), "*/*", Duration::from_secs(10), most);
     assert_eq!(get(8).unwrap().text().unwrap(), "a 1\nb 2\n");
     assert_eq!(get(7).unwrap_err().kind(), base::Kind::TooLarge);

@@ -353,3 +353,78 @@ proptest! {
         let _ = read(&page, BOTH, &mut |_| Ok(()));
     }
 }
+
+#[test]
+fn exemplars() {
+    let exemplar = |w: &mut Writer, number: u32, name: &str, at: Option<(u64, u64)>| {
+        w.message(number, |w| {
+            w.message(1, |w| {
+                w.bytes(1, b"trace_id");
+                w.bytes(2, name.as_bytes());
+            });
+            w.double(2, 0.5);
+            if let Some((s, ns)) = at {
+                w.message(3, |w| {
+                    w.varint(1, s);
+                    w.varint(2, ns);
+                });
+            }
+        });
+    };
+    let page = |kind: u64, field: u32, body: &dyn Fn(&mut Writer)| {
+        let mut w = Writer::default();
+        w.bytes(1, b"m");
+        w.varint(3, kind);
+        w.message(4, |w| w.message(field, |w| body(w)));
+        let mut page = vec![];
+        base::attrs::write_varint(&mut page, w.out.len() as u64);
+        page.extend(w.out);
+        page
+    };
+    let shown = |page: &[u8], native: bool| {
+        let mut out = vec![];
+        let mut show = |line: Line<'_>| {
+            let (name, all) = match line {
+                Line::Sample(s) => (s.name.into_owned(), s.exemplar.into_iter().map(|e| *e).collect()),
+                Line::Native(n) => (n.name.into_owned(), n.exemplars),
+                _ => return Ok(()),
+            };
+            out.extend(all.iter().map(|e| format!("{name} {}={} {} {:?}", e.labels[0].0, e.labels[0].1, e.value, e.time_ms)));
+            Ok(())
+        };
+        read(page, Histograms { native, classic: false }, &mut show).unwrap();
+        out
+    };
+    let counter = page(0, 3, &|w| {
+        w.double(1, 5.0);
+        exemplar(w, 2, "c", None);
+    });
+    assert_eq!(shown(&counter, false), ["m trace_id=c 0.5 None"]);
+    let histogram = |has_own: bool| {
+        page(4, 7, &|w| {
+            w.varint(1, 1);
+            for (name, at) in [("b1", Some((7, 8_999_999))), ("b2", None)] {
+                w.message(3, |w| {
+                    w.varint(1, 1);
+                    w.double(2, 2.0);
+                    exemplar(w, 3, name, at);
+                });
+            }
+            w.message(12, |w| w.varint(2, 1));
+            w.varint(13, 2);
+            if has_own {
+                exemplar(w, 16, "n1", Some((9, 0)));
+                exemplar(w, 16, "n2", None);
+            }
+        })
+    };
+    let of_buckets = ["m_bucket trace_id=b1 0.5 Some(7008)", "m_bucket trace_id=b2 0.5 None"];
+    assert_eq!(shown(&histogram(true), false), of_buckets);
+    assert_eq!(shown(&histogram(true), true), ["m trace_id=n1 0.5 Some(9000)"], "without a time they do not count");
+    assert_eq!(shown(&histogram(false), true), ["m trace_id=b1 0.5 Some(7008)"]);
+    let broken = page(0, 3, &|w| {
+        w.double(1, 5.0);
+        w.bytes(2, &[0xff]);
+    });
+    assert!(shown(&broken, false).is_empty(), "it costs itself alone");
+}
