@@ -179,7 +179,28 @@ fn remote_read_and_federation_give_samples_as_they_are() {
     let want =
         format!("# TYPE down untyped\ndown{{instance=\"\"}} 5 {now_ms}\n# TYPE up untyped\nup{{job=\"x\",instance=\"\"}} 1 {now_ms}\n");
     assert_eq!(text.text(), want);
-    assert_eq!(server.get("/federate").status, 400);
+    assert_eq!(server.get("/federate").ok().text(), "", "nothing is asked for");
+    assert_eq!(server.get("/federate?match%5B%5D=%7B").status, 400);
+}
+
+/// A reader that does not say that it knows names in quotes gets none.
+#[test]
+fn federation_writes_names_as_the_reader_knows_them() {
+    let server = Server::plain();
+    write(&server, &[], &[("__name__", "utf.8"), ("lbl.x", "y.z")], &[(0, 5.0)]).ok();
+    let now_ms = NOW_NS / 1_000_000;
+    for (accept, escaping, name, rest) in [
+        ("*/*", "underscores", "utf_8", "utf_8{lbl_x="),
+        ("text/plain;version=0.0.4;escaping=dots", "dots", "utf_dot_8", "utf_dot_8{lbl_dot_x="),
+        ("text/plain;escaping=values", "values", "U__utf_2e_8", "U__utf_2e_8{U__lbl_2e_x="),
+        ("text/plain;version=1.0.0;escaping=allow-utf-8", "allow-utf-8", "\"utf.8\"", "{\"utf.8\",\"lbl.x\"="),
+    ] {
+        let answer = server.send("GET", "/federate?match%5B%5D=%7B__name__%3D~%22u.*%22%7D", &[("accept", accept)], b"").ok();
+        let wanted = format!("# TYPE {name} untyped\n{rest}\"y.z\",instance=\"\"}} 5 {now_ms}\n");
+        assert_eq!(answer.text(), wanted, "{accept}");
+        let media_type = format!("text/plain; version=0.0.4; charset=utf-8; escaping={escaping}");
+        assert_eq!(answer.header("content-type"), Some(media_type.as_str()));
+    }
 }
 
 #[test]
