@@ -228,11 +228,6 @@ fn query_text(params: &Params) -> Result<String> {
     params.require("query").map(str::to_owned)
 }
 
-/// A time that must be given.
-fn required_time(params: &Params, name: &str) -> Result<i64> {
-    time::prometheus_ms(name, params.require(name)?)
-}
-
 fn time_of(params: &Params, name: &str) -> Result<Option<i64>> {
     params.get(name).map(|t| time::prometheus_ms(name, t)).transpose()
 }
