@@ -99,6 +99,8 @@ fn exemplars_and_metadata_are_found() {
     }
     assert_eq!(server.get("/api/v1/metadata?metric=down").ok().json()["data"], serde_json::json!({}));
     assert_eq!(server.get("/api/v1/metadata?limit=0").ok().json()["data"], serde_json::json!({}));
+    assert_eq!(server.get("/api/v1/metadata?limit=-1&limit_per_metric=-1").ok().json()["data"]["up"].as_array().unwrap().len(), 1);
+    assert_eq!(server.get("/api/v1/query_exemplars?query=up").ok().json()["data"].as_array().unwrap().len(), 1, "at any time");
     assert_eq!(server.get("/api/v1/query_exemplars?query=test&start=1&end=0").status, 400);
 }
 
@@ -109,6 +111,10 @@ fn unknown_media_types_are_sent_back() {
     let v3 = ("content-type", "application/x-protobuf;proto=io.prometheus.write.v3.Request");
     assert_eq!(server.post("/api/v1/write", &[v3], b"x").status, 415);
     assert_eq!(server.post("/api/v1/write", &[("content-type", "application/x-protobuf")], b"not snappy").status, 400);
+    // None, in both ways to say it, is version 1.
+    assert_eq!(server.post("/api/v1/write", &[], b"not snappy").status, 400);
+    let empty = wire::encoding::encode(Encoding::SnappyBlock, &RequestWriter::default().finish()).unwrap();
+    assert_eq!(server.post("/api/v1/write", &[("content-type", "")], &empty).status, 204);
 }
 
 /// Patterns of one remote read are counted together, in one query or in many.
@@ -209,7 +215,13 @@ fn queries_are_formatted_and_parsed() {
     assert_eq!(server.get("/api/v1/format_query?query=foo%2Fbar").ok().json()["data"], "foo / bar");
     let tree = server.get("/api/v1/parse_query?query=sum(up)").ok().json();
     assert_eq!((&tree["data"]["type"], &tree["data"]["op"]), (&"aggregation".into(), &"sum".into()));
-    for path in ["format_query?query=invalid%2F", "parse_query?query=", "parse_query"] {
+    let mut wrong = vec!["format_query?query=invalid%2F".to_owned(), "parse_query?query=".to_owned(), "parse_query".to_owned()];
+    for ill_typed in ["rate(a)", "sum(a%5B5m%5D)", "1%2B%22a%22", "a+and+1", "1%3E2", "foo(a)", "-%22a%22", "%7B%7D", "absent_over_time(a)"] {
+        for path in ["format_query", "parse_query", "query"] {
+            wrong.push(format!("{path}?query={ill_typed}"));
+        }
+    }
+    for path in wrong {
         assert_eq!(server.get(&format!("/api/v1/{path}")).json()["errorType"], "bad_data", "{path}");
     }
 }
@@ -271,6 +283,25 @@ fn the_datasource_test_of_grafana_passes() {
     let answer =
         Server::plain().post("/api/v1/query", &[("content-type", "application/x-www-form-urlencoded")], b"query=1%2B1&time=4").ok().json();
     assert_eq!(answer["data"], serde_json::json!({"resultType": "scalar", "result": [4, "2"]}));
+}
+
+/// Clients in Go send the first and the last time that Prometheus knows where they mean none.
+#[test]
+fn no_bound_is_a_time() {
+    let server = Server::plain();
+    write(&server, &[], &[("__name__", "up"), ("job", "x")], &[(0, 1.0)]).ok();
+    let all = "start=-292273086-05-16T16:47:06Z&end=292277025-08-18T07:12:54.999999999Z";
+    for path in ["series?match%5B%5D=up&", "labels?", "label/job/values?", "query_exemplars?query=up&"] {
+        let answer = server.get(&format!("/api/v1/{path}{all}")).ok().json();
+        assert_eq!(answer["data"].as_array().unwrap().is_empty(), path.starts_with("query_exemplars"), "{path}");
+    }
+    for time in all.split('&').map(|t| t.split_once('=').unwrap().1) {
+        assert_eq!(server.get(&format!("/api/v1/query?query=vector(1)&time={time}")).ok().json()["status"], "success");
+    }
+    assert_eq!(server.get(&format!("/api/v1/query_range?query=up&step=1&{all}")).json()["errorType"], "bad_data");
+    let deletion = format!("/api/v1/admin/tsdb/delete_series?match%5B%5D=up&{all}");
+    assert_eq!(server.post(&deletion, &[], b"").status, 204);
+    assert_eq!(server.get(&format!("/api/v1/series?match%5B%5D=up&{all}")).ok().json()["data"], serde_json::json!([]));
 }
 
 #[test]
