@@ -243,7 +243,11 @@ fn wants_stats(params: &Params) -> bool {
 }
 
 fn query_options(call: &Call, params: &Params) -> Result<QueryOptions> {
-    let mut options = QueryOptions { start_timestamps: call.app.settings.start_timestamps, ..QueryOptions::default() };
+    let mut options = QueryOptions {
+        start_timestamps: call.app.settings.start_timestamps,
+        max_span_ns: call.asking().limits().range_ns,
+        ..QueryOptions::default()
+    };
     if let Some(t) = params.get("timeout") {
         options.timeout = Some(Duration::from_nanos(time::duration_ns("timeout", t)?.max(0) as u64));
     }

@@ -216,7 +216,8 @@ fn queries_are_formatted_and_parsed() {
     let tree = server.get("/api/v1/parse_query?query=sum(up)").ok().json();
     assert_eq!((&tree["data"]["type"], &tree["data"]["op"]), (&"aggregation".into(), &"sum".into()));
     let mut wrong = vec!["format_query?query=invalid%2F".to_owned(), "parse_query?query=".to_owned(), "parse_query".to_owned()];
-    for ill_typed in ["rate(a)", "sum(a%5B5m%5D)", "1%2B%22a%22", "a+and+1", "1%3E2", "foo(a)", "-%22a%22", "%7B%7D", "absent_over_time(a)"] {
+    for ill_typed in ["rate(a)", "sum(a%5B5m%5D)", "1%2B%22a%22", "a+and+1", "1%3E2", "foo(a)", "-%22a%22", "%7B%7D", "absent_over_time(a)"]
+    {
         for path in ["format_query", "parse_query", "query"] {
             wrong.push(format!("{path}?query={ill_typed}"));
         }
@@ -302,6 +303,33 @@ fn no_bound_is_a_time() {
     let deletion = format!("/api/v1/admin/tsdb/delete_series?match%5B%5D=up&{all}");
     assert_eq!(server.post(&deletion, &[], b"").status, 204);
     assert_eq!(server.get(&format!("/api/v1/series?match%5B%5D=up&{all}")).ok().json()["data"], serde_json::json!([]));
+}
+
+#[test]
+fn windows_are_counted_to_the_time_of_a_query() {
+    let query_limits = server::QueryLimits { range_ns: Some(86_400_000_000_000), ..Default::default() };
+    let server = Server::over_engine(server::Settings { query_limits, ..Default::default() }, Default::default());
+    let now = NOW_NS / 1_000_000_000;
+    for (query, hours, status) in [
+        ("s", 0, 200),
+        ("s", 24, 200),
+        ("s", 25, 400),
+        ("rate(s%5B1d%5D+offset+1w)", 0, 200),
+        ("sum(rate(s%5B2d%5D))+%2B+1", 0, 400),
+        ("rate(s%5B2h%5D)", 23, 400),
+        ("rate(s%5B2h%5D+@+0)", 23, 200),
+        ("max_over_time(rate(s%5B12h%5D)%5B13h:1h%5D)", 0, 400),
+        ("max_over_time(rate(s%5B12h%5D)%5B12h:1h%5D)", 0, 200),
+        ("topk(scalar(rate(s%5B2d%5D)),s)", 0, 400),
+    ] {
+        let path = match hours {
+            0 => format!("query?query={query}&time={now}"),
+            h => format!("query_range?query={query}&step=1h&start={}&end={now}", now - h * 3600),
+        };
+        let answer = server.get(&format!("/api/v1/{path}"));
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        assert_eq!(answer.text().contains("queries.range = 1d"), status == 400, "{path}: {}", answer.text());
+    }
 }
 
 #[test]
