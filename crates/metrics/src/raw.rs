@@ -116,7 +116,10 @@ fn line(name: &str, labels: &Labels, time_ms: i64, value: f64, escaping: Escapin
         inner.push(quoted(name));
     }
     for (n, v) in labels.iter().filter(|(n, _)| *n != METRIC_NAME) {
-        inner.push(format!("{}=\"{}\"", quoted(&escaping.label(n)), escape(v)));
+        let n = escaping.label(n);
+        // The name of a label has no colon without quotes.
+        let n = if n.contains(':') { format!("\"{}\"", escape(&n)) } else { quoted(&n) };
+        inner.push(format!("{n}=\"{}\"", escape(v)));
     }
     // A series without the label says so, so that whoever scrapes this does not put in its own.
     if labels.get("instance").is_none() {

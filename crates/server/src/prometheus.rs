@@ -34,6 +34,7 @@ use table::{Cancel, Missing, Rows};
 use crate::app::{App, Call, json, warnings};
 use crate::params::Params;
 use crate::routes::{Answer, h};
+use crate::status::{self, Dialect};
 use crate::time;
 
 pub(crate) use admin::Deletions;
@@ -84,9 +85,10 @@ fn api() -> Router<Arc<App>> {
         .route("/api/v1/cardinality/label_values", h(READ, state::cardinality_values))
 }
 
-/// `DELETE /api/v1/series`: an error in Prometheus too, since its version 2.
+/// `DELETE /api/v1/series`: an error of the server's in Prometheus too, since its version 2. It is none for our log.
 async fn no_delete(_: Call) -> Answer {
-    Err(Error::internal("series are not deleted this way: use /api/v1/admin/tsdb/delete_series"))
+    let e = Error::internal("series are not deleted this way: use /api/v1/admin/tsdb/delete_series");
+    Ok(status::error(Dialect::Prometheus, &e))
 }
 
 /// `GET|POST /api/v1/query`
@@ -253,6 +255,9 @@ fn query_options(call: &Call, params: &Params) -> Result<QueryOptions> {
     }
     if let Some(t) = params.get("lookback_delta") {
         options.lookback_ms = time::duration_ns("lookback_delta", t)? / 1_000_000;
+        if options.lookback_ms < 0 {
+            return Err(Error::invalid(format!("parameter \"lookback_delta\": {t:?} is negative")));
+        }
     }
     Ok(options)
 }

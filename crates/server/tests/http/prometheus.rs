@@ -193,13 +193,13 @@ fn remote_read_and_federation_give_samples_as_they_are() {
 #[test]
 fn federation_writes_names_as_the_reader_knows_them() {
     let server = Server::plain();
-    write(&server, &[], &[("__name__", "utf.8"), ("lbl.x", "y.z")], &[(0, 5.0)]).ok();
+    write(&server, &[], &[("__name__", "utf.8"), ("a:b", "c"), ("lbl.x", "y.z")], &[(0, 5.0)]).ok();
     let now_ms = NOW_NS / 1_000_000;
     for (accept, escaping, name, rest) in [
-        ("*/*", "underscores", "utf_8", "utf_8{lbl_x="),
-        ("text/plain;version=0.0.4;escaping=dots", "dots", "utf_dot_8", "utf_dot_8{lbl_dot_x="),
-        ("text/plain;escaping=values", "values", "U__utf_2e_8", "U__utf_2e_8{U__lbl_2e_x="),
-        ("text/plain;version=1.0.0;escaping=allow-utf-8", "allow-utf-8", "\"utf.8\"", "{\"utf.8\",\"lbl.x\"="),
+        ("*/*", "underscores", "utf_8", "utf_8{a_b=\"c\",lbl_x="),
+        ("text/plain;version=0.0.4;escaping=dots", "dots", "utf_dot_8", "utf_dot_8{a__b=\"c\",lbl_dot_x="),
+        ("text/plain;escaping=values", "values", "U__utf_2e_8", "U__utf_2e_8{U__a_3a_b=\"c\",U__lbl_2e_x="),
+        ("text/plain;version=1.0.0;escaping=allow-utf-8", "allow-utf-8", "\"utf.8\"", "{\"utf.8\",\"a:b\"=\"c\",\"lbl.x\"="),
     ] {
         let answer = server.send("GET", "/federate?match%5B%5D=%7B__name__%3D~%22u.*%22%7D", &[("accept", accept)], b"").ok();
         let wanted = format!("# TYPE {name} untyped\n{rest}\"y.z\",instance=\"\"}} 5 {now_ms}\n");
@@ -239,6 +239,9 @@ fn the_state_of_the_server_has_prometheus_forms() {
     assert_eq!(server.get("/api/v1/rules").ok().json()["data"]["groups"], serde_json::json!([]));
     assert_eq!(server.get("/api/v1/alerts").ok().json()["data"]["alerts"], serde_json::json!([]));
     assert_eq!(server.get("/api/v1/status/runtimeinfo").ok().json()["status"], "success");
+    assert_eq!(server.get("/api/v1/rules?type=alert").status, 200);
+    let refused = server.send("DELETE", "/api/v1/series", &[], b"");
+    assert_eq!((refused.status, &refused.json()["errorType"]), (500, &"internal".into()));
     assert_eq!(server.get("/-/healthy").status, 200);
     assert_eq!(server.get("/-/ready").status, 200);
     // By these Grafana would take this for a server with a ruler.
@@ -347,6 +350,11 @@ fn what_cannot_be_asked_is_bad_data() {
         "series",
         "labels?match%5B%5D=%7Bfoo%3D%22%22%7D",
         "label/foo/values?start=boop&end=1",
+        "query?query=1&lookback_delta=-5m",
+        "rules?type=x",
+        "cardinality/label_names?limit=501",
+        "cardinality/label_names?count_method=x",
+        "cardinality/label_values?label_names%5B%5D=job&limit=501",
     ] {
         let answer = server.get(&format!("/api/v1/{bad}"));
         assert_eq!((answer.status, answer.json()["errorType"].as_str()), (400, Some("bad_data")), "{bad}: {}", answer.text());
