@@ -50,7 +50,7 @@ pub struct Exemplars {
 /// The exemplars of `start_ms..=end_ms` of all series that the selectors of a query name.
 pub fn find(rows: &dyn Rows, tenant: &Tenant, query: &str, start_ms: i64, end_ms: i64, cancel: &Cancel) -> Result<Vec<Exemplars>> {
     let mut selectors = vec![];
-    selectors_of(&promql::parse(query)?, &mut selectors);
+    selectors_of(&promql::checked(query)?, &mut selectors);
     let mut found: BTreeMap<Labels, Vec<Exemplar>> = BTreeMap::new();
     let mut left = limits::EXEMPLARS;
     for s in selectors {

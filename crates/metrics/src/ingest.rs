@@ -50,7 +50,8 @@ pub struct Selected {
 /// The codec of a remote write with these headers: protobuf of version 1 or 2 as a snappy block. `limits` are the tenant's;
 /// their encoding is ignored. `Invalid` for anything else, to which the answer is 415.
 pub fn select_remote_write(content_type: Option<&str>, content_encoding: Option<&str>, limits: Options) -> Result<Selected> {
-    let content_type = content_type.unwrap_or(MEDIA_TYPE);
+    // As Prometheus: whoever says nothing sends version 1.
+    let content_type = content_type.filter(|t| !t.trim().is_empty()).unwrap_or(MEDIA_TYPE);
     let proto = content_type.split(';').skip(1).find_map(|p| p.trim().strip_prefix("proto="));
     let codec = match proto {
         None | Some("prometheus.WriteRequest") if media_type(content_type) == MEDIA_TYPE => REMOTE_WRITE_1,

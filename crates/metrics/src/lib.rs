@@ -18,6 +18,7 @@
 
 pub mod about;
 pub mod erase;
+pub mod escaping;
 pub mod eval;
 pub mod exemplar;
 pub mod histogram;

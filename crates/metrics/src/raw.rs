@@ -7,6 +7,7 @@ use base::labels::METRIC_NAME;
 use base::{Error, Kind, Labels, Matcher, Result, Tenant};
 use table::{Cancel, Rows, ScanRequest, TimeRange};
 
+use crate::escaping::Escaping;
 use crate::eval::value::Sample;
 use crate::spec::{HISTOGRAM, SPEC, VALUE};
 use crate::{Options, eval};
@@ -68,8 +69,16 @@ fn take(left: &mut usize, samples: usize) -> Result<()> {
     Ok(())
 }
 
-/// The latest float of each series that any of the selectors matches, as Prometheus' text (0.0.4) with times.
-pub fn federate(rows: &dyn Rows, tenant: &Tenant, selectors: &[Vec<Matcher>], now_ms: i64, cancel: &Cancel) -> Result<Vec<u8>> {
+/// The latest float of each series that any of the selectors matches, as Prometheus' text (0.0.4) with times and with such names as
+/// the reader understands.
+pub fn federate(
+    rows: &dyn Rows,
+    tenant: &Tenant,
+    selectors: &[Vec<Matcher>],
+    now_ms: i64,
+    escaping: Escaping,
+    cancel: &Cancel,
+) -> Result<Vec<u8>> {
     let options = Options { cancel: cancel.clone(), ..Options::default() };
     let mut found: std::collections::BTreeMap<Labels, (i64, f64)> = std::collections::BTreeMap::new();
     for matchers in selectors {
@@ -84,11 +93,12 @@ pub fn federate(rows: &dyn Rows, tenant: &Tenant, selectors: &[Vec<Matcher>], no
     let mut last = None;
     for (labels, (time_ms, value)) in &found {
         let name = labels.get(METRIC_NAME).unwrap_or("");
+        let shown = escaping.metric(name);
         if last != Some(name) {
-            out += &format!("# TYPE {} untyped\n", quoted(name));
+            out += &format!("# TYPE {} untyped\n", quoted(&shown));
             last = Some(name);
         }
-        out += &line(name, labels, *time_ms, *value);
+        out += &line(&shown, labels, *time_ms, *value, escaping);
     }
     Ok(out.into_bytes())
 }
@@ -107,13 +117,16 @@ fn escape(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
-fn line(name: &str, labels: &Labels, time_ms: i64, value: f64) -> String {
+fn line(name: &str, labels: &Labels, time_ms: i64, value: f64, escaping: Escaping) -> String {
     let mut inner: Vec<String> = vec![];
     if !is_plain(name) {
         inner.push(quoted(name));
     }
     for (n, v) in labels.iter().filter(|(n, _)| *n != METRIC_NAME) {
-        inner.push(format!("{}=\"{}\"", quoted(n), escape(v)));
+        let n = escaping.label(n);
+        // The name of a label has no colon without quotes.
+        let n = if n.contains(':') { format!("\"{}\"", escape(&n)) } else { quoted(&n) };
+        inner.push(format!("{n}=\"{}\"", escape(v)));
     }
     // A series without the label says so, so that whoever scrapes this does not put in its own.
     if labels.get("instance").is_none() {

@@ -152,7 +152,8 @@ impl Call {
     /// The parameters of the address and of a form in the body.
     pub(crate) async fn params(&mut self) -> Result<Params> {
         let mut params = Params::default();
-        if self.method == Method::POST && crate::status::media_type(&self.headers) == "application/x-www-form-urlencoded" {
+        let may_have_form = [Method::POST, Method::PUT, Method::PATCH].contains(&self.method);
+        if may_have_form && crate::status::media_type(&self.headers) == "application/x-www-form-urlencoded" {
             let form = self.read_body(limits::FORM_BYTES).await?;
             params.add(std::str::from_utf8(&form.bytes).map_err(|_| Error::invalid("the form is not UTF-8"))?)?;
         }

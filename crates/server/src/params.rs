@@ -32,7 +32,12 @@ impl Params {
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
     }
-    /// A whole number.
+    /// A whole number, which may be negative.
+    pub fn whole(&self, name: &str) -> Result<Option<i64>> {
+        let parse = |v: &str| v.parse().map_err(|_| Error::invalid(format!("parameter {name:?}: {v:?} is not a whole number")));
+        self.get(name).map(parse).transpose()
+    }
+    /// A whole number from 0 up.
     pub fn number(&self, name: &str) -> Result<Option<u64>> {
         let parse = |v: &str| v.parse().map_err(|_| Error::invalid(format!("parameter {name:?}: {v:?} is not a whole number from 0 up")));
         self.get(name).map(parse).transpose()

@@ -34,6 +34,7 @@ use table::{Cancel, Missing, Rows};
 use crate::app::{App, Call, json, warnings};
 use crate::params::Params;
 use crate::routes::{Answer, h};
+use crate::status::{self, Dialect};
 use crate::time;
 
 pub(crate) use admin::Deletions;
@@ -84,9 +85,10 @@ fn api() -> Router<Arc<App>> {
         .route("/api/v1/cardinality/label_values", h(READ, state::cardinality_values))
 }
 
-/// `DELETE /api/v1/series`: an error in Prometheus too, since its version 2.
+/// `DELETE /api/v1/series`: an error of the server's in Prometheus too, since its version 2. It is none for our log.
 async fn no_delete(_: Call) -> Answer {
-    Err(Error::internal("series are not deleted this way: use /api/v1/admin/tsdb/delete_series"))
+    let e = Error::internal("series are not deleted this way: use /api/v1/admin/tsdb/delete_series");
+    Ok(status::error(Dialect::Prometheus, &e))
 }
 
 /// `GET|POST /api/v1/query`
@@ -228,11 +230,6 @@ fn query_text(params: &Params) -> Result<String> {
     params.require("query").map(str::to_owned)
 }
 
-/// A time that must be given.
-fn required_time(params: &Params, name: &str) -> Result<i64> {
-    time::prometheus_ms(name, params.require(name)?)
-}
-
 fn time_of(params: &Params, name: &str) -> Result<Option<i64>> {
     params.get(name).map(|t| time::prometheus_ms(name, t)).transpose()
 }
@@ -249,13 +246,20 @@ fn wants_stats(params: &Params) -> bool {
 
 fn query_options(call: &Call, params: &Params) -> Result<QueryOptions> {
     let settings = &call.app.settings;
-    let mut options =
-        QueryOptions { start_timestamps: settings.start_timestamps, max_samples: settings.query_samples, ..QueryOptions::default() };
+    let mut options = QueryOptions {
+        start_timestamps: settings.start_timestamps,
+        max_samples: settings.query_samples,
+        max_span_ns: call.asking().limits().range_ns,
+        ..QueryOptions::default()
+    };
     if let Some(t) = params.get("timeout") {
         options.timeout = Some(Duration::from_nanos(time::duration_ns("timeout", t)?.max(0) as u64));
     }
     if let Some(t) = params.get("lookback_delta") {
         options.lookback_ms = time::duration_ns("lookback_delta", t)? / 1_000_000;
+        if options.lookback_ms < 0 {
+            return Err(Error::invalid(format!("parameter \"lookback_delta\": {t:?} is negative")));
+        }
     }
     Ok(options)
 }

@@ -19,6 +19,11 @@ pub fn loki_ns(name: &str, text: &str) -> Result<i64> {
 
 /// Prometheus' times: seconds, with a fraction or not, or RFC 3339; in milliseconds.
 pub fn prometheus_ms(name: &str, text: &str) -> Result<i64> {
+    match text {
+        NO_START => return Ok(-MOST_MS),
+        NO_END => return Ok(MOST_MS),
+        _ => {}
+    }
     let s = if let Some(s) = decimal(text) { s } else { rfc3339_ns(text).ok_or_else(|| bad(name, text))? as f64 / 1e9 };
     let ms = (s * 1e3).round();
     if ms.is_finite() && ms.abs() < 9.2e18 { Ok(ms as i64) } else { Err(bad(name, text)) }
@@ -52,8 +57,21 @@ fn seconds_ns(s: f64) -> Option<i64> {
     })
 }
 
-/// RFC 3339 in nanoseconds since 1970.
+/// How clients in Go write that there is no first time: the smallest that Prometheus knows.
+const NO_START: &str = "-292273086-05-16T16:47:06Z";
+/// And no last one, which is the largest.
+const NO_END: &str = "292277025-08-18T07:12:54.999999999Z";
+
+/// Milliseconds that stand for no bound: further than any sample, and queries still calculate with it.
+const MOST_MS: i64 = 1 << 60;
+
+/// RFC 3339 in nanoseconds since 1970. The two times for "no bound" are the first and the last that there are here.
 pub fn rfc3339_ns(text: &str) -> Option<i64> {
+    match text {
+        NO_START => return Some(i64::MIN),
+        NO_END => return Some(i64::MAX),
+        _ => {}
+    }
     let b = text.as_bytes();
     let digits = |from: usize, to: usize| -> Option<i64> {
         let d = b.get(from..to)?;
@@ -117,6 +135,15 @@ mod tests {
             assert!(loki_ns("t", bad).is_err() || bad == "1e400", "{bad}");
             assert!(prometheus_ms("t", bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn no_bound_as_go_writes_it() {
+        for (text, ns) in [("-292273086-05-16T16:47:06Z", i64::MIN), ("292277025-08-18T07:12:54.999999999Z", i64::MAX)] {
+            assert_eq!(loki_ns("t", text).unwrap(), ns);
+            assert_eq!(prometheus_ms("t", text).unwrap(), if ns < 0 { -MOST_MS } else { MOST_MS });
+        }
+        assert!(prometheus_ms("t", "-292273086-05-16T16:47:07Z").is_err());
     }
 
     #[test]

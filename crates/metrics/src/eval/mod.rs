@@ -33,6 +33,7 @@ mod order;
 mod over_time;
 mod rank;
 mod rate;
+mod reach;
 mod regression;
 mod select;
 mod sets;
@@ -68,6 +69,8 @@ pub struct Options {
     /// Whether `rate`, `irate`, `increase` and `resets` heed what samples say of when their counting began: Prometheus' flag
     /// `use-start-timestamps`.
     pub start_timestamps: bool,
+    /// Nanoseconds that the steps and windows of a query may span together.
+    pub max_span_ns: Option<i64>,
     /// Time the query may take.
     pub timeout: Option<Duration>,
     /// Stops it early.
@@ -81,6 +84,7 @@ impl Default for Options {
             subquery_step_ms: 60_000,
             max_samples: limits::QUERY_SAMPLES,
             start_timestamps: false,
+            max_span_ns: None,
             timeout: None,
             cancel: Cancel::default(),
         }
@@ -138,6 +142,7 @@ pub fn instant(rows: &dyn Rows, tenant: &Tenant, query: &str, time_ms: i64, opti
     check_times(&[time_ms])?;
     let expr = parse(query)?;
     let plan = plan(&expr, query, QueryTimes { start: time_ms, end: time_ms, step: 0 })?;
+    reach::check(&plan, 0, options.max_span_ns)?;
     let notes = Notes::new(query);
     let ev = Evaluator::new(rows, tenant, options, &notes);
     let grid = Grid { start: time_ms, step: 1, n: 1 };
@@ -203,6 +208,7 @@ pub fn range(
     }
     let expr = parse(query)?;
     let plan = plan(&expr, query, QueryTimes { start: start_ms, end: end_ms, step: step_ms })?;
+    reach::check(&plan, end_ms - start_ms, options.max_span_ns)?;
     let grid = Grid { start: start_ms, step: step_ms, n: steps as usize + 1 };
     let notes = Notes::new(query);
     let ev = Evaluator::new(rows, tenant, options, &notes);

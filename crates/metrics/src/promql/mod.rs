@@ -17,6 +17,7 @@ mod tree;
 
 pub use ast::Expr;
 pub use parse::{matcher, parse, parse_selector, parse_selectors};
+pub use plan::checked;
 pub use pretty::pretty;
 pub use tree::tree;
 

@@ -10,7 +10,7 @@ use crate::promql::ast::{
     self, Aggregate, AggregateOp, At, Binary, BinaryOp, Cardinality, DurationExpr, Edge, Expr, ExprKind, Matching, Shift,
 };
 use crate::promql::function::{Func, Type};
-use crate::promql::parse::to_error;
+use crate::promql::parse::{parse, to_error};
 use crate::promql::parse_selector::check_selective;
 
 /// The times a query is asked for, milliseconds. An instant query has `start == end` and `step == 0`.
@@ -166,6 +166,15 @@ pub fn plan(expr: &Expr, source: &str, times: QueryTimes) -> Result<Plan> {
         wrap(&mut p);
     }
     Ok(p)
+}
+
+/// Parses a query and checks it without any times to ask it for: what is wrong only at some times is not wrong here.
+pub fn checked(source: &str) -> Result<Expr> {
+    let expr = parse(source)?;
+    match plan(&expr, source, QueryTimes { start: 0, end: 3_600_000, step: 60_000 }) {
+        Err(e) if e.kind() != Kind::Unprocessable => Err(e),
+        _ => Ok(expr),
+    }
 }
 
 /// Checks expressions against the times of a query.

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
 use base::{Error, MatchOp, Matcher, RegexRoom, Result};
+use metrics::escaping::Escaping;
 use metrics::raw;
 use wire::Encoding;
 use wire::remote_read::{Form, Match, Query, Response as ReadResponse, STREAMED, Stream, queries};
@@ -73,17 +74,15 @@ impl Selection {
     }
 }
 
-/// `GET /federate?match[]=`: the latest sample of each series, as text. Native histograms have no form in it and are left out.
+/// `GET /federate?match[]=`: the latest sample of each series, as text. Native histograms have no form in it and are left out. Whoever
+/// asks for nothing gets nothing.
 pub(super) async fn federate(mut call: Call) -> Answer {
     let params = call.params().await?;
     let wanted = Wanted::of(&params)?;
-    if wanted.selectors.is_empty() {
-        return Err(Error::invalid("no match[] parameter provided"));
-    }
+    let escaping = Escaping::accepted(call.header("accept").unwrap_or(""));
     let now_ms = time_of(&params, "time")?.unwrap_or_else(|| call.app.backend.clock().now_ms());
-    let text = ask(&call, move |rows, tenant, cancel, _| raw::federate(rows, tenant, &wanted.selectors, now_ms, cancel)).await?;
-    let mut r = text;
-    r.headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8; escaping=allow-utf-8"));
+    let mut r = ask(&call, move |rows, tenant, cancel, _| raw::federate(rows, tenant, &wanted.selectors, now_ms, escaping, cancel)).await?;
+    let media_type = format!("text/plain; version=0.0.4; charset=utf-8; escaping={}", escaping.name());
+    r.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::try_from(media_type).map_err(|e| Error::internal(e.to_string()))?);
     Ok(r)
 }

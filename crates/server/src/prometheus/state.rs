@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use base::labels::METRIC_NAME;
-use base::{Labels, Result, Tenant};
+use base::{Error, Labels, Result, Tenant};
 use metrics::metadata::{self, Scope};
 use metrics::response;
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use table::{Cancel, Rows};
 
 use super::{Wanted, ask, success};
 use crate::app::{Call, reply, warnings};
+use crate::params::Params;
 use crate::routes::Answer;
 
 /// How far back the figures of the store look, as long as Prometheus' head does at most.
@@ -25,8 +26,11 @@ pub(super) async fn healthy(_: Call) -> Answer {
     Ok(reply("text/plain; charset=utf-8", "Watchfire is Healthy.\n"))
 }
 
-/// `GET /api/v1/rules`
-pub(super) async fn rules(_: Call) -> Answer {
+/// `GET /api/v1/rules?type=`
+pub(super) async fn rules(mut call: Call) -> Answer {
+    if let Some(other) = call.params().await?.get("type").filter(|t| !["alert", "record"].contains(&t.to_lowercase().as_str())) {
+        return Err(Error::invalid(format!("invalid parameter \"type\": not supported value {other:?}")));
+    }
     success(&json!({"groups": []}))
 }
 
@@ -82,7 +86,7 @@ pub(super) async fn tsdb(mut call: Call) -> Answer {
         None => LISTED,
         Some(_) => match params.number("limit")? {
             Some(n) if n > 0 => n as usize,
-            _ => return Err(base::Error::invalid("limit must be a positive number")),
+            _ => return Err(Error::invalid("limit must be a positive number")),
         },
     };
     let now_ms = call.app.backend.clock().now_ms();
@@ -126,6 +130,19 @@ const CARDINALITY_LIMIT: usize = 500;
 /// The page they answer unless asked otherwise.
 const CARDINALITY_LISTED: usize = 20;
 
+/// How much of a list is answered. The way to count is checked, and makes no difference: what had samples lately is both of them.
+fn cardinality_page(params: &Params) -> Result<usize> {
+    if let Some(other) = params.get("count_method").filter(|m| !["inmemory", "active"].contains(m)) {
+        return Err(Error::invalid(format!("invalid 'count_method' param '{other}'. valid options are: [inmemory, active]")));
+    }
+    match params.number("limit")? {
+        Some(n) if n > CARDINALITY_LIMIT as u64 => {
+            Err(Error::invalid(format!("'limit' param cannot be greater than '{CARDINALITY_LIMIT}'")))
+        }
+        n => Ok(n.map_or(CARDINALITY_LISTED, |n| n as usize)),
+    }
+}
+
 /// Series of `selector`, of the last hours.
 fn selected(wanted: &[Vec<base::Matcher>], rows: &dyn Rows, tenant: &Tenant, now_ms: i64, cancel: &Cancel) -> Result<Vec<Labels>> {
     let scope = Scope { selectors: wanted, start_ms: now_ms - RECENT_MS, end_ms: i64::MAX, limit: 0, cancel: cancel.clone() };
@@ -136,7 +153,7 @@ fn selected(wanted: &[Vec<base::Matcher>], rows: &dyn Rows, tenant: &Tenant, now
 pub(super) async fn cardinality_names(mut call: Call) -> Answer {
     let params = call.params().await?;
     let wanted = Wanted::cardinality(&params)?;
-    let limit = params.number("limit")?.map_or(CARDINALITY_LISTED, |n| n as usize).min(CARDINALITY_LIMIT);
+    let limit = cardinality_page(&params)?;
     let now_ms = call.app.backend.clock().now_ms();
     ask(&call, move |rows, tenant, cancel, _| {
         let series = selected(&wanted, rows, tenant, now_ms, cancel)?;
@@ -159,10 +176,10 @@ pub(super) async fn cardinality_values(mut call: Call) -> Answer {
     let mut seen = HashSet::new();
     names.retain(|n| seen.insert(n.clone()));
     if names.is_empty() {
-        return Err(base::Error::invalid("'label_names[]' param is required"));
+        return Err(Error::invalid("'label_names[]' param is required"));
     }
     let wanted = Wanted::cardinality(&params)?;
-    let limit = params.number("limit")?.map_or(CARDINALITY_LISTED, |n| n as usize).min(CARDINALITY_LIMIT);
+    let limit = cardinality_page(&params)?;
     let now_ms = call.app.backend.clock().now_ms();
     ask(&call, move |rows, tenant, cancel, _| {
         let series = selected(&wanted, rows, tenant, now_ms, cancel)?;

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use agent::scrape::{Active, Dropped};
-use base::{Error, Kind, Labels};
+use base::Labels;
 use metrics::about;
 use metrics::response;
 use serde_json::{Map, Value, json};
 
-use super::{about::RECENT_MS, ask, success};
+use super::about::{RECENT_MS, most};
+use super::{ask, success};
 use crate::app::{Call, warnings};
 use crate::routes::Answer;
 
@@ -93,7 +94,7 @@ fn kind(number: u8) -> &'static str {
 pub(super) async fn metadata(mut call: Call) -> Answer {
     let params = call.params().await?;
     let metric = params.get("metric").filter(|m| !m.is_empty()).map(str::to_owned);
-    let limit = params.number("limit")?.map_or(usize::MAX, |n| n as usize);
+    let limit = most(&params, "limit")?;
     let matchers = params.get("match_target").filter(|m| !m.is_empty()).map(metrics::parse_selector).transpose()?;
     let scraped = call.app.backend.scraped().active(None);
     let since_ms = call.app.backend.clock().now_ns() / 1_000_000 - RECENT_MS;
@@ -114,9 +115,6 @@ pub(super) async fn metadata(mut call: Call) -> Answer {
                 let entry = |a: &about::About| json!({"target": {}, "type": a.kind, "help": a.help, "unit": a.unit});
                 data.extend(all.iter().map(|a| named(entry(a), metric.is_none().then_some(name.as_str()))));
             }
-        }
-        if data.is_empty() {
-            return Err(Error::new(Kind::NotFound, "specified metadata not found"));
         }
         data.truncate(limit);
         Ok(response::envelope(&warnings(missing), &[], |out| out.extend(Value::from(data).to_string().bytes())))

@@ -99,6 +99,8 @@ fn exemplars_and_metadata_are_found() {
     }
     assert_eq!(server.get("/api/v1/metadata?metric=down").ok().json()["data"], serde_json::json!({}));
     assert_eq!(server.get("/api/v1/metadata?limit=0").ok().json()["data"], serde_json::json!({}));
+    assert_eq!(server.get("/api/v1/metadata?limit=-1&limit_per_metric=-1").ok().json()["data"]["up"].as_array().unwrap().len(), 1);
+    assert_eq!(server.get("/api/v1/query_exemplars?query=up").ok().json()["data"].as_array().unwrap().len(), 1, "at any time");
     assert_eq!(server.get("/api/v1/query_exemplars?query=test&start=1&end=0").status, 400);
 }
 
@@ -109,6 +111,10 @@ fn unknown_media_types_are_sent_back() {
     let v3 = ("content-type", "application/x-protobuf;proto=io.prometheus.write.v3.Request");
     assert_eq!(server.post("/api/v1/write", &[v3], b"x").status, 415);
     assert_eq!(server.post("/api/v1/write", &[("content-type", "application/x-protobuf")], b"not snappy").status, 400);
+    // None, in both ways to say it, is version 1.
+    assert_eq!(server.post("/api/v1/write", &[], b"not snappy").status, 400);
+    let empty = wire::encoding::encode(Encoding::SnappyBlock, &RequestWriter::default().finish()).unwrap();
+    assert_eq!(server.post("/api/v1/write", &[("content-type", "")], &empty).status, 204);
 }
 
 /// Patterns of one remote read are counted together, in one query or in many.
@@ -179,7 +185,28 @@ fn remote_read_and_federation_give_samples_as_they_are() {
     let want =
         format!("# TYPE down untyped\ndown{{instance=\"\"}} 5 {now_ms}\n# TYPE up untyped\nup{{job=\"x\",instance=\"\"}} 1 {now_ms}\n");
     assert_eq!(text.text(), want);
-    assert_eq!(server.get("/federate").status, 400);
+    assert_eq!(server.get("/federate").ok().text(), "", "nothing is asked for");
+    assert_eq!(server.get("/federate?match%5B%5D=%7B").status, 400);
+}
+
+/// A reader that does not say that it knows names in quotes gets none.
+#[test]
+fn federation_writes_names_as_the_reader_knows_them() {
+    let server = Server::plain();
+    write(&server, &[], &[("__name__", "utf.8"), ("a:b", "c"), ("lbl.x", "y.z")], &[(0, 5.0)]).ok();
+    let now_ms = NOW_NS / 1_000_000;
+    for (accept, escaping, name, rest) in [
+        ("*/*", "underscores", "utf_8", "utf_8{a_b=\"c\",lbl_x="),
+        ("text/plain;version=0.0.4;escaping=dots", "dots", "utf_dot_8", "utf_dot_8{a__b=\"c\",lbl_dot_x="),
+        ("text/plain;escaping=values", "values", "U__utf_2e_8", "U__utf_2e_8{U__a_3a_b=\"c\",U__lbl_2e_x="),
+        ("text/plain;version=1.0.0;escaping=allow-utf-8", "allow-utf-8", "\"utf.8\"", "{\"utf.8\",\"a:b\"=\"c\",\"lbl.x\"="),
+    ] {
+        let answer = server.send("GET", "/federate?match%5B%5D=%7B__name__%3D~%22u.*%22%7D", &[("accept", accept)], b"").ok();
+        let wanted = format!("# TYPE {name} untyped\n{rest}\"y.z\",instance=\"\"}} 5 {now_ms}\n");
+        assert_eq!(answer.text(), wanted, "{accept}");
+        let media_type = format!("text/plain; version=0.0.4; charset=utf-8; escaping={escaping}");
+        assert_eq!(answer.header("content-type"), Some(media_type.as_str()));
+    }
 }
 
 #[test]
@@ -188,7 +215,14 @@ fn queries_are_formatted_and_parsed() {
     assert_eq!(server.get("/api/v1/format_query?query=foo%2Fbar").ok().json()["data"], "foo / bar");
     let tree = server.get("/api/v1/parse_query?query=sum(up)").ok().json();
     assert_eq!((&tree["data"]["type"], &tree["data"]["op"]), (&"aggregation".into(), &"sum".into()));
-    for path in ["format_query?query=invalid%2F", "parse_query?query=", "parse_query"] {
+    let mut wrong = vec!["format_query?query=invalid%2F".to_owned(), "parse_query?query=".to_owned(), "parse_query".to_owned()];
+    for ill_typed in ["rate(a)", "sum(a%5B5m%5D)", "1%2B%22a%22", "a+and+1", "1%3E2", "foo(a)", "-%22a%22", "%7B%7D", "absent_over_time(a)"]
+    {
+        for path in ["format_query", "parse_query", "query"] {
+            wrong.push(format!("{path}?query={ill_typed}"));
+        }
+    }
+    for path in wrong {
         assert_eq!(server.get(&format!("/api/v1/{path}")).json()["errorType"], "bad_data", "{path}");
     }
 }
@@ -205,6 +239,9 @@ fn the_state_of_the_server_has_prometheus_forms() {
     assert_eq!(server.get("/api/v1/rules").ok().json()["data"]["groups"], serde_json::json!([]));
     assert_eq!(server.get("/api/v1/alerts").ok().json()["data"]["alerts"], serde_json::json!([]));
     assert_eq!(server.get("/api/v1/status/runtimeinfo").ok().json()["status"], "success");
+    assert_eq!(server.get("/api/v1/rules?type=alert").status, 200);
+    let refused = server.send("DELETE", "/api/v1/series", &[], b"");
+    assert_eq!((refused.status, &refused.json()["errorType"]), (500, &"internal".into()));
     assert_eq!(server.get("/-/healthy").status, 200);
     assert_eq!(server.get("/-/ready").status, 200);
     // By these Grafana would take this for a server with a ruler.
@@ -252,6 +289,52 @@ fn the_datasource_test_of_grafana_passes() {
     assert_eq!(answer["data"], serde_json::json!({"resultType": "scalar", "result": [4, "2"]}));
 }
 
+/// Clients in Go send the first and the last time that Prometheus knows where they mean none.
+#[test]
+fn no_bound_is_a_time() {
+    let server = Server::plain();
+    write(&server, &[], &[("__name__", "up"), ("job", "x")], &[(0, 1.0)]).ok();
+    let all = "start=-292273086-05-16T16:47:06Z&end=292277025-08-18T07:12:54.999999999Z";
+    for path in ["series?match%5B%5D=up&", "labels?", "label/job/values?", "query_exemplars?query=up&"] {
+        let answer = server.get(&format!("/api/v1/{path}{all}")).ok().json();
+        assert_eq!(answer["data"].as_array().unwrap().is_empty(), path.starts_with("query_exemplars"), "{path}");
+    }
+    for time in all.split('&').map(|t| t.split_once('=').unwrap().1) {
+        assert_eq!(server.get(&format!("/api/v1/query?query=vector(1)&time={time}")).ok().json()["status"], "success");
+    }
+    assert_eq!(server.get(&format!("/api/v1/query_range?query=up&step=1&{all}")).json()["errorType"], "bad_data");
+    let deletion = format!("/api/v1/admin/tsdb/delete_series?match%5B%5D=up&{all}");
+    assert_eq!(server.post(&deletion, &[], b"").status, 204);
+    assert_eq!(server.get(&format!("/api/v1/series?match%5B%5D=up&{all}")).ok().json()["data"], serde_json::json!([]));
+}
+
+#[test]
+fn windows_are_counted_to_the_time_of_a_query() {
+    let query_limits = server::QueryLimits { range_ns: Some(86_400_000_000_000), ..Default::default() };
+    let server = Server::over_engine(server::Settings { query_limits, ..Default::default() }, Default::default());
+    let now = NOW_NS / 1_000_000_000;
+    for (query, hours, status) in [
+        ("s", 0, 200),
+        ("s", 24, 200),
+        ("s", 25, 400),
+        ("rate(s%5B1d%5D+offset+1w)", 0, 200),
+        ("sum(rate(s%5B2d%5D))+%2B+1", 0, 400),
+        ("rate(s%5B2h%5D)", 23, 400),
+        ("rate(s%5B2h%5D+@+0)", 23, 200),
+        ("max_over_time(rate(s%5B12h%5D)%5B13h:1h%5D)", 0, 400),
+        ("max_over_time(rate(s%5B12h%5D)%5B12h:1h%5D)", 0, 200),
+        ("topk(scalar(rate(s%5B2d%5D)),s)", 0, 400),
+    ] {
+        let path = match hours {
+            0 => format!("query?query={query}&time={now}"),
+            h => format!("query_range?query={query}&step=1h&start={}&end={now}", now - h * 3600),
+        };
+        let answer = server.get(&format!("/api/v1/{path}"));
+        assert_eq!(answer.status, status, "{path}: {}", answer.text());
+        assert_eq!(answer.text().contains("queries.range = 1d"), status == 400, "{path}: {}", answer.text());
+    }
+}
+
 #[test]
 fn what_cannot_be_asked_is_bad_data() {
     let server = Server::plain();
@@ -267,6 +350,11 @@ fn what_cannot_be_asked_is_bad_data() {
         "series",
         "labels?match%5B%5D=%7Bfoo%3D%22%22%7D",
         "label/foo/values?start=boop&end=1",
+        "query?query=1&lookback_delta=-5m",
+        "rules?type=x",
+        "cardinality/label_names?limit=501",
+        "cardinality/label_names?count_method=x",
+        "cardinality/label_values?label_names%5B%5D=job&limit=501",
     ] {
         let answer = server.get(&format!("/api/v1/{bad}"));
         assert_eq!((answer.status, answer.json()["errorType"].as_str()), (400, Some("bad_data")), "{bad}: {}", answer.text());
