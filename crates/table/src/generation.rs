@@ -302,7 +302,7 @@ mod tests {
 
     #[test]
     fn a_large_head_is_frozen_part_by_part() {
-        let budget = MemoryBudget::new(1 << 30, 0, 0);
+        let budget = MemoryBudget::new(1 << 30, 0, 0, 0);
         let g = Generation::new(1, 0, &[&T], budget.clone(), 100_000, None);
         let key = SeriesKey { tenant: Tenant::default(), labels: Labels::from_pairs([("a", "b")]).unwrap() };
         let series = g.tables[0].registry.intern(None, key);
@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn joined_small_batches_stay_blank() {
-        let g = Generation::new(1, 0, &[&T], MemoryBudget::new(1 << 30, 0, 0), 1 << 20, None);
+        let g = Generation::new(1, 0, &[&T], MemoryBudget::new(1 << 30, 0, 0, 0), 1 << 20, None);
         for i in 0..limits::HEAD_SMALL_BATCHES as i64 + 1 {
             let (batch, bytes) = kept(&rows(0, i * 10, 10, None));
             g.append(0, batch, bytes);

@@ -78,6 +78,11 @@ pub trait Codec: Send + Sync {
 
 /// Where a codec puts what it finds.
 pub trait Sink {
+    /// Asked before a codec makes more of a body than was received: it is going to take `bytes` at most. Waits until there is room, which is
+    /// kept until the body's rows are counted; `Unavailable` when there is none in time.
+    fn unpack(&mut self, _bytes: usize) -> Result<()> {
+        Ok(())
+    }
     /// The id of a table.
     fn table(&self, spec: &TableSpec) -> Result<TableId>;
     /// The number of the series whose label bytes, as received, hash to `raw` (any 128-bit hash over bytes that

@@ -1,4 +1,4 @@
-//! One memory budget for the process: what the memtable may take and what queries may take (promise P10).
+//! One memory budget for the process: what the memtable, bodies on their way into it, and queries may take (promise P10).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,6 +13,8 @@ use crate::sorted::Budget;
 pub struct MemoryBudget {
     memtable_limit: usize,
     memtable: AtomicUsize,
+    bodies_limit: usize,
+    bodies: AtomicUsize,
     queries_limit: usize,
     query_limit: usize,
     queries: AtomicUsize,
@@ -21,11 +23,13 @@ pub struct MemoryBudget {
 }
 
 impl MemoryBudget {
-    /// Bounds in bytes: rows in memory, all queries together, one query.
-    pub fn new(memtable_limit: usize, queries_limit: usize, query_limit: usize) -> Arc<Self> {
+    /// Bounds in bytes: rows in memory, bodies that are being unpacked, all queries together, one query.
+    pub fn new(memtable_limit: usize, bodies_limit: usize, queries_limit: usize, query_limit: usize) -> Arc<Self> {
         Arc::new(MemoryBudget {
             memtable_limit,
             memtable: AtomicUsize::new(0),
+            bodies_limit,
+            bodies: AtomicUsize::new(0),
             queries_limit,
             query_limit,
             queries: AtomicUsize::new(0),
@@ -36,11 +40,11 @@ impl MemoryBudget {
 
     /// Takes room for rows, if there is any. One batch is always let in when nothing else is there.
     pub fn try_rows(&self, bytes: usize) -> bool {
-        self.memtable
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |used| {
-                (used == 0 || used + bytes <= self.memtable_limit).then_some(used + bytes)
-            })
-            .is_ok()
+        try_take(&self.memtable, bytes, self.memtable_limit)
+    }
+    /// Takes room for a body that is going to be unpacked, if there is any. One is always let in when no other is there.
+    pub fn try_body(self: &Arc<Self>, bytes: usize) -> Option<BodyRoom> {
+        try_take(&self.bodies, bytes, self.bodies_limit).then(|| BodyRoom { all: self.clone(), bytes })
     }
     /// Takes room for rows that are already accepted.
     pub fn force_rows(&self, bytes: usize) {
@@ -49,6 +53,9 @@ impl MemoryBudget {
     /// Gives room for rows back.
     pub fn free_rows(&self, bytes: usize) {
         self.memtable.fetch_sub(bytes, Ordering::AcqRel);
+        self.notify();
+    }
+    fn notify(&self) {
         let _order = self.lock.lock();
         self.freed.notify_all();
     }
@@ -60,6 +67,10 @@ impl MemoryBudget {
     pub fn rows(&self) -> usize {
         self.memtable.load(Ordering::Relaxed)
     }
+    /// Bytes that bodies may become which are being unpacked.
+    pub fn bodies(&self) -> usize {
+        self.bodies.load(Ordering::Relaxed)
+    }
     /// Bytes that queries hold.
     pub fn queries(&self) -> usize {
         self.queries.load(Ordering::Relaxed)
@@ -67,6 +78,24 @@ impl MemoryBudget {
     /// A new query's share.
     pub fn query(self: &Arc<Self>) -> QueryBudget {
         QueryBudget { all: self.clone(), mine: AtomicUsize::new(0) }
+    }
+}
+
+fn try_take(used: &AtomicUsize, bytes: usize, limit: usize) -> bool {
+    let more = |used: usize| (used == 0 || used.saturating_add(bytes) <= limit).then(|| used.saturating_add(bytes));
+    used.fetch_update(Ordering::AcqRel, Ordering::Acquire, more).is_ok()
+}
+
+/// Room for a body that is unpacked; given back when it is dropped.
+pub struct BodyRoom {
+    all: Arc<MemoryBudget>,
+    bytes: usize,
+}
+
+impl Drop for BodyRoom {
+    fn drop(&mut self) {
+        self.all.bodies.fetch_sub(self.bytes, Ordering::AcqRel);
+        self.all.notify();
     }
 }
 

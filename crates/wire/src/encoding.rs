@@ -93,18 +93,25 @@ pub fn shorten(s: &str) -> String {
 ///
 /// Errors: `Invalid` for damaged data, `TooLarge` beyond the cap.
 pub fn decode(encoding: Encoding, body: &Bytes, cap: usize) -> Result<Bytes> {
+    decode_in_turn(encoding, body, cap, &mut |_| Ok(()))
+}
+
+/// The same where many bodies are decompressed at once. Before one of them takes more than [`limits::UNASKED_BYTES`], `room` is asked
+/// for the bytes that it may take at most, once; it may wait, and an error from it is the answer. All at once and not bit by bit, so
+/// that no two of them wait for each other with a part each.
+pub fn decode_in_turn(encoding: Encoding, body: &Bytes, cap: usize, room: &mut dyn FnMut(usize) -> Result<()>) -> Result<Bytes> {
     match encoding {
         Encoding::Identity if body.len() > cap => Err(too_large(cap)),
         Encoding::Identity => Ok(body.clone()),
-        Encoding::SnappyBlock => snappy_block(body, cap),
-        Encoding::SnappyFramed => capped(snap::read::FrameDecoder::new(&body[..]), "snappy", body.len(), cap),
-        Encoding::Gzip => capped(flate2::read::MultiGzDecoder::new(&body[..]), "gzip", body.len(), cap),
-        Encoding::Deflate if is_zlib(body) => capped(flate2::read::ZlibDecoder::new(&body[..]), "deflate", body.len(), cap),
-        Encoding::Deflate => capped(flate2::read::DeflateDecoder::new(&body[..]), "deflate", body.len(), cap),
+        Encoding::SnappyBlock => snappy_block(body, cap, room),
+        Encoding::SnappyFramed => capped(snap::read::FrameDecoder::new(&body[..]), "snappy", body.len(), cap, room),
+        Encoding::Gzip => capped(flate2::read::MultiGzDecoder::new(&body[..]), "gzip", body.len(), cap, room),
+        Encoding::Deflate if is_zlib(body) => capped(flate2::read::ZlibDecoder::new(&body[..]), "deflate", body.len(), cap, room),
+        Encoding::Deflate => capped(flate2::read::DeflateDecoder::new(&body[..]), "deflate", body.len(), cap, room),
         Encoding::Zstd => {
             let mut d = zstd::stream::read::Decoder::with_buffer(&body[..]).map_err(|e| damaged("zstd", &e))?;
             d.window_log_max(limits::ZSTD_WINDOW_LOG).map_err(|e| damaged("zstd", &e))?;
-            capped(d, "zstd", body.len(), cap)
+            capped(d, "zstd", body.len(), cap, room)
         }
     }
 }
@@ -135,13 +142,16 @@ pub fn encode(encoding: Encoding, body: &[u8]) -> Result<Vec<u8>> {
     })
 }
 
-fn snappy_block(body: &[u8], cap: usize) -> Result<Bytes> {
+fn snappy_block(body: &[u8], cap: usize, room: &mut dyn FnMut(usize) -> Result<()>) -> Result<Bytes> {
     let len = snap::raw::decompress_len(body).map_err(|e| damaged("snappy", &e))?;
     if len > cap {
         return Err(too_large(cap));
     }
     if len > body.len().saturating_mul(limits::SNAPPY_GROWTH) {
         return Err(damaged("snappy", &"it claims a length that its bytes cannot hold"));
+    }
+    if len > limits::UNASKED_BYTES {
+        room(len)?;
     }
     let mut out = Spare::take(len);
     let n = snap::raw::Decoder::new().decompress(body, out.bytes_mut()).map_err(|e| damaged("snappy", &e))?;
@@ -153,9 +163,20 @@ fn is_zlib(b: &[u8]) -> bool {
 }
 
 /// Reads to the end, but no more than `cap`. The buffer grows with what really comes out.
-fn capped(reader: impl Read, name: &str, compressed: usize, cap: usize) -> Result<Bytes> {
-    let mut out = Vec::with_capacity(compressed.saturating_mul(4).min(cap));
-    reader.take(cap as u64 + 1).read_to_end(&mut out).map_err(|e| damaged(name, &e))?;
+fn capped(mut reader: impl Read, name: &str, compressed: usize, cap: usize, room: &mut dyn FnMut(usize) -> Result<()>) -> Result<Bytes> {
+    let unasked = cap.min(limits::UNASKED_BYTES);
+    let mut out = Vec::with_capacity(compressed.saturating_mul(4).min(unasked));
+    let mut read = |out: &mut Vec<u8>, upto: usize| {
+        let left = (upto - out.len()) as u64 + 1;
+        reader.by_ref().take(left).read_to_end(out).map_err(|e| damaged(name, &e))
+    };
+    read(&mut out, unasked)?;
+    if out.len() > unasked && unasked < cap {
+        room(cap)?;
+        // Pages that nothing is written to are none: a buffer that doubled would be there twice while it is copied.
+        out.reserve_exact(cap + 1 - out.len());
+        read(&mut out, cap)?;
+    }
     if out.len() > cap {
         return Err(too_large(cap));
     }
@@ -219,6 +240,31 @@ mod tests {
         // A length of 100 MB in front of nothing takes no memory.
         let lie = Bytes::from_static(&[0x80, 0xc2, 0xd7, 0x2f, 0]);
         assert_eq!(decode(Encoding::SnappyBlock, &lie, 200 << 20).unwrap_err().kind(), Kind::Invalid);
+    }
+
+    #[test]
+    fn whoever_becomes_large_asks_for_all_of_it_once() {
+        let most = 2 * limits::UNASKED_BYTES;
+        let asked = |e, n: usize| {
+            let sent = Bytes::from(encode(e, &vec![7u8; n]).unwrap());
+            let mut asked: Vec<usize> = vec![];
+            let out = decode_in_turn(e, &sent, most, &mut |bytes| {
+                asked.push(bytes);
+                Ok(())
+            });
+            assert!(out.is_ok_and(|o| o.len() == n && o.iter().all(|b| *b == 7)), "{e:?}");
+            let refused = decode_in_turn(e, &sent, most, &mut |_| Err(Error::unavailable("not now")));
+            assert_eq!(refused.err().map(|e| e.kind()), asked.first().map(|_| Kind::Unavailable));
+            asked
+        };
+        for e in Encoding::ALL.into_iter().filter(|e| *e != Encoding::Identity) {
+            assert!(asked(e, limits::UNASKED_BYTES).is_empty(), "{e:?}");
+            // A block says how long it becomes; the others do not, or lie.
+            let n = limits::UNASKED_BYTES + 1;
+            assert_eq!(asked(e, n), [if e == Encoding::SnappyBlock { n } else { most }], "{e:?}");
+            assert_eq!(asked(e, most).len(), 1, "{e:?}");
+        }
+        assert!(asked(Encoding::Identity, most).is_empty(), "what does not grow is there already");
     }
 
     #[test]

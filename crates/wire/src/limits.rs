@@ -13,6 +13,9 @@ pub const EXEMPLAR_BYTES: usize = 2 << 10;
 /// A snappy block cannot grow by more than this: its densest element is three bytes that copy 64. A length that claims
 /// more is a lie, found out before memory is taken for it.
 pub const SNAPPY_GROWTH: usize = 22;
+/// A body may become this large without anybody being asked; usual ones stay far below it ([`SPARE_MAX`]). What is beyond it
+/// takes its turn ([`crate::encoding::decode_in_turn`]), because a hundred kilobytes can become the largest body that is taken.
+pub const UNASKED_BYTES: usize = 4 << 20;
 /// Largest window a zstd frame may ask for, as a power of two (8 MiB, what RFC 8878 wants every decoder to support).
 pub const ZSTD_WINDOW_LOG: u32 = 23;
 /// Words of a gRPC status. They are sent twice, spelled out and in base64, and there are clients whose bound for all headers is 8 KiB.

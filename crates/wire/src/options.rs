@@ -38,6 +38,12 @@ impl Default for Options {
 }
 
 impl Options {
+    /// The body as it was before it was compressed: at most [`limits::BODY_DECOMPRESSED_BYTES`]. `room` is asked as
+    /// [`crate::encoding::decode_in_turn`] says.
+    pub fn unpack(&self, body: &Bytes, room: &mut dyn FnMut(usize) -> Result<()>) -> Result<Bytes> {
+        crate::encoding::decode_in_turn(self.encoding, body, limits::BODY_DECOMPRESSED_BYTES, room)
+    }
+
     /// The defaults with this encoding.
     pub fn encoded(encoding: Encoding) -> Self {
         Options { encoding, ..Options::default() }

@@ -22,7 +22,7 @@ impl Codec for LinesCodec {
 
     fn decode(&self, header: &FrameHeader, body: &Bytes, sink: &mut dyn Sink) -> Result<()> {
         let options = Options::from_bytes(&header.options)?;
-        let body = wire::encoding::decode(options.encoding, body, base::limits::BODY_DECOMPRESSED_BYTES)?;
+        let body = options.unpack(body, &mut |bytes| sink.unpack(bytes))?;
         let mut entries = Entries::new(header, options, &body, sink)?;
         let lines = Lines::new(&body)?;
         let labels = Labels::from_canonical(lines.labels).map_err(|e| Error::invalid(e.message()))?;

@@ -54,7 +54,7 @@ impl Codec for Otlp {
 
     fn decode(&self, header: &FrameHeader, body: &Bytes, sink: &mut dyn Sink) -> Result<()> {
         let options = Options::from_bytes(&header.options)?;
-        let mut body = wire::encoding::decode(options.encoding, body, base::limits::BODY_DECOMPRESSED_BYTES)?;
+        let mut body = options.unpack(body, &mut |bytes| sink.unpack(bytes))?;
         if self.id == OTLP_JSON {
             body = wire::otlp::json::to_protobuf(&wire::otlp::LOGS, &body)?.into();
         }

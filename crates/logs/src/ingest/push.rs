@@ -26,7 +26,7 @@ impl Codec for Push {
 
     fn decode(&self, header: &FrameHeader, body: &Bytes, sink: &mut dyn Sink) -> Result<()> {
         let options = Options::from_bytes(&header.options)?;
-        let mut body = wire::encoding::decode(options.encoding, body, base::limits::BODY_DECOMPRESSED_BYTES)?;
+        let mut body = options.unpack(body, &mut |bytes| sink.unpack(bytes))?;
         if self.id == LOKI_JSON {
             body = wire::loki::json::to_protobuf(&body)?.into();
         }

@@ -27,7 +27,7 @@ impl Codec for Version1 {
 
     fn decode(&self, header: &FrameHeader, body: &Bytes, sink: &mut dyn Sink) -> Result<()> {
         let options = Options::from_bytes(&header.options)?;
-        let body = wire::encoding::decode(options.encoding, body, base::limits::BODY_DECOMPRESSED_BYTES)?;
+        let body = options.unpack(body, &mut |bytes| sink.unpack(bytes))?;
         let mut rows = Rows::new(header, &body, sink)?;
         for s in SeriesList::new(&body) {
             let s = s?;
@@ -68,7 +68,7 @@ impl Codec for Version2 {
 
     fn decode(&self, header: &FrameHeader, body: &Bytes, sink: &mut dyn Sink) -> Result<()> {
         let options = Options::from_bytes(&header.options)?;
-        let body = wire::encoding::decode(options.encoding, body, base::limits::BODY_DECOMPRESSED_BYTES)?;
+        let body = options.unpack(body, &mut |bytes| sink.unpack(bytes))?;
         let symbols = Symbols::new(&body)?;
         let mut rows = Rows::new(header, &body, sink)?;
         let mut canonical = vec![];

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 use base::{Error, Labels, Result, Tenant};
@@ -12,12 +13,16 @@ use super::commit::{Rows, Submission};
 use crate::frame;
 use crate::generation::{Generation, kept};
 use crate::ingest::{FrameHeader, Refusal, Sink, TableId};
+use crate::memory_budget::BodyRoom;
 use crate::registry::{Reader, tenant_seed};
 use crate::sorted::SeriesKey;
 use crate::spec::TableSpec;
 
 /// The reason of a refusal that is not final: the entry's series was over its rate, and may be sent again.
 pub const RATE_LIMITED_ENTRY: &str = "per_stream_rate_limit";
+
+/// How long a writer that waits for memory sleeps at most until it looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What became of a body.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +64,8 @@ pub struct Prepared {
     rows: Vec<Rows>,
     generation: Arc<Generation>,
     done: Ingested,
+    /// Until its rows are counted.
+    room: Option<BodyRoom>,
 }
 
 impl Prepared {
@@ -98,22 +105,23 @@ impl Engine {
         let mut sink = EngineSink::new(self, &generation, &header, admission);
         sink.new_body = true;
         codec.decode(&header, &body, &mut sink)?;
-        let Found { rows, refusals, late_refused, bytes, first_table, counts } = sink.found();
+        let Found { rows, refusals, late_refused, bytes, first_table, counts, room } = sink.found();
         let count: u64 = rows.iter().map(|r| r.batch.num_rows() as u64).sum();
         if let Some(a) = admission {
             a.body(&header.tenant, first_table.map(|t| self.tables[t.0 as usize]), count, bytes)?;
             header.refused = late_refused;
         }
-        Ok(Prepared { header, body, rows, generation, done: Ingested { rows: count, bytes, refusals, counts } })
+        Ok(Prepared { header, body, rows, generation, done: Ingested { rows: count, bytes, refusals, counts }, room })
     }
 
     /// The second half: makes it durable and visible.
     pub fn store(&self, prepared: Prepared) -> Result<Ingested> {
         self.running()?;
-        let Prepared { header, body, rows, generation, done } = prepared;
+        let Prepared { header, body, rows, generation, done, room } = prepared;
         self.room_on_disk()?;
         let need: usize = rows.iter().map(|r| r.bytes).sum();
         self.reserve(need)?;
+        drop(room);
         let submission = Arc::new(Submission::new(frame::encode(&header), body, rows, generation, header.origin));
         match self.commit(&submission) {
             Ok(()) => Ok(done),
@@ -126,8 +134,7 @@ impl Engine {
 
     /// Waits for memory; nothing is logged before there is room for it (promise P7).
     fn reserve(&self, bytes: usize) -> Result<()> {
-        let mut waited = std::time::Duration::ZERO;
-        let step = std::time::Duration::from_millis(50);
+        let mut waited = Duration::ZERO;
         while !self.budget.try_rows(bytes) {
             self.running()?;
             if !self.settings.background {
@@ -145,10 +152,28 @@ impl Engine {
             self.stats.pressure.store(true, Ordering::Relaxed);
             self.bell.freeze();
             self.bell.flush();
-            self.budget.wait_freed(step);
-            waited += step;
+            self.budget.wait_freed(LOOK_AGAIN);
+            waited += LOOK_AGAIN;
         }
         Ok(())
+    }
+
+    /// Waits for the turn of a body that becomes large.
+    fn room_for_body(&self, bytes: usize) -> Result<BodyRoom> {
+        let began = Instant::now();
+        loop {
+            if let Some(room) = self.budget.try_body(bytes) {
+                return Ok(room);
+            }
+            self.running()?;
+            if began.elapsed() >= self.settings.write_wait {
+                self.stats.writes_deferred.fetch_add(1, Ordering::Relaxed);
+                return Err(Error::unavailable(
+                    "bodies that are being decompressed take all memory there is for them: try again, or send smaller batches",
+                ));
+            }
+            self.budget.wait_freed(LOOK_AGAIN);
+        }
     }
 
     fn room_on_disk(&self) -> Result<()> {
@@ -177,6 +202,8 @@ pub(super) struct Found {
     pub first_table: Option<TableId>,
     /// Entries by kind.
     pub counts: Vec<(&'static str, u64)>,
+    /// What the body has become takes this much.
+    pub room: Option<BodyRoom>,
 }
 
 /// Collects what a codec finds. Used for new bodies and for replay alike.
@@ -230,6 +257,15 @@ impl<'a> EngineSink<'a> {
 }
 
 impl Sink for EngineSink<'_> {
+    fn unpack(&mut self, bytes: usize) -> Result<()> {
+        // A body that was accepted is decoded again whatever it takes; those of the log come one by one.
+        if self.new_body {
+            self.reading = None;
+            self.found.room = Some(self.engine.room_for_body(bytes)?);
+        }
+        Ok(())
+    }
+
     fn table(&self, spec: &TableSpec) -> Result<TableId> {
         Ok(TableId(self.engine.table_id(spec)? as u8))
     }

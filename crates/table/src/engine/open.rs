@@ -47,7 +47,7 @@ impl Engine {
         let retention = retention_clock(&o, &checkpoint, &catalog);
         let positions: BTreeMap<String, Vec<u8>> = checkpoint.positions.iter().filter_map(|(s, h)| Some((s.clone(), unhex(h)?))).collect();
         let s = &o.settings;
-        let budget = MemoryBudget::new(s.memtable_limit, s.queries_limit, s.query_limit);
+        let budget = MemoryBudget::new(s.memtable_limit, s.bodies_limit, s.queries_limit, s.query_limit);
         let first = Generation::new(1, in_runs, &o.tables, budget.clone(), s.freeze_bytes, None);
         let engine = Arc::new_cyclic(|me| Engine {
             me: me.clone(),

@@ -26,6 +26,8 @@ pub struct Settings {
     pub generation_age: Duration,
     /// All rows in memory, in bytes. Writers wait at this bound.
     pub memtable_limit: usize,
+    /// What bodies may become together that are being unpacked and are not small, in bytes. Others wait for their turn.
+    pub bodies_limit: usize,
     /// Names of series of rows in memory, in bytes. At this bound the memtable is flushed, which empties them.
     pub registry_limit: usize,
     /// What all queries together may hold.
@@ -67,6 +69,7 @@ impl Default for Settings {
             generation_bytes: 32 << 20,
             generation_age: Duration::from_secs(30 * 60),
             memtable_limit: 64 << 20,
+            bodies_limit: 128 << 20,
             registry_limit: 1 << 30,
             queries_limit: 1 << 30,
             query_limit: 512 << 20,
@@ -88,12 +91,14 @@ impl Default for Settings {
 
 impl Settings {
     /// Divides a process' memory between rows, queries and the rest: a quarter for rows, half for queries of which one
-    /// may have half, an eighth for indexes of files; what sorting and merging need at a time comes out of the last eighth.
+    /// may have half, an eighth for indexes of files. What sorting, merging and unpacking bodies need at a time is not there all the time: it
+    /// comes out of what the others leave.
     pub fn with_memory_limit(mut self, bytes: usize) -> Self {
         // More memory for rows would only make the replay after a crash longer.
         self.memtable_limit = (bytes / 4).clamp(16 << 20, 64 << 20);
         self.generation_bytes = self.memtable_limit / 2;
         self.freeze_bytes = self.memtable_limit / 8;
+        self.bodies_limit = bytes / 8;
         self.registry_limit = bytes / 4;
         self.queries_limit = bytes / 2;
         self.query_limit = bytes / 4;

@@ -57,6 +57,8 @@ const LOSSES: Desc = Desc::counter(
 );
 const LOST_ROWS: Desc = Desc::counter("watchfire_lost_rows_total", "rows", "Rows known to be in those stretches.");
 const MEMTABLE: Desc = Desc::gauge("watchfire_memtable_bytes", "bytes", "Memory of rows not yet in runs (P10).");
+const UNPACKING: Desc =
+    Desc::gauge("watchfire_unpacking_bytes", "bytes", "Memory that large bodies may take which are being unpacked (P10).");
 const REGISTRY: Desc = Desc::gauge("watchfire_registry_bytes", "bytes", "Memory of series names of rows not yet in runs (P10).");
 const QUERIES: Desc = Desc::gauge("watchfire_queries_bytes", "bytes", "Memory that running queries hold (P10).");
 const INDEX_BYTES: Desc = Desc::gauge("watchfire_index_bytes", "bytes", "Memory of indexes of runs and blocks (P10).");
@@ -207,6 +209,7 @@ impl Engine {
             (&LOSSES, losses as usize),
             (&LOST_ROWS, lost_rows as usize),
             (&MEMTABLE, self.budget.rows()),
+            (&UNPACKING, self.budget.bodies()),
             (&REGISTRY, live.generations.iter().map(|g| g.registries_bytes()).sum()),
             (&QUERIES, self.budget.queries()),
             (&INDEX_BYTES, self.indexes.bytes()),

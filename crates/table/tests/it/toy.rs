@@ -42,7 +42,7 @@ pub static EVENTS: TableSpec = TableSpec {
     prefer: &[Prefer::Greater("weight")],
 };
 
-/// `N series time_ns text` and `E series time_ms key n weight`, a line each.
+/// `N series time_ns text` and `E series time_ms key n weight`, a line each; `U bytes` is a body that becomes so large.
 pub struct Lines;
 
 pub const LINES: u16 = 77;
@@ -58,6 +58,10 @@ impl Codec for Lines {
         for (ordinal, line) in text.lines().enumerate() {
             let f: Vec<&str> = line.split(' ').collect();
             let number = |i: usize| f.get(i).and_then(|x| x.parse::<i64>().ok()).ok_or_else(|| Error::invalid("bad number"));
+            if f[0] == "U" {
+                sink.unpack(number(1)? as usize)?;
+                continue;
+            }
             let table = if f[0] == "N" { notes } else { events };
             let name = f.get(1).copied().unwrap_or_default();
             let series = sink.series(table, hash128(name.as_bytes()), &mut || Labels::from_pairs([("name", name)]))?;
