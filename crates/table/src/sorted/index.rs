@@ -55,8 +55,23 @@ pub struct Segment {
     pub last: i64,
     /// Encoded stretches; empty for tables ordered by a key.
     pub stretches: Blob,
+    /// The least and the greatest number among its series, where they are known.
+    pub numbers: Option<(u32, u32)>,
     /// Skip filters: table column and where the filter lies.
     pub filters: Vec<(u32, Blob)>,
+}
+
+impl Segment {
+    /// Whether one of its series may have one of these numbers.
+    pub fn may_have(&self, numbers: &Range<u32>) -> bool {
+        self.numbers.is_none_or(|(least, greatest)| least < numbers.end && numbers.start <= greatest)
+    }
+}
+
+/// The least and the greatest number among the series of stretches.
+pub fn numbers_of(stretches: &[Stretch]) -> Option<(u32, u32)> {
+    let numbers = || stretches.iter().map(|s| s.series);
+    numbers().min().zip(numbers().max())
 }
 
 /// All segments, in file order.
@@ -217,6 +232,12 @@ impl Directory {
                 write_varint(&mut out, u64::from(b.len));
             }
         }
+        for s in &self.segments {
+            // One more than the least, so that nothing known is 0.
+            let (least, more) = s.numbers.map_or((0, 0), |(least, greatest)| (u64::from(least) + 1, greatest - least));
+            write_varint(&mut out, least);
+            write_varint(&mut out, u64::from(more));
+        }
         out
     }
 
@@ -240,7 +261,15 @@ impl Directory {
             if tenant as usize >= d.tenants.len() {
                 return Err(Error::corrupt("directory names a tenant it does not have"));
             }
-            d.segments.push(Segment { tenant, slice, row_group, first_row, rows, first, last, stretches, filters });
+            d.segments.push(Segment { tenant, slice, row_group, first_row, rows, first, last, stretches, numbers: None, filters });
+        }
+        // Files from before numbers were said end here.
+        if !r.0.is_empty() {
+            for s in &mut d.segments {
+                let (least, more) = (r.u64()?, r.u32()?);
+                let least = least.checked_sub(1).map(short).transpose()?;
+                s.numbers = least.map(|n| n.checked_add(more).map(|m| (n, m)).ok_or_else(damaged)).transpose()?;
+            }
         }
         Ok(d)
     }
@@ -498,6 +527,7 @@ mod tests {
             first: 0,
             last: 0,
             stretches: Blob::default(),
+            numbers: None,
             filters: vec![],
         };
         let bytes = encode_stretches(-100, &all).unwrap();
@@ -554,13 +584,24 @@ mod tests {
                 first: -5,
                 last: 900,
                 stretches: Blob { offset: 1 << 40, len: 77 },
+                numbers: Some((0, u32::MAX)),
                 filters: vec![(2, Blob { offset: 5, len: 6 })],
             }],
         };
         let e = d.encode();
         assert_eq!(Directory::decode(&e).unwrap(), d);
+        // Without the last of its columns it is one of a file from before there were numbers.
+        let before = e.len() - 6;
         for cut in 0..e.len() {
-            assert!(Directory::decode(&e[..cut]).is_err());
+            assert_eq!(Directory::decode(&e[..cut]).is_ok(), cut == before, "{cut}");
+        }
+        let old = Directory::decode(&e[..before]).unwrap();
+        assert_eq!(old.segments, [Segment { numbers: None, ..d.segments[0].clone() }]);
+        for (numbers, there) in [(None, [true; 4]), (Some((5, 7)), [false, true, true, false]), (Some((9, 9)), [false, false, false, true])]
+        {
+            let d = Directory { segments: vec![Segment { numbers, ..d.segments[0].clone() }], ..d.clone() };
+            let segment = &Directory::decode(&d.encode()).unwrap().segments[0];
+            assert_eq!([0..5, 0..6, 7..9, 9..10].map(|r| segment.may_have(&r)), there);
         }
         for i in 0..b.len() {
             let mut bad = b.clone();

@@ -117,13 +117,13 @@ impl Layout {
 
     /// How the file's columns are encoded. The smallest of what Parquet offers for each kind, measured.
     pub fn properties(&self) -> Result<WriterProperties> {
-        let level = ZstdLevel::try_new(1).map_err(internal)?;
+        let level = |n| ZstdLevel::try_new(n).map(Compression::ZSTD).map_err(internal);
         let mut p = WriterProperties::builder()
             .set_created_by("watchfire".into())
-            .set_compression(Compression::ZSTD(level))
+            .set_compression(level(1)?)
             .set_statistics_enabled(EnabledStatistics::None)
             .set_dictionary_enabled(false)
-            .set_data_page_row_count_limit(limits::PAGE_ROWS)
+            .set_data_page_row_count_limit(if is_delta(self.spec) { limits::SAMPLE_PAGE_ROWS } else { limits::PAGE_ROWS })
             .set_data_page_size_limit(limits::TEXT_PAGE_BYTES)
             .set_dictionary_page_size_limit(limits::DICTIONARY_BYTES)
             .set_max_row_group_row_count(None);
@@ -145,10 +145,17 @@ impl Layout {
                 }
                 Place::Decimal(at) => {
                     let mantissas = ColumnPath::new(vec![self.schema.field(*at).name().clone()]);
-                    let rows = if is_delta(self.spec) { limits::DIFFERENCE_PAGE_ROWS } else { limits::PAGE_ROWS };
-                    p.set_column_encoding(mantissas.clone(), Encoding::BYTE_STREAM_SPLIT)
-                        .set_column_data_page_row_count_limit(mantissas, rows)
-                        .set_column_dictionary_enabled(ColumnPath::new(vec![format!("{name}_scale")]), true)
+                    let scales = ColumnPath::new(vec![format!("{name}_scale")]);
+                    let p = p
+                        .set_column_encoding(mantissas.clone(), Encoding::BYTE_STREAM_SPLIT)
+                        .set_column_dictionary_enabled(scales.clone(), true)
+                        .set_column_data_page_row_count_limit(scales, limits::PAGE_ROWS);
+                    if is_delta(self.spec) {
+                        p.set_column_compression(mantissas.clone(), level(3)?)
+                            .set_column_data_page_row_count_limit(mantissas, limits::DIFFERENCE_PAGE_ROWS)
+                    } else {
+                        p
+                    }
                 }
                 Place::Plain(_) if name == SERIES => match self.spec.order {
                     Order::Series(_) => p.set_column_encoding(path, Encoding::DELTA_BINARY_PACKED),

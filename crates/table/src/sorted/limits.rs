@@ -23,7 +23,10 @@ pub const ROW_GROUP_CUT_BYTES: usize = 8 << 20;
 /// Rows of a page of numbers: what a read of one series or trace must decode at least.
 pub const PAGE_ROWS: usize = 16_384;
 /// Rows of a page of differences of doubles: they are most of what samples take, and zstd finds 2 to 5 % more in four times as many.
-pub const DIFFERENCE_PAGE_ROWS: usize = 1 << 16;
+pub const DIFFERENCE_PAGE_ROWS: usize = 1 << 15;
+/// Rows of a page of what is beside differences and their scales: it says the same again and again, and is read only where stretches have
+/// no step.
+pub const SAMPLE_PAGE_ROWS: usize = 1 << 16;
 /// Bytes of a page of text, before compression: zstd finds little more in a larger window at level 1.
 pub const TEXT_PAGE_BYTES: usize = 1 << 20;
 /// Rows of a page of text: lines of a few bytes shall not make pages of a million rows.

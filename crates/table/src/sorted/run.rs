@@ -16,7 +16,7 @@ use parquet::file::writer::SerializedFileWriter;
 
 use super::checked::SummingWriter;
 use super::data::DataFile;
-use super::index::{Directory, Segment, encode_stretches};
+use super::index::{Directory, Segment, encode_stretches, numbers_of};
 use super::layout::{Layout, internal};
 use super::names;
 use super::part::Part;
@@ -100,12 +100,14 @@ impl RunWriter<'_> {
     /// Takes over a segment and appends the ranks of its rows.
     fn segment(&mut self, data: &Arc<DataFile>, s: &Segment, series: &mut Vec<u32>) -> Result<()> {
         let at = self.directory.segments.len();
+        let mut numbers = None;
         if matches!(self.layout.spec.order, Order::Series(_)) {
             let mut stretches = data.stretches(s)?;
             for x in &mut stretches {
                 x.series = self.rank(x.series)?;
                 series.resize(series.len() + x.rows as usize, x.series);
             }
+            numbers = numbers_of(&stretches);
             self.waiting.push(Waiting { segments: at..at + 1, filter: None, bytes: encode_stretches(s.slice, &stretches)? });
         } else {
             let all = s.first_row..s.first_row + s.rows;
@@ -122,7 +124,7 @@ impl RunWriter<'_> {
             self.waiting.push(Waiting { segments: at..at + 1, filter: Some(*column), bytes: bytes.to_vec() });
         }
         let tenant = self.tenant(&data.directory.tenants[s.tenant as usize]);
-        self.directory.segments.push(Segment { tenant, row_group: self.groups, filters: vec![], ..s.clone() });
+        self.directory.segments.push(Segment { tenant, row_group: self.groups, numbers, filters: vec![], ..s.clone() });
         Ok(())
     }
 

@@ -358,6 +358,7 @@ impl Views {
             return Ok(Some(whole));
         }
         let (mut ranges, mut stretches) = match self.spec.order {
+            Order::Series(_) if !s.may_have(&v.numbers()) => return Ok(None),
             Order::Series(_) => self.touching(data.pick(s, reads, v.numbers(), |n| v.get(n))?),
             Order::Key(_) => {
                 let ranges = self.prune.ranges(data, s);
@@ -472,6 +473,7 @@ fn used(asked: &Asked<'_>, v: &View, numbers: Vec<u32>) -> Result<Vec<u32>> {
     };
     let mut unseen = vec![false; numbers.iter().max().map_or(0, |m| *m as usize + 1)];
     numbers.iter().for_each(|n| unseen[*n as usize] = true);
+    let asked_for = numbers.iter().min().copied().unwrap_or(0)..unseen.len() as u32;
     let mut left = numbers.len();
     let mut see = |series: u32| {
         if let Some(unseen) = unseen.get_mut(series as usize) {
@@ -480,8 +482,9 @@ fn used(asked: &Asked<'_>, v: &View, numbers: Vec<u32>) -> Result<Vec<u32>> {
         left
     };
     // Most series go on from slice to slice: one that lies in the range says it of nearly all, without a look at times.
-    let (whole, parts): (Vec<&Segment>, Vec<&Segment>) =
-        segments_of(v, asked.spec, asked.tenant, asked.range).partition(|s| asked.range.contains(s.first) && asked.range.contains(s.last));
+    let (whole, parts): (Vec<&Segment>, Vec<&Segment>) = segments_of(v, asked.spec, asked.tenant, asked.range)
+        .filter(|s| s.may_have(&asked_for))
+        .partition(|s| asked.range.contains(s.first) && asked.range.contains(s.last));
     for s in whole.iter().chain(&parts) {
         let inside = asked.range.contains(s.first) && asked.range.contains(s.last);
         let found = if inside {

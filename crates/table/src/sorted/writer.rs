@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checked::Sealed;
 use super::filter::ValueFilter;
-use super::index::{Blob, Directory, Segment, Stretch, encode_stretches};
+use super::index::{Blob, Directory, Segment, Stretch, encode_stretches, numbers_of};
 use super::layout::{DecimalState, Layout, internal};
 use super::shred::KeyColumn;
 use super::text::{Press, TextColumn};
@@ -248,6 +248,7 @@ impl<W: Sealed> RowWriter<W> {
             first: i64::MAX,
             last: i64::MIN,
             stretches: Blob::default(),
+            numbers: None,
             filters: vec![],
         };
         let columns = self.layout.spec.columns.iter().enumerate();
@@ -256,11 +257,12 @@ impl<W: Sealed> RowWriter<W> {
     }
 
     fn close_segment(&mut self) -> Result<()> {
-        let Some(open) = self.open.take() else { return Ok(()) };
+        let Some(mut open) = self.open.take() else { return Ok(()) };
         self.states.clear();
         let at = self.directory.segments.len();
         if matches!(self.layout.spec.order, Order::Series(_)) {
             let bytes = encode_stretches(open.segment.slice, &open.stretches)?;
+            open.segment.numbers = numbers_of(&open.stretches);
             self.waiting.push(Waiting { segments: at..at + 1, filter: None, bytes });
         }
         for (column, values) in open.values {
