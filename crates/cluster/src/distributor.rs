@@ -145,7 +145,7 @@ impl Admission for PerBody<'_> {
         Err(Error::new(
             Kind::LimitExceeded,
             format!(
-                "ingestion rate limit exceeded for user {tenant} (limit: {} bytes/sec) while attempting to ingest '{rows}' lines totaling '{bytes}' bytes, \
+                "ingestion rate limit exceeded for user {tenant} (limit: {} bytes/sec) while attempting to ingest '{rows}' {table} totaling '{bytes}' bytes, \
                  reduce the volume or raise the tenant's limit",
                 limit.bytes_per_second
             ),
