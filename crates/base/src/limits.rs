@@ -20,6 +20,10 @@ pub const LINE_BYTES: usize = 8 << 20;
 pub const DEPTH: usize = 128;
 /// Rows this much in the future are refused: a clock is wrong, and such a row would never age out in time.
 pub const FUTURE_NS: i64 = 10 * 60 * 1_000_000_000;
+/// Rows before this are refused, too: the first whole day that 64 bits of nanoseconds reach, in the year 1677. Before it lie times whose
+/// day or slice begins before all times, or, in milliseconds, far beyond what any query can ask for.
+pub const PAST_NS: i64 = i64::MIN / DAY_NS * DAY_NS;
+const DAY_NS: i64 = 86_400_000_000_000;
 
 /// What is said of a request that an operator's bound ends: what it would have taken, the setting with its value, and how to go on.
 /// `setting` is a key of the section `queries`.

@@ -113,6 +113,31 @@ pub fn scan(rows: &dyn Rows, mut request: ScanRequest, erased: &[Erasure]) -> Re
     if erased.is_empty() { Ok(stream) } else { without(stream, &erased) }
 }
 
+/// The same rows without those that are deleted.
+pub struct Left<'a> {
+    rows: &'a dyn Rows,
+    erased: Arc<[Erasure]>,
+}
+
+impl<'a> Left<'a> {
+    /// What is left of `rows`.
+    pub fn of(rows: &'a dyn Rows, erased: Arc<[Erasure]>) -> Self {
+        Left { rows, erased }
+    }
+}
+
+impl Rows for Left<'_> {
+    fn scan(&self, request: &ScanRequest) -> Result<RowStream> {
+        scan(self.rows, request.clone(), &self.erased)
+    }
+    fn series(&self, request: &ScanRequest) -> Result<Vec<Labels>> {
+        self.rows.series(request)
+    }
+    fn label_values(&self, request: &ScanRequest, name: &str) -> Result<BTreeSet<String>> {
+        self.rows.label_values(request, name)
+    }
+}
+
 /// The same rows without those that are deleted. Where an erasure looks at rows, `stream` has their lines and metadata.
 pub fn without(stream: RowStream, erasures: &[&Erasure]) -> Result<RowStream> {
     let of_series = |e: &&Erasure| -> Option<(Erasure, Vec<bool>)> {

@@ -11,6 +11,5 @@ pub mod response;
 pub mod spec;
 pub mod stage;
 pub mod tail;
-pub mod tenants;
 
 pub use spec::SPEC;

@@ -148,17 +148,17 @@ impl Erasure {
 /// The same rows without those that are deleted.
 pub struct Left<'a> {
     rows: &'a dyn Rows,
-    erasures: &'a [Erasure],
+    erasures: Erasures,
 }
 
 impl<'a> Left<'a> {
     /// What is left of `rows`.
-    pub fn of(rows: &'a dyn Rows, erasures: &'a [Erasure]) -> Self {
+    pub fn of(rows: &'a dyn Rows, erasures: Erasures) -> Self {
         Left { rows, erasures }
     }
 
     /// The erasures that a request meets.
-    fn met(&self, q: &ScanRequest) -> Vec<&'a Erasure> {
+    fn met(&self, q: &ScanRequest) -> Vec<&Erasure> {
         self.erasures.iter().filter(|e| has_series(q.table.name) && e.touches(q.range)).collect()
     }
 }

@@ -31,7 +31,7 @@ pub mod response;
 pub mod spec;
 
 pub use eval::{Options, QueryResult, QueryValue as Value, instant, range};
-pub use promql::{matcher, parse, parse_selector, parse_selectors};
+pub use promql::{check_selectors, matcher, parse, parse_selector, parse_selectors};
 pub use spec::SPEC;
 
 /// All tables of this crate. Rows of all of them are kept as long as samples.

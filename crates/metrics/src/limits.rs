@@ -2,6 +2,8 @@
 
 /// Bytes of a query text. Dashboards' longest are a few kilobytes; a parse tree is about 50 times its text.
 pub const QUERY_BYTES: usize = 256 << 10;
+/// Selectors of one request (`match[]`, queries of remote read): each is a look through all series. Whoever federates names some dozens.
+pub const SELECTORS: usize = 1_000;
 /// Depth of an expression tree: evaluation recurses once per level, and a thread's stack is 2 MiB.
 pub const EXPRESSION_DEPTH: usize = 250;
 /// Samples a query, or a remote read, may hold at one time, as in Prometheus (`--query.max-samples`): 16 bytes each. Fewer with little memory.
@@ -14,7 +16,9 @@ pub const SUBQUERY_STEPS: i64 = 11_000_000;
 pub const LOOKBACK_MS: i64 = 300_000;
 /// Warnings and infos of one answer, each kind. More would repeat themselves for thousands of series.
 pub const ANNOTATIONS: usize = 10;
-/// Buckets of one native histogram on each side. Senders cut at 160 to 1,000.
+/// Buckets of one native histogram on each side, and bounds of one that names its own. Senders cut exponential ones at 160 to 1,000
+/// buckets; OpenTelemetry's SDKs have 15 bounds unless told otherwise (its specification's default aggregation), people write some dozens. A
+/// histogram with bounds in a form that has a series for each bucket is as many series at once, which nothing smaller bounds.
 pub const HISTOGRAM_BUCKETS: usize = 65_536;
 /// Exemplars of one answer. A panel shows some hundreds.
 pub const EXEMPLARS: usize = 100_000;

@@ -119,8 +119,9 @@ impl Call {
     pub(crate) fn new(app: Arc<App>, route: String, request: Request) -> Result<Call> {
         let (mut parts, body) = request.into_parts();
         let (tenant, others) = tenants(&parts.headers)?;
-        if !others.is_empty() && !crate::loki::reads_several(&route) {
-            return Err(Error::invalid("the header X-Scope-OrgID names several tenants: only queries of logs can be about more than one"));
+        if !others.is_empty() && !crate::loki::reads_several(&route) && !crate::prometheus::reads_several(&route) {
+            let text = "the header X-Scope-OrgID names several tenants: only queries of logs and metrics can be about more than one";
+            return Err(Error::invalid(text));
         }
         // It looks at the head alone, so there is nothing to wait for.
         let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).now_or_never().and_then(std::result::Result::ok);

@@ -29,6 +29,7 @@ use base::{Error, Matcher, Result, Tenant};
 use metrics::erase::Left;
 use metrics::metadata::{self, Scope};
 use metrics::{Options as QueryOptions, response};
+use table::tenants::Tenants;
 use table::{Cancel, Missing, Rows};
 
 use crate::app::{App, Call, json, warnings};
@@ -83,6 +84,15 @@ fn api() -> Router<Arc<App>> {
         .route("/api/v1/status/walreplay", h(GET, state::walreplay))
         .route("/api/v1/cardinality/label_names", h(READ, state::cardinality_names))
         .route("/api/v1/cardinality/label_values", h(READ, state::cardinality_values))
+}
+
+/// Whether a request may be about the rows of several tenants at once: queries and what helps to write them, and what a client looks for
+/// before it asks.
+pub(crate) fn reads_several(route: &str) -> bool {
+    let route = route.strip_prefix("/prometheus").unwrap_or(route);
+    let Some(path) = route.strip_prefix("/api/v1/") else { return false };
+    let queries = ["query", "query_range", "query_exemplars", "labels", "series", "metadata", "read", "format_query", "parse_query"];
+    queries.contains(&path) || ["rules", "alerts", "status/buildinfo"].contains(&path) || path.starts_with("label/")
 }
 
 /// `DELETE /api/v1/series`: an error of the server's in Prometheus too, since its version 2. It is none for our log.
@@ -192,10 +202,16 @@ where
     T: Send + 'static,
     F: FnOnce(&dyn Rows, &Tenant, &Cancel) -> Result<T> + Send + 'static,
 {
-    let (tenant, app) = (call.tenant.clone(), call.app.clone());
+    let (tenant, others, app) = (call.tenant.clone(), call.others.clone(), call.app.clone());
     call.query(move |rows: &dyn Rows, cancel: &Cancel| {
-        let erasures = app.series_deletions.of(&*app.backend, &tenant)?;
-        f(&Left::of(rows, &erasures), &tenant, cancel)
+        if !others.is_empty() {
+            let mut all: Vec<(Tenant, Box<dyn Rows>)> = vec![];
+            for t in std::iter::once(&tenant).chain(&others) {
+                all.push((t.clone(), Box::new(Left::of(rows, app.series_deletions.of(&*app.backend, t)?))));
+            }
+            return f(&Tenants::new(all), &tenant, cancel);
+        }
+        f(&Left::of(rows, app.series_deletions.of(&*app.backend, &tenant)?), &tenant, cancel)
     })
 }
 

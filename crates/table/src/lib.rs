@@ -25,6 +25,7 @@ mod scan;
 pub mod sorted;
 mod spec;
 mod stretches;
+pub mod tenants;
 
 pub use engine::{
     Admission, BlockRef, Commits, Engine, EngineOptions, Erase, Ingested, MergeWhat, Owner, Prepared, RATE_LIMITED_ENTRY, Refresh,

@@ -63,6 +63,11 @@ pub fn key_hash(tenant: &Tenant, labels: &Labels) -> u128 {
     hash128_seeded(labels.as_bytes(), hash64(tenant.as_str().as_bytes()))
 }
 
+/// Bytes that a series takes in a registry, about: two maps' slots, the key itself, its places in the lists, and its label bytes.
+pub fn weight(labels: &Labels) -> usize {
+    184 + labels.as_bytes().len()
+}
+
 /// The series in label order, and each one's place in it. Kept between freezes, since most come with no new series.
 #[derive(Default)]
 struct LabelOrder {
@@ -123,15 +128,16 @@ impl Registry {
         Registry { before: Arc::downgrade(before), ..Registry::default() }
     }
 
-    /// The number of a series that the registry before knows by its raw hash. Its labels are neither read a second time nor kept
-    /// twice: most series of a generation were in the one before.
-    pub fn inherit(&self, raw: u128) -> Option<u32> {
+    /// The number of a series that the registry before knows by its raw hash, and what it weighs. Its labels are neither read a second
+    /// time nor kept twice: most series of a generation were in the one before.
+    pub fn inherit(&self, raw: u128) -> Option<(u32, usize)> {
         let before = self.before.upgrade()?;
         let (key, hash) = {
             let i = before.inner.read();
             i.keys[*i.by_raw.get(&raw)? as usize].clone()
         };
-        Some(self.insert(Some(raw), key, hash))
+        let weight = weight(&key.labels);
+        Some((self.insert(Some(raw), key, hash), weight))
     }
 
     /// The number of a label set, given one if it is new; remembers `raw` as a way to it.
@@ -144,8 +150,7 @@ impl Registry {
         let mut i = self.inner.write();
         let i = &mut *i;
         let number = *i.by_key.entry(hash).or_insert_with(|| {
-            // Two maps' slots, the key itself, its places in the lists, and its label bytes.
-            self.bytes.fetch_add(184 + key.labels.as_bytes().len(), Ordering::Relaxed);
+            self.bytes.fetch_add(weight(&key.labels), Ordering::Relaxed);
             i.keys.push((key, hash));
             // A series that came by no raw hash is found through the map alone: no raw hash is 0 but by chance.
             i.raws.push(raw.unwrap_or(0));
@@ -208,8 +213,8 @@ mod tests {
         let n: Vec<u32> = (1..20u128).map(|i| before.intern(Some(i), key("a", &i.to_string()))).collect();
         let r = Registry::after(&before);
         let own = r.intern(Some(7), key("a", "7"));
-        assert_eq!(r.inherit(7), Some(own));
-        let other = r.inherit(3).unwrap();
+        assert_eq!(r.inherit(7), Some((own, weight(&key("a", "7").labels))));
+        let (other, _) = r.inherit(3).unwrap();
         assert!(other != own && r.reader().lookup(3, u32::MAX) == Some(other) && r.key(other) == before.key(n[2]));
         assert_eq!(r.reader().identity(other), before.reader().identity(n[2]));
         let labels = |k: SeriesKey| k.labels.as_bytes().as_ptr();

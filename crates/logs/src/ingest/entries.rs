@@ -1,5 +1,6 @@
 //! Collects entries into a batch of the logs table, and refuses those that cannot be kept.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow_array::builder::{BinaryViewBuilder, StringViewBuilder};
@@ -47,7 +48,8 @@ pub struct Entries<'s> {
     sink: &'s mut dyn Sink,
     table: TableId,
     options: Options,
-    latest_ns: i64,
+    /// Times that are taken.
+    taken: RangeInclusive<i64>,
     body: Bytes,
     next: u32,
     refused: usize,
@@ -71,7 +73,7 @@ impl<'s> Entries<'s> {
             sink,
             table,
             options,
-            latest_ns: header.received_ns.saturating_add(base::limits::FUTURE_NS),
+            taken: base::limits::PAST_NS..=header.received_ns.saturating_add(base::limits::FUTURE_NS),
             body: body.clone(),
             next: 0,
             refused: 0,
@@ -147,9 +149,10 @@ impl<'s> Entries<'s> {
     /// What is wrong with an entry of a good stream: reason and text.
     fn fault<'a>(&self, stream: &'a Stream<'_>, time_ns: i64, len: usize) -> Option<Fault<'a>> {
         let limit = self.options.line_bytes;
-        if time_ns > self.latest_ns {
-            let text = move || format!("entry for stream '{}' has timestamp too new: {}", quoted(stream.shown), format_rfc3339(time_ns));
-            return Some(("too_far_in_future", Box::new(text)));
+        if !self.taken.contains(&time_ns) {
+            let (reason, age) = if time_ns < *self.taken.start() { ("too_far_in_past", "old") } else { ("too_far_in_future", "new") };
+            let text = move || format!("entry for stream '{}' has timestamp too {age}: {}", quoted(stream.shown), format_rfc3339(time_ns));
+            return Some((reason, Box::new(text)));
         }
         if len as u64 > limit {
             let text = move || {

@@ -139,6 +139,17 @@ fn a_push_becomes_rows() {
 }
 
 #[test]
+fn times_whose_day_begins_before_all_times_are_refused() {
+    let at = |time_ns, line| PushEntry { time_ns, line, metadata: &[] };
+    let first = base::limits::PAST_NS;
+    let stream = PushStream { labels: &[("a", "b")], entries: &[at(first - 1, "before"), at(first, "first")] };
+    let got = decode(LOKI_PROTOBUF, Options::default(), &push_protobuf(&[stream])).unwrap();
+    assert_eq!((got.batches[0].num_rows(), refusals(&got)), (1, vec![(0, "too_far_in_past")]));
+    assert_eq!(got.refusals[0].message, "entry for stream '{a=\"b\"}' has timestamp too old: 1677-09-21T23:59:59Z");
+    assert_eq!(crate::SPEC.slice_of(first), first);
+}
+
+#[test]
 fn what_cannot_be_kept_is_refused_and_the_rest_is_kept() {
     let streams = [
         PushStream {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, BinaryViewArray, Int64Array, RecordBatch, StringViewArray, UInt32Array};
 use base::attrs::{self, Value};
 use base::{Labels, Result, Tenant};
+use logs::erase::Left;
 use logs::query::{Context, QueryResult, RangeQuery, Settings};
-use logs::tenants::Tenants;
+use table::tenants::Tenants;
 use table::{Cancel, Direction, MemoryRows, Rows};
 
 /// Time zero of scripts: a whole hour, so that slices begin at round times.
@@ -66,7 +67,8 @@ impl Store {
 
     fn with<T>(&self, f: impl FnOnce(Context<'_>) -> T) -> T {
         let (cancel, settings) = (Cancel::default(), Settings::default());
-        let several = Tenants::new(&self.rows, self.tenants.iter().map(|t| (t.clone(), [].into())).collect());
+        let several =
+            Tenants::new(self.tenants.iter().map(|t| (t.clone(), Box::new(Left::of(&self.rows, [].into())) as Box<dyn Rows>)).collect());
         let rows: &dyn Rows = if self.tenants.len() > 1 { &several } else { &self.rows };
         f(Context { rows, tenant: &self.tenants[0], cancel: &cancel, settings: &settings, now_ns: BASE_NS, erased: &[] })
     }

@@ -173,6 +173,9 @@ impl Histogram {
         if !h.negative.is_empty() || h.zero_count != 0.0 || h.zero_threshold != 0.0 {
             return Err("with custom bounds there is no zero bucket and none below it".into());
         }
+        if h.bounds.len() > limits::HISTOGRAM_BUCKETS {
+            return Err(format!("it has {} custom bounds, and {} are the most that are taken", h.bounds.len(), limits::HISTOGRAM_BUCKETS));
+        }
         if h.bounds.iter().any(|b| !b.is_finite()) || h.bounds.windows(2).any(|w| w[0] >= w[1]) {
             return Err("its custom bounds do not rise".into());
         }

@@ -127,12 +127,16 @@ fn version2_series(
                 Ok(e) => rows.exemplar(&mut found, e.time_ms, e.value, e.labels.bytes())?,
                 Err(bad) => rows.refuse_unread("invalid_exemplar", 0, || format!("an exemplar of {}: {}", show(), bad.message()))?,
             },
-            v2::Item::Metadata { message } => {
-                if let (Some(name), Ok(m)) = (*name, v2::metadata(message, symbols)?) {
+            v2::Item::Metadata { message } => match (v2::metadata(message, symbols)?, *name) {
+                (Ok(m), Some(name)) => {
                     let name = family(&text(name), m.kind).to_owned();
                     rows.about(m.kind, name.as_bytes(), m.help, m.unit)?;
                 }
-            }
+                (Ok(_), None) => {}
+                (Err(_), _) => rows.refuse_unread("invalid_metadata", 0, || {
+                    format!("metadata of {}: its help or unit refers to a symbol that the request does not have", show())
+                })?,
+            },
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The batches that a body becomes: samples, exemplars, and what is said of metrics.
 
 use std::collections::HashSet;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow_array::builder::{BinaryViewBuilder, Int64Builder};
@@ -91,7 +92,8 @@ pub struct Rows<'s> {
     exemplars: TableId,
     about: TableId,
     body: &'s Bytes,
-    latest_ms: i64,
+    /// Times that are taken.
+    taken: RangeInclusive<i64>,
     day_ms: i64,
     next: u32,
     refused: usize,
@@ -113,13 +115,14 @@ pub struct Rows<'s> {
 impl<'s> Rows<'s> {
     /// Nothing yet, of this body.
     pub fn new(header: &FrameHeader, body: &'s Bytes, sink: &'s mut dyn Sink) -> Result<Self> {
+        let latest_ms = header.received_ns.saturating_add(base::limits::FUTURE_NS).div_euclid(1_000_000);
         Ok(Rows {
             samples: sink.table(&spec::SPEC)?,
             exemplars: sink.table(&exemplar::SPEC)?,
             about: sink.table(&about::SPEC)?,
             sink,
             body,
-            latest_ms: header.received_ns.saturating_add(base::limits::FUTURE_NS).div_euclid(1_000_000),
+            taken: base::limits::PAST_NS / 1_000_000..=latest_ms,
             day_ms: header.received_ns.div_euclid(1_000_000 * about::DAY_MS) * about::DAY_MS,
             next: 0,
             refused: 0,
@@ -201,8 +204,8 @@ impl<'s> Rows<'s> {
         };
         s.exemplar = Some(exemplar_number);
         let show = s.owner.show;
-        if time_ms > self.latest_ms {
-            self.too_late(ordinal, bytes, time_ms, "an exemplar", show);
+        if !self.taken.contains(&time_ms) {
+            self.out_of_bounds(ordinal, bytes, time_ms, "an exemplar", show);
             return Ok(());
         }
         if let Err(what) = check_exemplar(labels) {
@@ -268,14 +271,20 @@ impl<'s> Rows<'s> {
             s.sample = Some(self.lookup(self.samples, &s.owner)?);
         }
         match &s.sample {
-            Some(Ok(n)) if time_ms <= self.latest_ms => return Ok(Some(*n)),
+            Some(Ok(n)) if self.taken.contains(&time_ms) => return Ok(Some(*n)),
             Some(Err(bad)) => self.refuse(ordinal, bad.reason, bytes, time_ms, || bad.error.message().to_owned()),
-            _ => self.too_late(ordinal, bytes, time_ms, "a sample", s.owner.show),
+            _ => self.out_of_bounds(ordinal, bytes, time_ms, "a sample", s.owner.show),
         }
         Ok(None)
     }
 
-    fn too_late(&mut self, ordinal: u32, bytes: u64, time_ms: i64, what: &str, show: &dyn Fn() -> String) {
+    fn out_of_bounds(&mut self, ordinal: u32, bytes: u64, time_ms: i64, what: &str, show: &dyn Fn() -> String) {
+        if time_ms < *self.taken.start() {
+            self.refuse(ordinal, "too_far_in_past", bytes, time_ms, || {
+                format!("out of bounds: {what} of {} has time {time_ms} (milliseconds since 1970), too far in the past", show())
+            });
+            return;
+        }
         let time = format_rfc3339(time_ms.saturating_mul(1_000_000));
         self.refuse(ordinal, "too_far_in_future", bytes, time_ms, || {
             format!("out of bounds: {what} of {} has time {time}, too far in the future", show())

@@ -172,6 +172,22 @@ fn what_cannot_be_kept_is_refused_and_the_rest_is_kept() {
     assert_eq!(got.refusals[3].message, "series up{a=\"1\", a=\"2\"}: label name \"a\" is not unique");
 }
 
+#[test]
+fn times_that_nobody_can_ask_for_are_refused() {
+    let mut w = RequestWriter::default();
+    let first = base::limits::PAST_NS / 1_000_000;
+    let samples = [i64::MIN, first - 1, first, 0, NOW_MS, i64::MAX].map(|t| (t, 1.0));
+    w.series([("__name__", "up")], &samples, &[&histogram(i64::MIN)]);
+    w.exemplar([("__name__", "up")], [("trace_id", "abc")], i64::MIN, 1.5);
+    let got = decode(&w.finish()).unwrap();
+    assert_eq!(rows(&got).len(), 3);
+    let refused: Vec<_> = got.refusals.iter().map(|r| (r.ordinal, r.reason)).collect();
+    let past = "too_far_in_past";
+    assert_eq!(refused, [(0, past), (1, past), (5, "too_far_in_future"), (6, past), (7, past)]);
+    let text = "out of bounds: a sample of up{} has time -9223372036854775808 (milliseconds since 1970), too far in the past";
+    assert_eq!(got.refusals[0].message, text);
+}
+
 /// The label sets of the rows of a table, with their times after NOW.
 fn named(r: &Recorder, batches: &[RecordBatch]) -> Vec<(String, i64)> {
     let rows = batches.iter().flat_map(|b| (0..b.num_rows()).map(move |i| (b, i)));
@@ -279,6 +295,13 @@ fn version_two_has_starts_and_names_what_its_series_lack() {
             w.varint(1, 1);
             w.varint(3, 5);
         });
+        // A help, and a unit, that the request does not have: the samples beside them are kept.
+        for field in [3, 4] {
+            w.message(5, |w| {
+                w.varint(1, 2);
+                w.varint(field, 99);
+            });
+        }
     });
     // Symbols that are not there; no name; names without a value.
     for r in [&[1u8, 99][..], &[3, 4], &[1, 2, 3]] {
@@ -295,7 +318,11 @@ fn version_two_has_starts_and_names_what_its_series_lack() {
     assert_eq!(named(&got, &got.exemplars), [(r#"{__name__="up_total", job="a"}"#.to_owned(), 0)]);
     assert_eq!(got.about[0].num_rows(), 1);
     let refused: Vec<_> = got.refusals.iter().map(|r| r.reason).collect();
-    assert_eq!(refused, ["invalid_labels", "missing_metric_name", "invalid_labels"]);
+    assert_eq!(refused, ["invalid_metadata", "invalid_metadata", "invalid_labels", "missing_metric_name", "invalid_labels"]);
+    assert_eq!(
+        got.refusals[0].message,
+        "metadata of up_total{job=\"a\"}: its help or unit refers to a symbol that the request does not have"
+    );
     assert_eq!(got.counts, [(kind::SAMPLES, 2), (kind::HISTOGRAMS, 0), (kind::EXEMPLARS, 1)]);
 }
 

@@ -16,7 +16,7 @@ pub mod token;
 mod tree;
 
 pub use ast::Expr;
-pub use parse::{matcher, parse, parse_selector, parse_selectors};
+pub use parse::{check_selectors, matcher, parse, parse_selector, parse_selectors};
 pub use plan::checked;
 pub use pretty::pretty;
 pub use tree::tree;

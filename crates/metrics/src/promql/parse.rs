@@ -29,10 +29,25 @@ pub fn parse_selector(source: &str) -> Result<Vec<Matcher>> {
     selector_in(source, &mut RegexRoom::default())
 }
 
-/// Parses the selectors of one request.
+/// Parses the selectors of one request: at most [`limits::SELECTORS`].
 pub fn parse_selectors<'a>(sources: impl IntoIterator<Item = &'a str>) -> Result<Vec<Vec<Matcher>>> {
     let room = &mut RegexRoom::default();
-    sources.into_iter().map(|s| selector_in(s, room)).collect()
+    sources
+        .into_iter()
+        .enumerate()
+        .map(|(n, s)| {
+            check_selectors(n + 1)?;
+            selector_in(s, room)
+        })
+        .collect()
+}
+
+/// Whether a request may have so many selectors.
+pub fn check_selectors(n: usize) -> Result<()> {
+    if n <= limits::SELECTORS {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("the request has more than {} selectors: ask several times, or for less with each", limits::SELECTORS)))
 }
 
 fn selector_in(source: &str, room: &mut RegexRoom) -> Result<Vec<Matcher>> {

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use base::units::SECOND_NS;
-use base::{Error, Result};
+use base::{Error, Result, Tenant};
+use logs::erase::Left;
 use logs::query::{Context, RangeQuery, Settings};
 use logs::response;
-use logs::tenants::Tenants;
+use table::tenants::Tenants;
 use table::{Cancel, Direction, Missing, Rows};
 use wire::Options;
 
@@ -175,8 +176,11 @@ where
         Settings { max_series: limits.series.unwrap_or(logs::limits::SERIES), max_window_ns: limits.range_ns, ..Settings::default() };
     asking.query(move |rows: &dyn Rows, cancel: &Cancel| {
         if !others.is_empty() {
-            let all = std::iter::once(&tenant).chain(&others).map(|t| Ok((t.clone(), delete::Deletions::of(&app, t)?)));
-            let rows = Tenants::new(rows, all.collect::<Result<_>>()?);
+            let mut all: Vec<(Tenant, Box<dyn Rows>)> = vec![];
+            for t in std::iter::once(&tenant).chain(&others) {
+                all.push((t.clone(), Box::new(Left::of(rows, delete::Deletions::of(&app, t)?))));
+            }
+            let rows = Tenants::new(all);
             return f(Context { rows: &rows, tenant: &tenant, cancel, settings: &settings, now_ns, erased: &[] }, &missing);
         }
         let erased = delete::Deletions::of(&app, &tenant)?;

@@ -17,7 +17,9 @@ pub(super) async fn read(mut call: Call) -> Answer {
     let received = call.read_body(crate::limits::FORM_BYTES).await?;
     let body = wire::encoding::decode(Encoding::SnappyBlock, &received.bytes, base::limits::BODY_DECOMPRESSED_BYTES)?;
     let mut room = RegexRoom::default();
-    let wanted = queries(&body)?.iter().map(|q| Selection::of(q, &mut room)).collect::<Result<Vec<_>>>()?;
+    let asked = queries(&body)?;
+    metrics::check_selectors(asked.len())?;
+    let wanted = asked.iter().map(|q| Selection::of(q, &mut room)).collect::<Result<Vec<_>>>()?;
     let form = Form::accepted(&body)?;
     let (query, most) = (call.missing.clone(), call.app.settings.query_samples);
     let made = left(&call, move |rows, tenant, cancel| {

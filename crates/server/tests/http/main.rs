@@ -14,4 +14,6 @@ mod loki_tail;
 mod otlp;
 mod prometheus;
 mod prometheus_clients;
+mod prometheus_refused;
+mod prometheus_tenants;
 mod tempo;

@@ -16,8 +16,8 @@ pub fn write(server: &Server, headers: &[(&str, &str)], labels: &[(&str, &str)],
     server.post("/api/v1/write", &all, &body)
 }
 
-/// A request of version 2 with one series `up` and two samples, milliseconds after "now".
-fn version2(times: [i64; 2]) -> Vec<u8> {
+/// A request of version 2 with one series `up` and two samples, milliseconds after "now"; its help is symbol `help`, of which there are 8.
+pub fn version2(times: [i64; 2], help: u64) -> Vec<u8> {
     let mut w = wire::proto::Writer::default();
     for s in ["", "__name__", "up", "job", "x", "trace_id", "abc", "Is it up?"] {
         w.bytes(4, s.as_bytes());
@@ -37,25 +37,25 @@ fn version2(times: [i64; 2]) -> Vec<u8> {
         });
         w.message(5, |w| {
             w.varint(1, 2);
-            w.varint(3, 7);
+            w.varint(3, help);
         });
     });
     wire::encoding::encode(Encoding::SnappyBlock, &w.out).unwrap()
 }
 
-const V2: [(&str, &str); 2] =
+pub const V2: [(&str, &str); 2] =
     [("content-type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"), ("content-encoding", "snappy")];
 
-fn written(a: &Answer) -> [Option<&str>; 3] {
+pub fn written(a: &Answer) -> [Option<&str>; 3] {
     ["samples", "histograms", "exemplars"].map(|k| a.header(&format!("x-prometheus-remote-write-{k}-written")))
 }
 
 #[test]
 fn a_write_of_version_two_says_how_much_was_written() {
     let server = Server::plain();
-    let answer = server.post("/api/v1/write", &V2, &version2([0, 15_000]));
+    let answer = server.post("/api/v1/write", &V2, &version2([0, 15_000], 7));
     assert_eq!((answer.status, written(&answer)), (204, [Some("2"), Some("0"), Some("1")]));
-    let answer = server.post("/api/v1/push", &V2, &version2([30_000, 3_600_000]));
+    let answer = server.post("/api/v1/push", &V2, &version2([30_000, 3_600_000], 7));
     assert_eq!((answer.status, written(&answer)), (400, [Some("1"), Some("0"), Some("1")]));
     let answer = server.post("/prometheus/api/v1/write", &V2, b"not snappy");
     assert_eq!((answer.status, written(&answer)), (400, [Some("0"); 3]));
@@ -83,7 +83,7 @@ fn an_answer_says_what_it_took_if_it_is_asked() {
 #[test]
 fn exemplars_and_metadata_are_found() {
     let server = Server::plain();
-    server.post("/api/v1/write", &V2, &version2([0, 15_000])).ok();
+    server.post("/api/v1/write", &V2, &version2([0, 15_000], 7)).ok();
     let now = NOW_NS / 1_000_000_000;
     for prefix in ["", "/prometheus"] {
         let found = server.get(&format!("{prefix}/api/v1/query_exemplars?query=rate(up%5B5m%5D)&start={}&end={now}", now - 60)).ok().json();

@@ -164,14 +164,21 @@ impl Engine {
         }
     }
 
-    /// Seals the generation that takes rows, so that it can be flushed. Nothing happens if it is empty.
+    /// Seals the generation that takes rows, so that it can be flushed. One without rows only forgets the series that bodies have named
+    /// which were then refused: they would be in the way of others for ever.
     pub fn seal(&self) -> Result<()> {
         self.seal_locked(&mut self.committer.lock())
     }
 
     fn seal_locked(&self, committer: &mut Committer) -> Result<()> {
         let old = self.current();
+        let follow = |from| Generation::new(old.id + 1, from, &self.tables, self.budget.clone(), self.settings.freeze_bytes, Some(&old));
         if old.is_empty() {
+            if old.registries_bytes() > 0 {
+                let mut live = self.live.write();
+                live.generations.retain(|g| g.id != old.id);
+                live.generations.push(follow(old.from));
+            }
             return Ok(());
         }
         let next = match committer.wal.as_mut() {
@@ -179,8 +186,7 @@ impl Engine {
             None => old.upto.load(Ordering::Acquire),
         };
         self.sealed_positions.lock().insert(old.id, self.positions.lock().clone());
-        let new = Generation::new(old.id + 1, next, &self.tables, self.budget.clone(), self.settings.freeze_bytes, Some(&old));
-        self.live.write().generations.push(new);
+        self.live.write().generations.push(follow(next));
         self.bell.flush();
         Ok(())
     }

@@ -5,7 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
-use base::{Error, Labels, Result, Tenant};
+use base::units::format_size;
+use base::{Error, Kind, Labels, Result, Tenant};
 use bytes::Bytes;
 
 use super::Engine;
@@ -14,7 +15,7 @@ use crate::frame;
 use crate::generation::{Generation, kept};
 use crate::ingest::{FrameHeader, Refusal, Sink, TableId};
 use crate::memory_budget::BodyRoom;
-use crate::registry::{Reader, tenant_seed};
+use crate::registry::{Reader, tenant_seed, weight};
 use crate::sorted::SeriesKey;
 use crate::spec::TableSpec;
 
@@ -183,7 +184,7 @@ impl Engine {
             return Err(Error::unavailable(format!(
                 "the disk below {} is full ({} left): writes wait until there is room, reads go on",
                 self.keys.root().display(),
-                base::units::format_size(free)
+                format_size(free)
             )));
         }
         Ok(())
@@ -221,6 +222,8 @@ pub(super) struct EngineSink<'a> {
     reading: Option<(TableId, Reader<'a>, bool)>,
     /// The series found last.
     last: u32,
+    /// Bytes of the series that this body made known.
+    named: usize,
 }
 
 impl<'a> EngineSink<'a> {
@@ -236,12 +239,25 @@ impl<'a> EngineSink<'a> {
             new_body: false,
             reading: None,
             last: u32::MAX,
+            named: 0,
         }
     }
 
     /// Ends the decoding; no lock is held any more.
     pub fn found(self) -> Found {
         self.found
+    }
+
+    /// Names of series are at their bound: those of this body alone, or with those of others, which go.
+    fn too_many_series(&self, most: usize) -> Error {
+        if self.named <= most {
+            return Error::unavailable("names of new series are at their bound in memory and are being flushed, try again");
+        }
+        let most = format_size(most as u64);
+        Error::new(
+            Kind::TooLarge,
+            format!("the names of the series in one request take more memory than they may ({most}): send smaller batches"),
+        )
     }
 
     fn reading(&mut self, table: TableId) -> &(TableId, Reader<'a>, bool) {
@@ -279,16 +295,21 @@ impl Sink for EngineSink<'_> {
         }
         self.reading = None;
         let registry = &self.generation.tables[table.0 as usize].registry;
-        if self.new_body && self.generation.registries_bytes() > self.engine.settings.registry_limit / 2 {
-            // One more generation may still be in memory. Flushing this one empties its registry.
+        // One more generation may still be in memory.
+        let most = self.engine.settings.registry_limit / 2;
+        if self.new_body && self.generation.registries_bytes() > most {
+            // Flushing this one empties its registry.
             self.engine.stats.pressure.store(true, Ordering::Relaxed);
             self.engine.bell.flush();
-            return Err(Error::unavailable("names of new series are at their bound in memory and are being flushed, try again"));
+            return Err(self.too_many_series(most));
         }
-        if let Some(n) = registry.inherit(raw) {
+        if let Some((n, weight)) = registry.inherit(raw) {
+            self.named += weight;
             return Ok(n);
         }
-        Ok(registry.intern(Some(raw), SeriesKey { tenant: self.tenant.clone(), labels: labels()? }))
+        let labels = labels()?;
+        self.named += weight(&labels);
+        Ok(registry.intern(Some(raw), SeriesKey { tenant: self.tenant.clone(), labels }))
     }
 
     fn admit(&mut self, ordinal: u32, table: TableId, series: u32, bytes: u64, time_ns: i64) -> bool {

@@ -6,6 +6,7 @@ mod damage;
 mod diskfull;
 mod erase;
 mod golden;
+mod names;
 mod retention;
 mod shared;
 mod sim;

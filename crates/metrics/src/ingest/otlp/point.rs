@@ -10,6 +10,7 @@ use super::name;
 use super::options::Strategy;
 use super::{Export, Payload};
 use crate::ingest::rows::{Found, Rows};
+use crate::limits::HISTOGRAM_BUCKETS;
 use crate::spec::STALE_NAN_BITS;
 
 /// The finest resolution that is kept; finer ones are brought down to it.
@@ -138,12 +139,15 @@ fn by_bucket<'a>(exemplars: &[&'a [u8]], bounds: &[f64]) -> Result<Vec<(usize, &
     Ok(out)
 }
 
-fn check_explicit(p: &Explicit<'_>) -> std::result::Result<(), &'static str> {
+fn check_explicit(p: &Explicit<'_>) -> std::result::Result<(), String> {
+    if p.bounds.len() > HISTOGRAM_BUCKETS {
+        return Err(format!("it has {} bounds, and {HISTOGRAM_BUCKETS} are the most that are taken", p.bounds.len()));
+    }
     if !p.counts.is_empty() && p.counts.len() != p.bounds.len() + 1 {
-        return Err("it has not one more bucket than bounds");
+        return Err("it has not one more bucket than bounds".into());
     }
     if p.bounds.iter().any(|b| b.is_nan()) || p.bounds.windows(2).any(|w| w[0] >= w[1]) {
-        return Err("its bounds do not rise");
+        return Err("its bounds do not rise".into());
     }
     Ok(())
 }
@@ -175,7 +179,7 @@ fn exponential(p: &Exponential<'_>, time_ms: i64) -> std::result::Result<Vec<u8>
     w.double(5, if p.zero_threshold == 0.0 { ZERO_THRESHOLD } else { p.zero_threshold });
     w.varint(6, p.zero_count);
     for (number, (offset, counts)) in [(8, &p.negative), (11, &p.positive)] {
-        if counts.len() > crate::limits::HISTOGRAM_BUCKETS || offset.unsigned_abs() > i32::MAX as u64 / 2 {
+        if counts.len() > HISTOGRAM_BUCKETS || offset.unsigned_abs() > i32::MAX as u64 / 2 {
             return Err("it has too many buckets, or buckets too far out".into());
         }
         let mut coarse: Vec<u64> = vec![];

@@ -107,11 +107,10 @@ fn otlp_body(resource: impl FnOnce(&mut Writer), scopes: impl FnOnce(&mut Writer
     w.out
 }
 
-#[test]
-fn a_histogram_whose_labels_are_too_much_has_many_buckets() {
-    let long = "x".repeat(1 << 20);
-    let bounds: Vec<u8> = (0..100_000).flat_map(|b| f64::from(b).to_le_bytes()).collect();
-    let body = otlp_body(
+/// A histogram of OTLP with bounds 0, 1, 2, .., whose point has more fields.
+fn with_bounds(n: u32, more: impl FnOnce(&mut Writer)) -> Vec<u8> {
+    let bounds: Vec<u8> = (0..n).flat_map(|b| f64::from(b).to_le_bytes()).collect();
+    otlp_body(
         |w| attribute(w, 1, "service.name", "shop"),
         |w| {
             w.message(2, |w| {
@@ -121,17 +120,46 @@ fn a_histogram_whose_labels_are_too_much_has_many_buckets() {
                         w.varint(2, 2);
                         w.message(1, |w| {
                             w.fixed64(3, NOW_MS as u64 * 1_000_000);
-                            (0..20).for_each(|i| attribute(w, 9, &format!("a{i}"), &long));
+                            more(w);
                             w.bytes(7, &bounds);
                         });
                     });
                 });
             });
         },
-    );
+    )
+}
+
+#[test]
+fn a_histogram_whose_labels_are_too_much_has_many_buckets() {
+    let long = "x".repeat(1 << 20);
+    let body = with_bounds(60_000, |w| (0..20).for_each(|i| attribute(w, 9, &format!("a{i}"), &long)));
     let got = decoded(OTLP_PROTOBUF, Translation::default().to_bytes(&Options::default()), &body);
-    assert_eq!(got.refusals.len(), 100_002, "the count, each bucket and that of all");
+    assert_eq!(got.refusals.len(), 60_002, "the count, each bucket and that of all");
     assert!(got.refusals.iter().all(|r| r.reason == "label_value_too_long"));
+}
+
+#[test]
+fn histograms_with_more_bounds_than_memory_holds() {
+    for custom_buckets in [false, true] {
+        let options = Translation { custom_buckets, ..Translation::default() }.to_bytes(&Options::default());
+        let got = decoded(OTLP_PROTOBUF, options.clone(), &with_bounds(1_500_000, |_| {}));
+        assert_eq!((reasons(&got), rows(&got).len()), (vec!["invalid_histogram"], 0), "one point is refused");
+        assert_eq!(got.refusals[0].message, "a histogram of h: it has 1500000 bounds, and 65536 are the most that are taken");
+        let got = decoded(OTLP_PROTOBUF, options, &with_bounds(65_536, |_| {}));
+        assert_eq!((reasons(&got), rows(&got).len()), (vec![], if custom_buckets { 1 } else { 65_538 }));
+    }
+    let custom = |n: u32| {
+        let mut w = Writer::default();
+        w.varint(4, 105);
+        w.varint(15, NOW_MS as u64);
+        w.bytes(16, &(0..n).flat_map(|b| f64::from(b).to_le_bytes()).collect::<Vec<_>>());
+        w.out
+    };
+    let mut w = RequestWriter::default();
+    w.series([("__name__", "h")], &[], &[&custom(65_537), &custom(65_536)]);
+    let got = decode(&w.finish()).unwrap();
+    assert_eq!((reasons(&got), rows(&got).len()), (vec!["invalid_histogram"], 1));
 }
 
 #[test]
