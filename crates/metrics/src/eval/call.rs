@@ -75,7 +75,7 @@ impl Evaluator<'_> {
         }
         if c.func == F::QuantileOverTime {
             for q in params.iter().flat_map(|p| &p.1).filter(|q| !(0.0..=1.0).contains(*q)) {
-                self.notes.warn(&format!("quantile value should be between 0 and 1, got {}", lang::number::format(*q)), c.spans[0]);
+                self.notes.warn(&format!("quantile value should be between 0 and 1, got {}", lang::number::general(*q)), c.spans[0]);
             }
         }
         if c.func == F::DoubleExponentialSmoothing {

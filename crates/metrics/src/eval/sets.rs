@@ -38,8 +38,23 @@ impl Evaluator<'_> {
         if b.op != BinaryOp::Or {
             return Ok(filtered);
         }
-        let mut out = left;
-        out.extend(filtered);
-        Ok(out)
+        Ok(united(left, filtered))
     }
+}
+
+/// Both lists. Series of the same labels, which are never there at the same step, are one series.
+fn united(mut left: Vec<Series>, right: Vec<Series>) -> Vec<Series> {
+    let known: HashMap<Labels, usize> = left.iter().enumerate().map(|(i, s)| (s.labels.clone(), i)).collect();
+    for s in right {
+        let Some(same) = known.get(&s.labels).map(|&i| &mut left[i]).filter(|l| l.drop_name == s.drop_name) else {
+            left.push(s);
+            continue;
+        };
+        for i in 0..s.column.len() {
+            if let Some(v) = s.column.get(i) {
+                same.column.set(i, v);
+            }
+        }
+    }
+    left
 }

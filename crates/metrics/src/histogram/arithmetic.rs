@@ -138,12 +138,8 @@ impl Histogram {
 
     /// Whether this cannot follow `previous` in a counter without a reset in between.
     pub fn resets(&self, previous: &Histogram) -> bool {
-        match self.hint {
-            ResetHint::Reset => return true,
-            ResetHint::NotReset => return false,
-            ResetHint::Unknown | ResetHint::Gauge => {}
-        }
-        if self.count < previous.count || self.is_custom() != previous.is_custom() {
+        // Where it says that it was not reset, it speaks of the one before it at its sender; that may not be the one before it here.
+        if self.hint == ResetHint::Reset || self.count < previous.count || self.is_custom() != previous.is_custom() {
             return true;
         }
         if self.is_custom() {
