@@ -103,6 +103,11 @@ fn what_does_not_go_together_is_named() {
     ] {
         assert_eq!(said(&at(&rows, q)), want, "{q}");
     }
+    for (q, place) in
+        [("sum(topk(1, {__name__=~\"exponential|float\"}))", "(1:5)"), ("sum(max({__name__=~\"exponential|float\"}))", "(1:9)")]
+    {
+        assert!(at(&rows, q).infos[0].ends_with(place), "{q}: {:?}", at(&rows, q).infos);
+    }
     // A window of what has no name any more is no aggregation.
     let mixed = at(&rows, "sum_over_time((sum(exponential) and vector(time()) > 30 or sum(float))[1m:15s])");
     assert_eq!(said(&mixed), ["encountered a mix of histograms and floats for metric name \"\""]);
@@ -152,6 +157,15 @@ fn what_lies_between_counts_for_counters_alone() {
         other => panic!("{other:?}"),
     };
     assert_eq!((schema("delta(h[2m])"), schema("increase(h[2m])")), (1, 0));
+}
+
+#[test]
+fn a_series_that_is_now_and_then_a_float_has_a_counters_name() {
+    let rows = MemoryRows::default();
+    let h = |n: f64| H { counts: &[n], ..EMPTY }.message();
+    series(&rows, &[("__name__", "turns")], vec![Point::Float(1.0), Point::Float(2.0), h(3.0), h(4.0), h(5.0)]);
+    let r = range(&rows, &Tenant::default(), "rate(turns[30s])", 15_000, 60_000, 15_000, &Options::default()).unwrap();
+    assert!(r.infos[0].contains("might not be a counter"), "{:?}", r.infos);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use base::{Labels, Result};
 
 use crate::eval::Evaluator;
 use crate::eval::matching::signature;
-use crate::eval::value::Series;
+use crate::eval::value::{NAMING, Series};
 use crate::promql::ast::BinaryOp;
 use crate::promql::plan::BinaryPlan;
 
@@ -46,7 +46,10 @@ impl Evaluator<'_> {
 fn united(mut left: Vec<Series>, right: Vec<Series>) -> Vec<Series> {
     let known: HashMap<Labels, usize> = left.iter().enumerate().map(|(i, s)| (s.labels.clone(), i)).collect();
     for s in right {
-        let Some(same) = known.get(&s.labels).map(|&i| &mut left[i]).filter(|l| l.drop_name == s.drop_name) else {
+        // Without a name it does not matter whether the name goes.
+        let is_bare = NAMING.iter().all(|n| s.labels.get(n).is_none());
+        let same = known.get(&s.labels).map(|&i| &mut left[i]).filter(|l| is_bare || l.drop_name == s.drop_name);
+        let Some(same) = same else {
             left.push(s);
             continue;
         };
