@@ -99,6 +99,7 @@ fn what_does_not_go_together_is_named() {
         ("sum({__name__=~\"custom|float\"})", &["encountered a mix of histograms and floats for aggregation"]),
         ("stddev({__name__=~\"exponential|float\"})", &["ignored histogram in stddev aggregation"]),
         ("topk(1, {__name__=~\"exponential|float\"})", &["ignored histogram in topk aggregation"]),
+        ("topk(0, {__name__=~\"exponential|float\"})", &[]),
         ("rate((gauge or on() vector(1))[1m:15s] offset 15s)", &["this native histogram metric is not a counter: \"gauge\""]),
     ] {
         assert_eq!(said(&at(&rows, q)), want, "{q}");

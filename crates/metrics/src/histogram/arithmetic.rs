@@ -177,17 +177,18 @@ impl Histogram {
             threshold = wider;
         }
         let schema = self.schema;
-        let mut taken = 0.0;
+        // One after the other, from zero outwards, as Prometheus does: whether a counter was reset may depend on the last bit.
+        let mut zero = self.zero_count;
         for side in [&mut self.positive, &mut self.negative] {
             side.retain(|(i, c)| {
                 let out = exponential_bound(i - 1, schema) >= threshold;
                 if !out {
-                    taken += c;
+                    zero += c;
                 }
                 out
             });
         }
-        self.zero_count += taken;
+        self.zero_count = zero;
         self.zero_threshold = threshold;
     }
 }

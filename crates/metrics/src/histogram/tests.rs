@@ -169,6 +169,10 @@ fn resets_are_seen_in_any_bucket() {
     // The one that it speaks of may be missing here.
     let denied = Histogram { hint: ResetHint::NotReset, ..moved.clone() };
     assert!(denied.resets(&a));
+    // What is taken into the zero bucket is rounded as Prometheus does it: 0.3, 0.2 and 0.1 are 0.6, and 0.3 and the others' sum is more.
+    let narrow = exponential(0, (0.25, 0.3), &[(-1, 0.2), (0, 0.1)], 1.0);
+    let wide = |zero: f64| exponential(0, (1.0, zero), &[(1, 1.0)], 1.0);
+    assert!(!wide(0.6).resets(&narrow) && wide(0.5999).resets(&narrow));
     let finer = exponential(1, (0.0, 0.0), &[(1, 9.0), (2, 9.0), (3, 9.0)], 8.0);
     assert!(finer.resets(&a), "resolution only ever goes down without a reset");
 }
