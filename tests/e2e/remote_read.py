@@ -3,8 +3,9 @@
 
 Half an hour of a target that is a function of the time (`made.py`) is written to Watchfire alone. Prometheus, which scrapes nothing, has it as
 `remote_read`: every question about it is put to both, at one time and over a range, and the answers are equal to 12 digits. Then one with
-external labels, which it puts into each question and takes out of each answer. At last the same samples are written to Prometheus too, and
-both are asked for a stream of chunks: what is unpacked from the two, by a reader of our own, is the same samples of the same series.
+external labels, which it puts into each question and takes out of each answer. Of some series each of the two has a part, which Prometheus puts
+together as it reads. At last the same samples are written to Prometheus too, and both are asked for a stream of chunks: what is unpacked from the
+two, by a reader of our own, is the same samples of the same series.
 """
 import gzip
 import http.client
@@ -40,6 +41,7 @@ def run():
         with prometheus(program, d, server, "plain") as (port, _):
             check(ask(port, "made_info", at), "Prometheus finds nothing of what was written to Watchfire")
             compare(made.QUERIES, server.port, Original(program, port), at)
+            parts(server, port, newest * made.STEP)
             stream(server, port, steps, at)
         write(server.port, "gzip", gzip.compress(request(steps, {"site": "a", "replica": "1"})))
         with prometheus(program, d, server, "external", ", external_labels: {site: a, replica: '1'}") as (port, _):
@@ -80,6 +82,17 @@ def externally(server, port, at):
     bare = sorted((json.dumps({k: v for k, v in s["metric"].items() if k not in ("site", "replica")}, sort_keys=True), s["value"]) for s in direct)
     got = sorted((json.dumps(s["metric"], sort_keys=True), s["value"]) for s in through)
     check(len(got) == len(made.ROOMS) and got == bare, f"with external labels: {got}, not {bare}")
+
+
+def parts(server, port, newest):
+    """Minutes of series are here, and the one after them there. Answers are merged as they come, and must all come in the same order."""
+    written = {server.port: range(0, 180, 2), port: range(180, 240, 2)}
+    for p, seconds in written.items():
+        samples = b"".join(field(2, field(1, 1.0) + field(2, (newest - 240 + s) * 1000)) for s in seconds)
+        name = field(1, field(1, "__name__") + field(2, "in_parts"))
+        write(p, "snappy", literal(b"".join(field(1, name + field(1, field(1, "i") + field(2, i)) + samples) for i in ("1", "10", "2"))))
+    got = {s["metric"]["i"]: s["value"][1] for s in ask(port, "count_over_time(in_parts[5m])", newest)}
+    check(got == {"1": "120", "10": "120", "2": "120"}, f"put together of two parts: {got}")
 
 
 def stream(server, port, steps, at):

@@ -21,6 +21,7 @@ SCRIPTS = {
     "otlp_grpc": [],
     "promql": [],
     "remote_read": [],
+    "native": [],
     "snapshot": [],
     "host": [],
     "log_queries": [],

@@ -7,6 +7,7 @@ pub mod attrs;
 pub mod clock;
 pub mod error;
 pub mod hash;
+pub mod label_order;
 pub mod labels;
 pub mod limits;
 pub mod matcher;

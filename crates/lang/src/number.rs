@@ -78,10 +78,41 @@ pub fn format_into(v: f64, out: &mut String) {
     }
 }
 
+/// Prints a float as Go's `%g` and `%v` do: the shortest digits, with an exponent below 1e-4 and from 1e6 on.
+pub fn general(v: f64) -> String {
+    let is_plain = !v.is_finite() || v == 0.0 || (1e-4..1e6).contains(&v.abs());
+    if is_plain { format(v) } else { exponent(&format!("{v:e}")) }
+}
+
+/// Rust's `1.5e21` in Go's form, `1.5e+21`.
+pub fn exponent(text: &str) -> String {
+    let Some((digits, e)) = text.split_once(['e', 'E']) else { return text.to_owned() };
+    let mark = if text.contains('E') { 'E' } else { 'e' };
+    let (sign, e) = e.strip_prefix('-').map_or(('+', e), |e| ('-', e));
+    format!("{digits}{mark}{sign}{e:0>2}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn numbers_are_shown_with_an_exponent_where_go_does() {
+        for (v, want) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (0.0001, "0.0001"),
+            (0.00001, "1e-05"),
+            (999_999.5, "999999.5"),
+            (1e6, "1e+06"),
+            (-2.5e300, "-2.5e+300"),
+            (f64::NAN, "NaN"),
+            (f64::NEG_INFINITY, "-Inf"),
+        ] {
+            assert_eq!(general(v), want);
+        }
+    }
 
     #[test]
     fn numbers_are_read_as_go_reads_them() {

@@ -59,7 +59,7 @@ impl Evaluator<'_> {
         }
         if a.op == A::Quantile {
             for q in param.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
-                self.notes.warn(&format!("quantile value should be between 0 and 1, got {}", lang::number::format(*q)), a.param_span);
+                self.notes.warn(&format!("quantile value should be between 0 and 1, got {}", lang::number::general(*q)), a.param_span);
             }
         }
         let mut out = Vec::with_capacity(groups.len());
@@ -67,6 +67,7 @@ impl Evaluator<'_> {
             self.check()?;
             let members: Vec<&Column> = g.members.iter().map(|&i| &series[i].column).collect();
             let column = if members.iter().any(|c| c.histograms.is_some()) {
+                let members: Vec<&Series> = g.members.iter().map(|&i| &series[i]).collect();
                 self.aggregate_histograms(a, &members, &param, grid)
             } else {
                 floats(a.op, &members, &param, grid.n)

@@ -11,7 +11,7 @@ use crate::eval::notes::Notes;
 use crate::eval::over_time::{over_time, over_time_alike};
 use crate::eval::rate::{self, Kind, Place, looks_like_counter};
 use crate::eval::regression;
-use crate::eval::value::{Column, Grid, Sample, Series, Value};
+use crate::eval::value::{Column, Grid, Sample, Series, Value, is_present};
 use crate::eval::window::{Calculate, Window};
 use crate::promql::ast::Edge;
 use crate::promql::function::Func;
@@ -75,7 +75,7 @@ impl Evaluator<'_> {
         }
         if c.func == F::QuantileOverTime {
             for q in params.iter().flat_map(|p| &p.1).filter(|q| !(0.0..=1.0).contains(*q)) {
-                self.notes.warn(&format!("quantile value should be between 0 and 1, got {}", lang::number::format(*q)), c.spans[0]);
+                self.notes.warn(&format!("quantile value should be between 0 and 1, got {}", lang::number::general(*q)), c.spans[0]);
             }
         }
         if c.func == F::DoubleExponentialSmoothing {
@@ -87,7 +87,8 @@ impl Evaluator<'_> {
         let params = params.into_iter().map(|p| p.1).collect();
         let mut out = self.windows_by(r, grid, &mut OverRange { func: c.func, edge: edge_of(r), params, span, notes: self.notes })?;
         if matches!(c.func, F::Rate | F::Increase) {
-            for s in out.iter().filter(|s| !looks_like_counter(s.name()) && s.column.histograms.is_none()) {
+            let has_floats = |s: &Series| s.column.floats.iter().any(|v| is_present(*v));
+            for s in out.iter().filter(|s| !looks_like_counter(s.name()) && has_floats(s)) {
                 self.notes
                     .info(&format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {:?}", s.name()), span);
             }

@@ -3,10 +3,14 @@
 
 use std::collections::HashMap;
 
+use base::labels::METRIC_NAME;
 use base::{Labels, Result};
+use lang::Span;
 
 use crate::eval::Evaluator;
+use crate::eval::notes::of_metric;
 use crate::eval::value::{Column, Grid, Sample, Series, is_present, keep_labels, with_labels};
+use crate::histogram::Histogram;
 use crate::promql::function::Func;
 use crate::promql::plan::{CallPlan, Plan};
 
@@ -143,6 +147,12 @@ struct Source {
     labels: Labels,
 }
 
+impl Source {
+    fn name(&self) -> &str {
+        self.labels.get(METRIC_NAME).unwrap_or("")
+    }
+}
+
 /// Which figure of a histogram, with its parameters at each step.
 enum Figure<'p> {
     Quantile(&'p [f64]),
@@ -185,7 +195,7 @@ impl Evaluator<'_> {
 
     fn check_quantiles(&self, q: &[f64], c: &CallPlan, arg: usize) {
         for q in q.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
-            self.notes.warn(&format!("quantile value should be between 0 and 1, got {}", lang::number::format(*q)), c.spans[arg]);
+            self.notes.warn(&format!("quantile value should be between 0 and 1, got {}", lang::number::general(*q)), c.spans[arg]);
         }
     }
 
@@ -210,11 +220,8 @@ impl Evaluator<'_> {
             }
             let text = s.labels.get(BOUND).unwrap_or("");
             let Some(bound) = lang::number::parse(text) else {
-                let name = s.name();
-                self.notes.warn(
-                    &format!("bucket label {BOUND:?} is missing or has a malformed value of {text:?} for metric name {name:?}"),
-                    c.spans[arg],
-                );
+                let what = format!("bucket label {BOUND:?} is missing or has a malformed value of {text:?}{}", of_metric(s.name()));
+                self.notes.warn(&what, c.spans[arg]);
                 continue;
             };
             let k = of(keep_labels(&s.labels, |n| n != BOUND), &mut list);
@@ -247,28 +254,11 @@ impl Evaluator<'_> {
                 let native = source.native.iter().find_map(|&s| series[s].column.get(i).filter(|v| matches!(v, Sample::Histogram(_))));
                 let value = match native {
                     Some(_) if !here.is_empty() => {
-                        let name = source.labels.get(base::labels::METRIC_NAME).unwrap_or("");
-                        self.notes.warn(
-                            &format!("vector contains a mix of classic and native histograms for metric name {name:?}"),
-                            c.spans[arg],
-                        );
+                        let what = format!("vector contains a mix of classic and native histograms{}", of_metric(source.name()));
+                        self.notes.warn(&what, c.spans[arg]);
                         continue;
                     }
-                    Some(Sample::Histogram(h)) => match f {
-                        Figure::Quantile(q) => {
-                            let v = h.quantile(q[i]);
-                            if h.sum.is_nan() && h.count > 0.0 && (0.0..=1.0).contains(&q[i]) {
-                                let name = source.labels.get(base::labels::METRIC_NAME).unwrap_or("");
-                                let what = if v.is_nan() { "NaN" } else { "skewed higher" };
-                                self.notes.info(
-                                    &format!("input to histogram_quantile has NaN observations, result is {what} for metric name {name:?}"),
-                                    c.spans[arg],
-                                );
-                            }
-                            v
-                        }
-                        Figure::Fraction(a, b) => h.fraction(a[i], b[i]),
-                    },
+                    Some(Sample::Histogram(h)) => self.native_quantity(f, &h, i, source.name(), c.spans[arg]),
                     _ if here.is_empty() => continue,
                     _ => {
                         let (v, fixed) = match f {
@@ -282,16 +272,35 @@ impl Evaluator<'_> {
                 column.floats[i] = value;
             }
             if forced {
-                let name = source.labels.get(base::labels::METRIC_NAME).unwrap_or("");
-                self.notes.info(
-                    &format!("input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile) for metric name {name:?}"),
-                    c.spans[arg],
-                );
+                let what = "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
+                self.notes.info(&format!("{what}{}", of_metric(source.name())), c.spans[arg]);
             }
             if !column.is_empty() {
                 out.push(Series { labels: source.labels.clone(), drop_name: true, column });
             }
         }
         Ok(out)
+    }
+
+    /// The figure of a native histogram at a step. Says so if observations of NaN, which are in no bucket, have a part in it.
+    fn native_quantity(&self, f: &Figure<'_>, h: &Histogram, i: usize, name: &str, span: Span) -> f64 {
+        let missing = || if h.sum.is_nan() && h.count != 0.0 { h.count - h.in_buckets() } else { 0.0 };
+        match f {
+            Figure::Quantile(q) => {
+                let missing = if (0.0..=1.0).contains(&q[i]) { missing() } else { 0.0 };
+                if missing > 0.0 {
+                    let beyond = h.count - missing < q[i] * h.count;
+                    let what = if beyond { "result is NaN" } else { "result is skewed higher" };
+                    self.notes.nan_observations("histogram_quantile", what, name, span);
+                }
+                h.quantile(q[i])
+            }
+            Figure::Fraction(a, b) => {
+                if a[i] < b[i] && missing() > 0.0 {
+                    self.notes.nan_observations("histogram_fraction", "which are excluded from all fractions", name, span);
+                }
+                h.fraction(a[i], b[i])
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@ use lang::Span;
 use crate::eval::Evaluator;
 use crate::eval::notes::Notes;
 use crate::eval::value::{ABSENT, Column, Grid, Sample, Series, Value, is_present};
-use crate::histogram::{Histogram, Incompatible, Remarks};
+use crate::histogram::{Histogram, Incompatible, Remarks, ResetHint};
 use crate::promql::ast::BinaryOp;
 use crate::promql::plan::Plan;
 
@@ -49,6 +49,11 @@ pub fn drops_name(op: BinaryOp, returns_bool: bool) -> bool {
     returns_bool || !keeps
 }
 
+/// Whether the result is of another kind than what is calculated with.
+pub fn is_arithmetic(op: BinaryOp) -> bool {
+    !op.is_comparison() && drops_name(op, false)
+}
+
 /// An operator between elements, with what it may have to say.
 pub struct Operator<'a> {
     /// Which.
@@ -87,7 +92,10 @@ impl Operator<'_> {
             (S::Histogram(h), S::Float(f), O::TrimUpper) => made(h.trimmed(*f, true)),
             (S::Histogram(h), S::Float(f), O::TrimLower) => made(h.trimmed(*f, false)),
             (S::Histogram(x), S::Histogram(y), O::Add) => self.combined(x.add(y), "addition"),
-            (S::Histogram(x), S::Histogram(y), O::Sub) => self.combined(x.sub(y), "subtraction"),
+            (S::Histogram(x), S::Histogram(y), O::Sub) => {
+                // A difference may fall.
+                self.combined(x.sub(y).map(|(h, r)| (Histogram { hint: ResetHint::Gauge, ..h }, r)), "subtraction")
+            }
             (S::Histogram(x), S::Histogram(y), O::Eq | O::Ne) => {
                 let holds = (x == y) == (self.op == O::Eq);
                 if self.returns_bool {
@@ -113,7 +121,7 @@ impl Operator<'_> {
                 Some(Sample::Histogram(Arc::new(h.compact())))
             }
             Err(_) => {
-                self.notes.mixed_schemas("", self.span);
+                self.notes.incompatible_buckets(self.op.text(), self.span);
                 None
             }
         }

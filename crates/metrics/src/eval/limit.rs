@@ -44,7 +44,7 @@ impl Evaluator<'_> {
                 whole_parameter(p, a.op.text())?;
             }
             if !(-1.0..=1.0).contains(&p) {
-                let text = format!("ratio value should be between -1 and 1, got {}, capping to {}", lang::number::format(p), p.signum());
+                let text = format!("ratio value should be between -1 and 1, got {}, capping to {}", lang::number::general(p), p.signum());
                 self.notes.warn(&text, a.param_span);
             }
             let ratio = p.clamp(-1.0, 1.0);

@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 
-use base::labels::METRIC_NAME;
 use base::{Error, Kind, Labels, Result};
 
 use crate::eval::Evaluator;
 use crate::eval::budget::Budget;
-use crate::eval::elementwise::{Operator, drops_name};
-use crate::eval::value::{Column, Grid, NAMING, Sample, Series, keep_labels, with_labels};
+use crate::eval::elementwise::{Operator, drops_name, is_arithmetic};
+use crate::eval::value::{Column, Grid, NAMING, Sample, Series, keep_labels, with_labels, without_name};
 use crate::promql::ast::{Cardinality, Matching};
 use crate::promql::plan::BinaryPlan;
 
@@ -164,7 +163,7 @@ impl Join<'_, '_> {
                     None => {
                         self.budget.column(self.grid.n)?;
                         self.budget.labels(&labels)?;
-                        let drop_name = drops_name(self.plan.op, self.plan.returns_bool) || many.is_some_and(|s| self.many[s].drop_name);
+                        let drop_name = self.drops_name(many.map(|s| &self.many[s]));
                         made.insert(labels.clone(), self.out.len());
                         self.out.push(Series { labels, drop_name, column: Column::absent(self.grid.n) });
                         self.out.len() - 1
@@ -181,32 +180,38 @@ impl Join<'_, '_> {
     }
 
     fn result(&self, key: &Labels, many: Option<&Series>, one: Option<&Series>, column: Column) -> Series {
-        let drop_name = drops_name(self.plan.op, self.plan.returns_bool) || many.is_some_and(|s| s.drop_name);
-        Series { labels: self.result_labels(key, many, one), drop_name, column }
+        Series { labels: self.result_labels(key, many, one), drop_name: self.drops_name(many), column }
+    }
+
+    /// Whether the name that the result still has goes at the end. What is calculated of two series has none, except one that is
+    /// taken over from the one side, which stays.
+    fn drops_name(&self, many: Option<&Series>) -> bool {
+        !is_arithmetic(self.plan.op) && (drops_name(self.plan.op, self.plan.returns_bool) || many.is_some_and(|s| s.drop_name))
     }
 
     fn result_labels(&self, key: &Labels, many: Option<&Series>, one: Option<&Series>) -> Labels {
         let m = &self.plan.matching;
         let Some(many) = many else {
             // Filled in: all that is known is what was matched by, and the labels to take over.
+            let key = self.without_naming(key);
             return match one {
-                Some(one) if m.cardinality != Cardinality::OneToOne => self.included(key.clone(), Some(one)),
-                _ => key.clone(),
+                Some(one) if m.cardinality != Cardinality::OneToOne => self.included(key, Some(one)),
+                _ => key,
             };
         };
+        let labels = self.without_naming(&many.labels);
         if m.cardinality == Cardinality::OneToOne {
-            let kept = match m.on {
-                Some(true) => keep_labels(&many.labels, |n| m.labels.iter().any(|l| l == n)),
-                _ => keep_labels(&many.labels, |n| !m.labels.iter().any(|l| l == n)),
+            return match m.on {
+                Some(true) => keep_labels(&labels, |n| m.labels.iter().any(|l| l == n)),
+                _ => keep_labels(&labels, |n| !m.labels.iter().any(|l| l == n)),
             };
-            return kept;
         }
-        let kept = if drops_name(self.plan.op, self.plan.returns_bool) {
-            keep_labels(&many.labels, |n| n == METRIC_NAME || !NAMING.contains(&n))
-        } else {
-            many.labels.clone()
-        };
-        self.included(kept, one)
+        self.included(labels, one)
+    }
+
+    /// What is calculated of two series is at once called by neither's name.
+    fn without_naming(&self, labels: &Labels) -> Labels {
+        if is_arithmetic(self.plan.op) { without_name(labels) } else { labels.clone() }
     }
 
     /// Labels taken over from the one side.

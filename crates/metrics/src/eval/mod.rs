@@ -43,6 +43,7 @@ mod window;
 
 use std::time::{Duration, Instant};
 
+use base::label_order::sort_by_labels;
 use base::{Error, Kind, Labels, Matcher, Result, Tenant};
 use lang::Span;
 use table::{Cancel, Rows};
@@ -221,7 +222,7 @@ pub fn range(
         other => return Err(range_type_error(other)),
     };
     let mut out: Vec<MatrixSeries> = series.into_iter().filter_map(|s| points_of(s, &grid)).collect();
-    out.sort_by(|a, b| a.labels.cmp(&b.labels));
+    sort_by_labels(&mut out, |s| &s.labels);
     let stats = ev.budget.stats();
     let (warnings, infos) = notes.finish();
     Ok(QueryResult { value: QueryValue::Matrix(out), warnings, infos, stats })

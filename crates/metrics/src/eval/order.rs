@@ -4,9 +4,10 @@
 use std::cmp::Ordering;
 
 use base::Result;
+use base::label_order::compare;
 
 use crate::eval::Evaluator;
-use crate::eval::value::{Grid, Series, is_present};
+use crate::eval::value::{Grid, Series};
 use crate::promql::function::Func;
 use crate::promql::plan::{CallPlan, Plan};
 
@@ -42,12 +43,13 @@ impl Evaluator<'_> {
     /// `sort` and `sort_desc`: NaN last; histograms have no order and are left out.
     pub(super) fn sort(&self, c: &CallPlan, grid: &Grid) -> Result<Vec<Series>> {
         let mut v = self.vector(&c.args[0], grid)?;
+        v.iter_mut().for_each(|s| s.column.histograms = None);
+        v.retain(|s| !s.column.is_empty());
         if grid.n > 1 {
             self.warn_of_order(c);
             return Ok(v);
         }
         let descending = c.func == Func::SortDesc;
-        v.retain(|s| is_present(s.column.floats[0]));
         v.sort_by(|a, b| {
             let (a, b) = (a.column.floats[0], b.column.floats[0]);
             let order = if descending { b.partial_cmp(&a) } else { a.partial_cmp(&b) };
@@ -67,7 +69,7 @@ impl Evaluator<'_> {
         let descending = c.func == Func::SortByLabelDesc;
         v.sort_by(|a, b| {
             let by_name = |n: &&str| natural(a.labels.get(n).unwrap_or(""), b.labels.get(n).unwrap_or(""));
-            let order = names.iter().map(by_name).find(|o| *o != Ordering::Equal).unwrap_or_else(|| a.labels.cmp(&b.labels));
+            let order = names.iter().map(by_name).find(|o| *o != Ordering::Equal).unwrap_or_else(|| compare(&a.labels, &b.labels));
             if descending { order.reverse() } else { order }
         });
         Ok(v)

@@ -106,9 +106,7 @@ pub fn over_time(f: Func, w: &Window<'_>, param: f64, place: &Place<'_>) -> Opti
         return None;
     }
     if values.len() < n {
-        place
-            .notes
-            .ignored_histograms(&format!("a range containing both floats and histograms for metric name {:?}", place.name()), place.span);
+        place.notes.ignored_in_range(place.name(), place.span);
     }
     match f {
         F::SumOverTime => float(sum(&values)),

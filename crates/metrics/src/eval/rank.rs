@@ -21,8 +21,8 @@ fn order(top: bool) -> impl Fn(&(f64, usize), &(f64, usize)) -> Ordering {
 impl Evaluator<'_> {
     pub(super) fn rank(&self, a: &AggregatePlan, param: &[f64], series: Vec<Series>, groups: &[Group], grid: &Grid) -> Result<Vec<Series>> {
         let ks = param.iter().map(|v| whole_parameter(*v, a.op.text())).collect::<Result<Vec<i64>>>()?;
-        if series.iter().any(|s| s.column.histograms.is_some()) {
-            self.notes.ignored_histograms(&format!("{} aggregation", a.op.text()), a.span);
+        if ks.iter().any(|k| *k > 0) && series.iter().any(|s| s.column.histograms.is_some()) {
+            self.notes.ignored_in_aggregation(a.op.text(), a.span);
         }
         let order = order(a.op == AggregateOp::Topk);
         let mut kept: Vec<Option<Column>> = vec![None; series.len()];

@@ -92,7 +92,10 @@ pub fn extrapolated(kind: Kind, w: &Window<'_>, place: &Place<'_>) -> Option<Sam
             return None;
         }
         check_overlap(kind, w, place);
-        let gain = gain(w, kind.counter) + if began.is_some() { v[0] } else { 0.0 };
+        let mut gain = gain(w, kind.counter);
+        if began.is_some() {
+            gain += v[0];
+        }
         return Some(Sample::Float(gain * factor(kind, w, began, v[0], gain)));
     }
     let all = w.histograms();
@@ -213,7 +216,9 @@ pub fn histogram_gain(hs: &[&Histogram], anew: &[bool], counter: bool, place: &P
             None
         }
     };
-    let lowest = hs[1..].iter().chain([&first]).map(|h| h.schema).min().unwrap_or(last.schema);
+    // Of a gauge, what lies between the first and the last is not looked at.
+    let between = if counter { &hs[1..] } else { &[] };
+    let lowest = between.iter().chain([&first, &last]).map(|h| h.schema).min().unwrap_or(last.schema);
     let mut gain = combined(last.at_schema(lowest).sub(previous), "subtraction")?;
     if counter {
         for (h, anew) in hs.iter().zip(anew).skip(1) {

@@ -32,9 +32,7 @@ fn line(times: &[i64], values: &[f64], origin: i64) -> (f64, f64) {
 fn enough<'w>(w: &Window<'w>, place: &Place<'_>) -> Option<Floats<'w>> {
     let (t, v) = w.floats();
     if !v.is_empty() && v.len() < w.len() {
-        place
-            .notes
-            .ignored_histograms(&format!("a range containing both floats and histograms for metric name {:?}", place.name()), place.span);
+        place.notes.ignored_in_range(place.name(), place.span);
     }
     (v.len() >= 2).then_some((t, v))
 }

@@ -6,7 +6,7 @@ use base::{Labels, Result};
 
 use crate::eval::Evaluator;
 use crate::eval::matching::signature;
-use crate::eval::value::Series;
+use crate::eval::value::{NAMING, Series};
 use crate::promql::ast::BinaryOp;
 use crate::promql::plan::BinaryPlan;
 
@@ -38,8 +38,26 @@ impl Evaluator<'_> {
         if b.op != BinaryOp::Or {
             return Ok(filtered);
         }
-        let mut out = left;
-        out.extend(filtered);
-        Ok(out)
+        Ok(united(left, filtered))
     }
+}
+
+/// Both lists. Series of the same labels, which are never there at the same step, are one series.
+fn united(mut left: Vec<Series>, right: Vec<Series>) -> Vec<Series> {
+    let known: HashMap<Labels, usize> = left.iter().enumerate().map(|(i, s)| (s.labels.clone(), i)).collect();
+    for s in right {
+        // Without a name it does not matter whether the name goes.
+        let is_bare = NAMING.iter().all(|n| s.labels.get(n).is_none());
+        let same = known.get(&s.labels).map(|&i| &mut left[i]).filter(|l| is_bare || l.drop_name == s.drop_name);
+        let Some(same) = same else {
+            left.push(s);
+            continue;
+        };
+        for i in 0..s.column.len() {
+            if let Some(v) = s.column.get(i) {
+                same.column.set(i, v);
+            }
+        }
+    }
+    left
 }

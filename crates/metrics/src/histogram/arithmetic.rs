@@ -138,12 +138,8 @@ impl Histogram {
 
     /// Whether this cannot follow `previous` in a counter without a reset in between.
     pub fn resets(&self, previous: &Histogram) -> bool {
-        match self.hint {
-            ResetHint::Reset => return true,
-            ResetHint::NotReset => return false,
-            ResetHint::Unknown | ResetHint::Gauge => {}
-        }
-        if self.count < previous.count || self.is_custom() != previous.is_custom() {
+        // Where it says that it was not reset, it speaks of the one before it at its sender; that may not be the one before it here.
+        if self.hint == ResetHint::Reset || self.count < previous.count || self.is_custom() != previous.is_custom() {
             return true;
         }
         if self.is_custom() {
@@ -181,17 +177,18 @@ impl Histogram {
             threshold = wider;
         }
         let schema = self.schema;
-        let mut taken = 0.0;
+        // One after the other, from zero outwards, as Prometheus does: whether a counter was reset may depend on the last bit.
+        let mut zero = self.zero_count;
         for side in [&mut self.positive, &mut self.negative] {
             side.retain(|(i, c)| {
                 let out = exponential_bound(i - 1, schema) >= threshold;
                 if !out {
-                    taken += c;
+                    zero += c;
                 }
                 out
             });
         }
-        self.zero_count += taken;
+        self.zero_count = zero;
         self.zero_threshold = threshold;
     }
 }

@@ -88,23 +88,40 @@ impl PartialEq for Histogram {
     }
 }
 
-/// Upper border of exponential bucket `index`.
+/// 2^(1/2), 2^(1/4) and so on to 2^(1/256): each is the square root of the one before. The first is the float below the nearest one, so that
+/// their products are to the last bit the bounds by which Prometheus and its client libraries count.
+const ROOTS: [f64; 8] = [
+    f64::from_bits(std::f64::consts::SQRT_2.to_bits() - 1),
+    1.189207115002721,
+    1.0905077326652577,
+    1.0442737824274138,
+    1.0218971486541166,
+    1.0108892860517005,
+    1.0054299011128027,
+    1.0027112750502025,
+];
+
+/// Upper border of exponential bucket `index`, of a resolution of 8 at most.
 pub fn exponential_bound(index: i32, schema: i32) -> f64 {
     if schema < 0 {
-        // 2^(index * 2^-schema); beyond the largest exponent the border is the largest number, then infinity.
-        let exponent = i64::from(index) << -schema;
-        if exponent == 1024 {
-            return f64::MAX;
-        }
-        return f64::powi(2.0, exponent.clamp(-2000, 2000) as i32);
+        return scaled_bound(1.0, i64::from(index) << -schema);
     }
-    let per_octave = 1i64 << schema;
-    let whole = i64::from(index).div_euclid(per_octave);
-    let part = i64::from(index).rem_euclid(per_octave);
-    if part == 0 && whole == 1024 {
-        return f64::MAX;
+    let (octave, part) = (index >> schema, index & ((1 << schema) - 1));
+    let within = ROOTS.iter().take(schema as usize).enumerate().filter(|(i, _)| part >> (schema - 1 - *i as i32) & 1 == 1);
+    scaled_bound(within.fold(1.0, |product, (_, root)| product * root), i64::from(octave))
+}
+
+/// `part * 2^exponent`, where the part is from one to below two. Beyond the largest exponent the border is the largest number, then infinity.
+fn scaled_bound(part: f64, exponent: i64) -> f64 {
+    let power = |e: i64| f64::from_bits(((e + 1023) as u64) << 52);
+    match exponent {
+        -1022..=1023 => part * power(exponent),
+        // What is too small for a number with all its digits: by way of one that is not, so that it is rounded once.
+        -2044..-1022 => part * power(-1022) * power(exponent + 1022),
+        1024 if part == 1.0 => f64::MAX,
+        1024.. => f64::INFINITY,
+        _ => 0.0,
     }
-    f64::exp2(part as f64 / per_octave as f64) * f64::powi(2.0, whole.clamp(-2000, 2000) as i32)
 }
 
 impl Histogram {
@@ -144,14 +161,21 @@ impl Histogram {
         let t = self.zero_threshold;
         Bucket { lower: -t, upper: t, lower_inclusive: true, upper_inclusive: true, count: self.zero_count }
     }
-    /// All buckets from the lowest up; the zero bucket only if it has observations.
+    /// All buckets from the lowest up; the zero bucket only if it has observations. Buckets that reach into it end where it ends.
     pub fn all_buckets(&self) -> Vec<Bucket> {
-        let mut out: Vec<Bucket> = self.negative_buckets().rev().collect();
+        let zero = self.zero_threshold;
+        let below = |b: Bucket| if b.upper < 0.0 && b.upper > -zero { Bucket { upper: -zero, ..b } } else { b };
+        let above = |b: Bucket| if b.lower > 0.0 && b.lower < zero { Bucket { lower: zero, ..b } } else { b };
+        let mut out: Vec<Bucket> = self.negative_buckets().rev().map(below).collect();
         if self.zero_count > 0.0 {
             out.push(self.zero_bucket());
         }
-        out.extend(self.positive_buckets());
+        out.extend(self.positive_buckets().map(above));
         out
+    }
+    /// How many observations are in its buckets; those of NaN are in none.
+    pub fn in_buckets(&self) -> f64 {
+        self.all_buckets().iter().map(|b| b.count).sum()
     }
     /// Whether any of its numbers is infinite.
     pub fn has_infinity(&self) -> bool {

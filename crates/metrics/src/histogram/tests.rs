@@ -11,11 +11,53 @@ fn exponential(schema: i32, zero: (f64, f64), positive: &[(i32, f64)], sum: f64)
 fn bounds_are_powers() {
     assert_eq!(exponential_bound(0, 0), 1.0);
     assert_eq!(exponential_bound(3, 0), 8.0);
-    assert_eq!(exponential_bound(1, 1), 2f64.sqrt());
     assert_eq!(exponential_bound(1, -1), 4.0);
     assert_eq!(exponential_bound(-1, 0), 0.5);
     assert_eq!(exponential_bound(1024, 0), f64::MAX);
     assert_eq!(exponential_bound(1025, 0), f64::INFINITY);
+    assert_eq!((exponential_bound(256, -2), exponential_bound(257, -2)), (f64::MAX, f64::INFINITY));
+}
+
+/// As Prometheus and its client libraries have them; the nearest floats are others.
+#[test]
+fn bounds_are_those_that_observations_are_counted_by() {
+    for (index, schema, want) in [
+        (3, 1, 2.82842712474619),
+        (-3, 1, 0.35355339059327373),
+        (-5, 1, 0.17677669529663687),
+        (-13, 2, 0.1051120519067143),
+        (30, 4, 3.6680161728186844),
+        (-6, 3, 0.5946035575013605),
+        (262_143, 8, 1.7928322734501122e308),
+        // Too small for all of their digits.
+        (-275_000, 8, 5e-324),
+        (-1073, 0, 1e-323),
+        (-1080, 0, 0.0),
+    ] {
+        assert_eq!(exponential_bound(index, schema), want, "{index} {schema}");
+    }
+    for schema in 1..=8 {
+        // Each resolution has the bounds of the one below, and others between them.
+        for i in -900..900 {
+            let (low, high) = (exponential_bound(i, schema), exponential_bound(i + 1, schema));
+            assert_eq!(exponential_bound(2 * i, schema), exponential_bound(i, schema - 1));
+            assert!((high / low / f64::exp2(f64::powi(0.5, schema)) - 1.0).abs() < 1e-14);
+        }
+    }
+}
+
+#[test]
+fn buckets_end_where_the_zero_bucket_does_but_are_written_whole() {
+    let h = Histogram { negative: vec![(-1, 2.0), (3, 1.0)], ..exponential(-2, (0.001, 5.0), &[(-2, 4.0), (0, 8.0)], -2.5e6) };
+    let borders: Vec<(f64, f64)> = h.all_buckets().iter().map(|b| (b.lower, b.upper)).collect();
+    // 2^-12 to 2^-8 has a part beyond 0.001; 2^-8 to 2^-4 has none inside.
+    assert_eq!(borders, [(-4096.0, -256.0), (-0.0625, -0.00390625), (-0.001, 0.001), (0.001, 0.00390625), (0.0625, 1.0)]);
+    assert_eq!(
+        h.to_string(),
+        "{count:17, sum:-2.5e+06, [-4096,-256):1, [-0.0625,-0.00390625):2, [-0.001,0.001]:5, (0.000244140625,0.00390625]:4, (0.0625,1]:8}"
+    );
+    let beyond = exponential(-2, (0.5, 0.0), &[(0, 1.0)], 1.0);
+    assert_eq!((beyond.quantile(0.0), beyond.fraction(0.0, 0.5)), (0.5, 0.0));
 }
 
 /// Found by fuzzing: the finest resolution that may be sent is 44 levels above the finest that is calculated with.
@@ -124,6 +166,13 @@ fn resets_are_seen_in_any_bucket() {
     assert!(!more.resets(&a) && moved.resets(&a) && a.resets(&more));
     let said = Histogram { hint: ResetHint::Reset, ..more.clone() };
     assert!(said.resets(&a));
+    // The one that it speaks of may be missing here.
+    let denied = Histogram { hint: ResetHint::NotReset, ..moved.clone() };
+    assert!(denied.resets(&a));
+    // What is taken into the zero bucket is rounded as Prometheus does it: 0.3, 0.2 and 0.1 are 0.6, and 0.3 and the others' sum is more.
+    let narrow = exponential(0, (0.25, 0.3), &[(-1, 0.2), (0, 0.1)], 1.0);
+    let wide = |zero: f64| exponential(0, (1.0, zero), &[(1, 1.0)], 1.0);
+    assert!(!wide(0.6).resets(&narrow) && wide(0.5999).resets(&narrow));
     let finer = exponential(1, (0.0, 0.0), &[(1, 9.0), (2, 9.0), (3, 9.0)], 8.0);
     assert!(finer.resets(&a), "resolution only ever goes down without a reset");
 }

@@ -1,6 +1,6 @@
 //! The operators `</` and `>/`: what is left of a histogram below or above a value.
 
-use crate::histogram::{Bucket, Histogram};
+use crate::histogram::{Bucket, Buckets, Histogram};
 
 impl Histogram {
     /// The observations below (`upper`) or above `at`. In the bucket that `at` falls into, observations are taken to be
@@ -40,10 +40,11 @@ impl Histogram {
                 b.lower = 0.0;
             }
         } else if b.lower <= 0.0 && b.upper >= 0.0 {
-            if self.negative.is_empty() && !self.positive.is_empty() {
-                b.lower = 0.0;
-            } else if self.positive.is_empty() && !self.negative.is_empty() {
-                b.upper = 0.0;
+            let has = |side: &Buckets| side.iter().any(|(_, c)| *c != 0.0);
+            match (has(&self.negative), has(&self.positive)) {
+                (false, true) => b.lower = 0.0,
+                (true, false) => b.upper = 0.0,
+                _ => {}
             }
         }
         b

@@ -287,7 +287,9 @@ impl Planner {
         labels.sort();
         labels.dedup();
         let param_span = a.param.as_ref().map_or(span, |p| p.span);
-        Ok(Plan::Aggregate(Box::new(AggregatePlan { op: a.op, param, param_span, input, labels, without: a.without, span: a.expr.span })))
+        // What the two that choose series say is said of all, as in Prometheus; of the others, of what they aggregate.
+        let span = if matches!(a.op, AggregateOp::Topk | AggregateOp::Bottomk) { span } else { a.expr.span };
+        Ok(Plan::Aggregate(Box::new(AggregatePlan { op: a.op, param, param_span, input, labels, without: a.without, span })))
     }
 
     pub(super) fn typed(&self, e: &Expr, want: Type, place: &str) -> Parsed<Plan> {

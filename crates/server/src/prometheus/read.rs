@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, header};
+use base::label_order::sort_by_labels;
 use base::{Error, MatchOp, Matcher, RegexRoom, Result};
 use metrics::escaping::Escaping;
 use metrics::raw;
@@ -30,7 +31,8 @@ pub(super) async fn read(mut call: Call) -> Answer {
             match form {
                 Form::Samples => samples.result(found.iter().map(|s| (s.labels.iter(), &s.floats[..], &s.histograms[..]))),
                 Form::Chunks => {
-                    found.sort_by(|a, b| a.labels.cmp(&b.labels));
+                    // Readers merge streams, for which they must all be in this order.
+                    sort_by_labels(&mut found, |s| &s.labels);
                     for s in found {
                         let labels: Vec<(&str, &str)> = s.labels.iter().collect();
                         stream.series(i as u64, labels.iter().copied(), &s.floats, &s.histograms)?;
