@@ -141,13 +141,11 @@ impl Admission for PerBody<'_> {
             rates.into_iter().for_each(|r| r.took(tenant, table, bytes));
             return Ok(());
         }
-        // Loki's word is lines; the other tables are called by what they hold.
-        let what = if table == "logs" { "lines" } else { table };
         let wait = (bytes.min(rate.burst_bytes) as f64 / rate.bytes_per_second.max(1) as f64).ceil().clamp(1.0, 60.0);
         Err(Error::new(
             Kind::LimitExceeded,
             format!(
-                "ingestion rate limit exceeded for user {tenant} (limit: {} bytes/sec) while attempting to ingest '{rows}' {what} totaling '{bytes}' bytes, \
+                "ingestion rate limit exceeded for user {tenant} (limit: {} bytes/sec) while attempting to ingest '{rows}' {table} totaling '{bytes}' bytes, \
                  reduce the volume or raise the tenant's limit",
                 limit.bytes_per_second
             ),
