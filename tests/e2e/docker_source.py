@@ -26,7 +26,7 @@ class Engine:
     def __init__(self, at):
         self.at, self.host = at, f"unix://{at}/docker.sock"
         if os.geteuid() != 0:
-            harness.not_allowed("an Engine needs root")
+            harness.pass_over("an Engine needs root")
         need("docker")
         dockerd = need("dockerd")
         log = open(at / "dockerd.log", "wb")
@@ -36,7 +36,7 @@ class Engine:
         answers = lambda: subprocess.run(["docker", "-H", self.host, "ps"], capture_output=True).returncode == 0
         wait(lambda: answers() or self.process.poll() is not None, "Engine", 60)
         if self.process.poll() is not None:
-            harness.not_allowed(f"an Engine does not start here: {(at / 'dockerd.log').read_text()[-300:]}")
+            harness.pass_over(f"an Engine does not start here: {(at / 'dockerd.log').read_text()[-300:]}")
         self.image()
 
     def image(self):

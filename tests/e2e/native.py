@@ -7,7 +7,7 @@ now a float and now a histogram. A histogram always spells out the same buckets,
 
 Numbers are equal to 12 digits, buckets have the same borders to the last bit, and the same is said in warnings and infos. What newer versions do
 otherwise than 3.5 is not asked for: the rate of histograms near zero is of another size, so that it is looked at by what does not depend on that.
-An older version has no custom bounds: the script is skipped.
+A version before 3 has no custom bounds: the script is passed over, also in CI, since not every Debian has a newer one.
 
     native.py [--seed N]
 """
@@ -19,7 +19,7 @@ import re
 import struct
 import time
 
-from harness import Process, Server, check, folder, free_port, main, need, say, skip, wait_for
+from harness import Process, Server, check, folder, free_port, main, need, pass_over, say, wait_for
 from promql import Original, close, get
 from remote_read import field, literal, ready, varint, write
 
@@ -125,7 +125,7 @@ def run():
     program = need("prometheus")
     original = Original(program, free_port())
     if original.is_old:
-        skip("this Prometheus has no native histograms with custom bounds")
+        pass_over("this Prometheus is older than 3, and Debian's may be: it has no native histograms with custom bounds")
     newest = int(time.time() - 60) // 60 * 60_000
     series = Made(random.Random(seed), newest - STEPS * STEP_MS).series
     with folder() as d, Server(d) as server:
