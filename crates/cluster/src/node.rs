@@ -13,7 +13,7 @@ use table::{Admission, Cancel, Engine, FrameHeader, Ingested};
 use crate::limits;
 use crate::membership::{MemberStatus, Membership, State};
 use crate::read::{self, Answering, ClusterRows};
-use crate::replicate::{Counters, Replicator};
+use crate::replicate::{self, Counters, Replicator};
 use crate::stats;
 use crate::transport::{Method, NodeId, Service, Transport};
 
@@ -205,7 +205,7 @@ impl Service for NodeService {
                     return Err(Error::unavailable("this node is leaving the cluster"));
                 }
                 self.membership.introduce()?;
-                cluster.engine.ingest_copy(&body).map(|_| Bytes::new())
+                cluster.engine.ingest_copy(&body).map(replicate::kept)
             }
             Method::Alone => self.whole()?.replicator().mark_alone().map(|()| Bytes::new()),
             Method::Series => self.whole()?.answering.series(&body),

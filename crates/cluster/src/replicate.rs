@@ -33,6 +33,11 @@ pub(crate) struct Counters {
     pub alone_writes: Mutex<u64>,
 }
 
+/// The answer to a copy: how many rows of it were taken.
+pub(crate) fn kept(rows: u64) -> Bytes {
+    Bytes::copy_from_slice(&rows.to_le_bytes())
+}
+
 /// The parts of a node that a write needs.
 pub(crate) struct Replicator<'a> {
     pub engine: &'a Engine,
@@ -46,6 +51,8 @@ pub(crate) struct Replicator<'a> {
 struct Sending<'a> {
     r: &'a Replicator<'a>,
     copy: Bytes,
+    /// Rows that this node took from the body, and that a holder must have taken.
+    rows: u64,
     next: std::vec::IntoIter<Peer>,
     answers: Answers<NodeId>,
     began_ns: i64,
@@ -87,6 +94,7 @@ impl Replicator<'_> {
             sending.problems.push(format!("this node: {e}"));
             sending.send_one();
         }
+        sending.rows = done.rows;
         sending.gather(settings.replication - usize::from(own.is_ok()), own.is_ok() && settings.degraded == Degraded::Accept);
         self.conclude(own, sending).map(|()| done)
     }
@@ -149,6 +157,7 @@ impl<'a> Sending<'a> {
         Sending {
             r,
             copy: Bytes::new(),
+            rows: 0,
             next: r.membership.takers(placement).into_iter(),
             answers: Answers::default(),
             began_ns: 0,
@@ -189,14 +198,15 @@ impl<'a> Sending<'a> {
             let elapsed = self.elapsed();
             let left = timing.patience.saturating_sub(elapsed);
             match self.answers.next((timing.hedge * hedges).saturating_sub(elapsed).min(left)) {
-                Some((id, Ok(_))) => {
+                Some((id, answer)) => {
                     self.outstanding.retain(|o| *o != id);
-                    self.holders.push(id);
-                    self.r.membership.praise(id);
-                }
-                Some((id, Err(e))) => {
-                    self.outstanding.retain(|o| *o != id);
-                    self.failed(id, &e);
+                    match answer.and_then(|kept| self.check(&kept)) {
+                        Ok(()) => {
+                            self.holders.push(id);
+                            self.r.membership.praise(id);
+                        }
+                        Err(e) => self.failed(id, &e),
+                    }
                 }
                 None if self.elapsed() < timing.patience => {
                     hedges += 1;
@@ -214,6 +224,15 @@ impl<'a> Sending<'a> {
             let late = Error::new(Kind::Timeout, "no answer in time");
             std::mem::take(&mut self.outstanding).into_iter().for_each(|id| self.note(id, &late));
         }
+    }
+
+    /// Whether the holder of a copy has all rows of it: one of another release may read a body otherwise.
+    fn check(&self, kept: &[u8]) -> Result<()> {
+        let kept = kept.try_into().map(u64::from_le_bytes).map_err(|_| Error::internal("its answer to a copy is not understood here"))?;
+        if kept < self.rows {
+            return Err(Error::internal(format!("it took {kept} of {} rows: run the same release on all nodes", self.rows)));
+        }
+        Ok(())
     }
 
     /// Sends to the next member instead of one that is late or failed; false if there is none.

@@ -95,6 +95,7 @@ fn run(name: &str, codec: u16, encoding: Encoding, raw: &[u8], line_bytes: usize
         options: Options::encoded(encoding).to_bytes(),
         origin: None,
         refused: vec![],
+        rows: None,
     };
     let mut store = Store::default();
     let mut best = Duration::MAX;

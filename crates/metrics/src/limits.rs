@@ -8,6 +8,8 @@ pub const SELECTORS: usize = 1_000;
 pub const EXPRESSION_DEPTH: usize = 250;
 /// Samples a query, or a remote read, may hold at one time, as in Prometheus (`--query.max-samples`): 16 bytes each. Fewer with little memory.
 pub const QUERY_SAMPLES: usize = 50_000_000;
+/// What a sample takes of the process' memory for queries, bytes: 16 while it is calculated with, and as much in the answer.
+pub const SAMPLE_BYTES: usize = 32;
 /// Steps of a range query, as in Prometheus: enough for a week at a minute, and no panel has more pixels.
 pub const RANGE_STEPS: i64 = 11_000;
 /// Steps of one subquery. Prometheus leaves this to the sample limit alone; a grid without samples costs memory too.

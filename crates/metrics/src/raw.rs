@@ -4,10 +4,11 @@ use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, UInt32Type};
 use base::labels::METRIC_NAME;
-use base::{Error, Kind, Labels, Matcher, Result, Tenant};
+use base::{Error, Labels, Matcher, Result, Tenant};
 use table::{Cancel, Rows, ScanRequest, TimeRange};
 
 use crate::escaping::Escaping;
+use crate::eval::budget::Budget;
 use crate::eval::value::Sample;
 use crate::spec::{HISTOGRAM, SPEC, VALUE};
 use crate::{Options, eval};
@@ -23,50 +24,50 @@ pub struct RawSeries {
     pub histograms: Vec<(i64, Vec<u8>)>,
 }
 
-/// The samples of `start_ms..=end_ms`; `left` is how many more there may be.
-pub fn samples(
-    rows: &dyn Rows,
-    tenant: &Tenant,
-    matchers: &[Matcher],
-    start_ms: i64,
-    end_ms: i64,
-    left: &mut usize,
-    cancel: &Cancel,
-) -> Result<Vec<RawSeries>> {
-    let range = TimeRange { start: start_ms, end: end_ms.saturating_add(1) };
-    let mut q = ScanRequest::new(&SPEC, tenant.clone(), matchers.to_vec(), range);
-    q.columns = vec![VALUE, HISTOGRAM];
-    q.cancel = cancel.clone();
-    let stream = rows.scan(&q)?;
-    let mut out: Vec<RawSeries> =
-        stream.series.iter().map(|l| RawSeries { labels: l.clone(), floats: vec![], histograms: vec![] }).collect();
-    for batch in stream.batches {
-        let batch = batch?;
-        take(left, batch.num_rows())?;
-        let series = batch.column(0).as_primitive::<UInt32Type>().values();
-        let times = batch.column(1).as_primitive::<Int64Type>().values();
-        let values = batch.column(2).as_primitive::<Float64Type>().values();
-        let histograms = batch.column(3).as_binary_view();
-        for i in 0..batch.num_rows() {
-            let of = out.get_mut(series[i] as usize).ok_or_else(|| Error::internal("a scan answered with an unknown series"))?;
-            if histograms.is_valid(i) {
-                take(left, histograms.value(i).len() / size_of::<(i64, f64)>())?;
-                of.histograms.push((times[i], histograms.value(i).to_vec()));
-            } else {
-                of.floats.push((times[i], values[i]));
-            }
-        }
-    }
-    out.retain(|s| !s.floats.is_empty() || !s.histograms.is_empty());
-    Ok(out)
+/// Reads samples, as many in all as the options let a query hold.
+pub struct Reader<'a> {
+    rows: &'a dyn Rows,
+    tenant: &'a Tenant,
+    cancel: Cancel,
+    budget: Budget,
 }
 
-/// Takes samples out of what is left; a histogram counts as many as have room in its bytes.
-fn take(left: &mut usize, samples: usize) -> Result<()> {
-    *left = left
-        .checked_sub(samples)
-        .ok_or_else(|| Error::new(Kind::Unprocessable, "the answer would have too many samples: ask for a shorter time or fewer series"))?;
-    Ok(())
+impl<'a> Reader<'a> {
+    /// Of the tenant's `rows`.
+    pub fn new(rows: &'a dyn Rows, tenant: &'a Tenant, options: &Options) -> Self {
+        Reader { rows, tenant, cancel: options.cancel.clone(), budget: Budget::new(options) }
+    }
+
+    /// The samples of `start_ms..=end_ms`.
+    pub fn samples(&self, matchers: &[Matcher], start_ms: i64, end_ms: i64) -> Result<Vec<RawSeries>> {
+        let range = TimeRange { start: start_ms, end: end_ms.saturating_add(1) };
+        let mut q = ScanRequest::new(&SPEC, self.tenant.clone(), matchers.to_vec(), range);
+        q.columns = vec![VALUE, HISTOGRAM];
+        q.cancel = self.cancel.clone();
+        let stream = self.rows.scan(&q)?;
+        let mut out: Vec<RawSeries> =
+            stream.series.iter().map(|l| RawSeries { labels: l.clone(), floats: vec![], histograms: vec![] }).collect();
+        for batch in stream.batches {
+            let batch = batch?;
+            self.budget.take(batch.num_rows())?;
+            let series = batch.column(0).as_primitive::<UInt32Type>().values();
+            let times = batch.column(1).as_primitive::<Int64Type>().values();
+            let values = batch.column(2).as_primitive::<Float64Type>().values();
+            let histograms = batch.column(3).as_binary_view();
+            for i in 0..batch.num_rows() {
+                let of = out.get_mut(series[i] as usize).ok_or_else(|| Error::internal("a scan answered with an unknown series"))?;
+                if histograms.is_valid(i) {
+                    // A histogram counts as many as have room in its bytes.
+                    self.budget.take(histograms.value(i).len() / size_of::<(i64, f64)>())?;
+                    of.histograms.push((times[i], histograms.value(i).to_vec()));
+                } else {
+                    of.floats.push((times[i], values[i]));
+                }
+            }
+        }
+        out.retain(|s| !s.floats.is_empty() || !s.histograms.is_empty());
+        Ok(out)
+    }
 }
 
 /// The latest float of each series that any of the selectors matches, as Prometheus' text (0.0.4) with times and with such names as
@@ -77,12 +78,11 @@ pub fn federate(
     selectors: &[Vec<Matcher>],
     now_ms: i64,
     escaping: Escaping,
-    cancel: &Cancel,
-) -> Result<Vec<u8>> {
-    let options = Options { cancel: cancel.clone(), ..Options::default() };
+    options: &Options,
+) -> Result<String> {
     let mut found: std::collections::BTreeMap<Labels, (i64, f64)> = std::collections::BTreeMap::new();
     for matchers in selectors {
-        let range = eval::latest(rows, tenant, matchers, now_ms, &options)?;
+        let range = eval::latest(rows, tenant, matchers, now_ms, options)?;
         for (labels, time_ms, sample) in range {
             if let Sample::Float(v) = sample {
                 found.insert(labels, (time_ms, v));
@@ -100,7 +100,7 @@ pub fn federate(
         }
         out += &line(&shown, labels, *time_ms, *value, escaping);
     }
-    Ok(out.into_bytes())
+    Ok(out)
 }
 
 fn is_plain(name: &str) -> bool {

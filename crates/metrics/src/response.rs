@@ -1,9 +1,9 @@
-//! Answers in the JSON of Prometheus' HTTP API, as bytes. Times are seconds with up to three decimals, sample values are
+//! Answers in the JSON of Prometheus' HTTP API, in pieces. Times are seconds with up to three decimals, sample values are
 //! strings, so that NaN and the infinities have a form.
 
 use std::time::Duration;
 
-use base::{Kind, Labels};
+use base::{Kind, Labels, Pieces};
 
 use crate::eval::value::Sample;
 use crate::eval::{QueryResult, QueryValue, Stats};
@@ -36,102 +36,103 @@ pub fn error(kind: Kind, message: &str) -> Vec<u8> {
 }
 
 /// The answer to a query; at most `limit` series, 0 for all. With what it took, if that is asked for: the time is that of the evaluation.
-pub fn query(r: &QueryResult, limit: usize, took: Option<Duration>) -> Vec<u8> {
+/// Series go from memory as they are written.
+pub fn query(mut r: QueryResult, limit: usize, took: Option<Duration>) -> Pieces {
     let count = match &r.value {
         QueryValue::Vector(v) => v.len(),
         QueryValue::Matrix(m) => m.len(),
         QueryValue::Scalar(..) | QueryValue::String(..) => 0,
     };
     let shown = if limit > 0 { limit.min(count) } else { count };
-    let mut warnings = r.warnings.clone();
     if shown < count {
-        warnings.push(crate::metadata::TRUNCATED.to_string());
+        r.warnings.push(crate::metadata::TRUNCATED.to_string());
     }
-    envelope(&warnings, &r.infos, |out| {
-        query_data(&r.value, shown, out);
+    envelope(&r.warnings, &r.infos, |out| {
+        query_data(r.value, shown, out);
         if let Some(took) = took {
-            stats(&r.stats, took, out);
+            stats(&r.stats, took, out.open());
         }
-        out.push(b'}');
+        out.open().push(b'}');
     })
 }
 
 /// A list of texts: label names or values.
-pub fn texts(items: &[String], warnings: &[String]) -> Vec<u8> {
-    envelope(warnings, &[], |out| list(items, out, |t, out| text(t, out)))
+pub fn texts(items: &[String], warnings: &[String]) -> Pieces {
+    envelope(warnings, &[], |out| list(items, out, |t, out| text(t, out.open())))
 }
 
 /// A list of series.
-pub fn series(items: &[Labels], warnings: &[String]) -> Vec<u8> {
-    envelope(warnings, &[], |out| list(items, out, labels))
+pub fn series(items: &[Labels], warnings: &[String]) -> Pieces {
+    envelope(warnings, &[], |out| list(items, out, |l, out| labels(l, out.open())))
 }
 
 /// Exemplars by series.
-pub fn exemplars(items: &[Exemplars], warnings: &[String]) -> Vec<u8> {
+pub fn exemplars(items: &[Exemplars], warnings: &[String]) -> Pieces {
     envelope(warnings, &[], |out| {
         list(items, out, |s, out| {
-            out.extend(b"{\"seriesLabels\":");
-            labels(&s.series, out);
-            out.extend(b",\"exemplars\":");
+            put("{\"seriesLabels\":", out);
+            labels(&s.series, out.open());
+            put(",\"exemplars\":", out);
             list(&s.exemplars, out, |e, out| {
-                out.extend(b"{\"labels\":");
-                labels(&e.labels, out);
-                out.extend(b",\"value\":");
-                value(e.value, out);
-                out.extend(b",\"timestamp\":");
-                time(e.time_ms, out);
-                out.push(b'}');
+                put("{\"labels\":", out);
+                labels(&e.labels, out.open());
+                put(",\"value\":", out);
+                value(e.value, out.open());
+                put(",\"timestamp\":", out);
+                time(e.time_ms, out.open());
+                put("}", out);
             });
-            out.push(b'}');
+            put("}", out);
         });
     })
 }
 
 /// `{"status":"success","data":...}` around what `data` writes.
-pub fn envelope(warnings: &[String], infos: &[String], data: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
-    let mut out = b"{\"status\":\"success\",\"data\":".to_vec();
+pub fn envelope(warnings: &[String], infos: &[String], data: impl FnOnce(&mut Pieces)) -> Pieces {
+    let mut out = Pieces::default();
+    put("{\"status\":\"success\",\"data\":", &mut out);
     data(&mut out);
     for (name, notes) in [("warnings", warnings), ("infos", infos)] {
         if !notes.is_empty() {
-            out.extend(format!(",\"{name}\":").bytes());
-            list(notes, &mut out, |t, out| text(t, out));
+            put(&format!(",\"{name}\":"), &mut out);
+            list(notes, &mut out, |t, out| text(t, out.open()));
         }
     }
-    out.push(b'}');
+    put("}", &mut out);
     out
 }
 
-fn query_data(v: &QueryValue, shown: usize, out: &mut Vec<u8>) {
-    let kind = match v {
+fn query_data(v: QueryValue, shown: usize, out: &mut Pieces) {
+    let kind = match &v {
         QueryValue::Scalar(..) => "scalar",
         QueryValue::Vector(_) => "vector",
         QueryValue::Matrix(_) => "matrix",
         QueryValue::String(..) => "string",
     };
-    out.extend(format!("{{\"resultType\":\"{kind}\",\"result\":").bytes());
+    put(&format!("{{\"resultType\":\"{kind}\",\"result\":"), out);
     match v {
-        QueryValue::Scalar(t, v) => pair(*t, out, |out| value(*v, out)),
-        QueryValue::String(t, s) => pair(*t, out, |out| text(s, out)),
-        QueryValue::Vector(all) => list(&all[..shown], out, |s, out| {
-            out.extend(b"{\"metric\":");
-            labels(&s.labels, out);
+        QueryValue::Scalar(t, v) => pair(t, out, |out| value(v, out.open())),
+        QueryValue::String(t, s) => pair(t, out, |out| text(&s, out.open())),
+        QueryValue::Vector(all) => list(all.into_iter().take(shown), out, |s, out| {
+            put("{\"metric\":", out);
+            labels(&s.labels, out.open());
             match &s.sample {
                 Sample::Float(v) => {
-                    out.extend(b",\"value\":");
-                    pair(s.time_ms, out, |out| value(*v, out));
+                    put(",\"value\":", out);
+                    pair(s.time_ms, out, |out| value(*v, out.open()));
                 }
                 Sample::Histogram(h) => {
-                    out.extend(b",\"histogram\":");
+                    put(",\"histogram\":", out);
                     pair(s.time_ms, out, |out| histogram(h, out));
                 }
             }
-            out.push(b'}');
+            put("}", out);
         }),
-        QueryValue::Matrix(all) => list(&all[..shown], out, |s, out| {
-            out.extend(b"{\"metric\":");
-            labels(&s.labels, out);
+        QueryValue::Matrix(all) => list(all.into_iter().take(shown), out, |s, out| {
+            put("{\"metric\":", out);
+            labels(&s.labels, out.open());
             points(&s.points, out);
-            out.push(b'}');
+            put("}", out);
         }),
     }
 }
@@ -144,45 +145,43 @@ fn stats(s: &Stats, took: Duration, out: &mut Vec<u8>) {
 }
 
 /// Floats and histograms of a series in two lists; an empty one is left out.
-fn points(all: &[(i64, Sample)], out: &mut Vec<u8>) {
+fn points(all: &[(i64, Sample)], out: &mut Pieces) {
     for (name, floats) in [("values", true), ("histograms", false)] {
-        let mut any = false;
-        for (t, s) in all.iter().filter(|(_, s)| matches!(s, Sample::Float(_)) == floats) {
-            if any {
-                out.push(b',');
-            } else {
-                out.extend(format!(",\"{name}\":[").bytes());
-                any = true;
-            }
-            pair(*t, out, |out| match s {
-                Sample::Float(v) => value(*v, out),
-                Sample::Histogram(h) => histogram(h, out),
+        let mut of_kind = all.iter().filter(|(_, s)| matches!(s, Sample::Float(_)) == floats).peekable();
+        if of_kind.peek().is_some() {
+            put(&format!(",\"{name}\":"), out);
+            list(of_kind, out, |(t, s), out| {
+                pair(*t, out, |out| match s {
+                    Sample::Float(v) => value(*v, out.open()),
+                    Sample::Histogram(h) => histogram(h, out),
+                });
             });
-        }
-        if any {
-            out.push(b']');
         }
     }
 }
 
-fn list<T>(items: &[T], out: &mut Vec<u8>, mut one: impl FnMut(&T, &mut Vec<u8>)) {
-    out.push(b'[');
-    for (i, x) in items.iter().enumerate() {
+fn put(t: &str, out: &mut Pieces) {
+    out.open().extend_from_slice(t.as_bytes());
+}
+
+fn list<T>(items: impl IntoIterator<Item = T>, out: &mut Pieces, mut one: impl FnMut(T, &mut Pieces)) {
+    put("[", out);
+    for (i, x) in items.into_iter().enumerate() {
         if i > 0 {
-            out.push(b',');
+            put(",", out);
         }
         one(x, out);
     }
-    out.push(b']');
+    put("]", out);
 }
 
 /// `[time, what]`.
-fn pair(t: i64, out: &mut Vec<u8>, what: impl FnOnce(&mut Vec<u8>)) {
-    out.push(b'[');
-    time(t, out);
-    out.push(b',');
+fn pair(t: i64, out: &mut Pieces, what: impl FnOnce(&mut Pieces)) {
+    put("[", out);
+    time(t, out.open());
+    put(",", out);
     what(out);
-    out.push(b']');
+    put("]", out);
 }
 
 /// Milliseconds as seconds.
@@ -233,14 +232,14 @@ fn value(v: f64, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
-fn histogram(h: &Histogram, out: &mut Vec<u8>) {
-    out.extend(b"{\"count\":");
-    value(h.count, out);
-    out.extend(b",\"sum\":");
-    value(h.sum, out);
+fn histogram(h: &Histogram, out: &mut Pieces) {
+    put("{\"count\":", out);
+    value(h.count, out.open());
+    put(",\"sum\":", out);
+    value(h.sum, out.open());
     let filled: Vec<Bucket> = h.all_buckets().into_iter().filter(|b| b.count != 0.0).collect();
     if !filled.is_empty() {
-        out.extend(b",\"buckets\":");
+        put(",\"buckets\":", out);
         list(&filled, out, |b, out| {
             // 0: open left, 1: open right, 2: open on both sides, 3: closed on both.
             let rule = match (b.lower_inclusive, b.upper_inclusive) {
@@ -249,6 +248,7 @@ fn histogram(h: &Histogram, out: &mut Vec<u8>) {
                 (false, false) => b'2',
                 (true, true) => b'3',
             };
+            let out = out.open();
             out.extend([b'[', rule, b',']);
             value(b.lower, out);
             out.push(b',');
@@ -258,7 +258,7 @@ fn histogram(h: &Histogram, out: &mut Vec<u8>) {
             out.push(b']');
         });
     }
-    out.push(b'}');
+    put("}", out);
 }
 
 fn labels(l: &Labels, out: &mut Vec<u8>) {
@@ -299,8 +299,8 @@ mod tests {
     use crate::eval::{MatrixSeries, VectorSample};
 
     fn shown(v: QueryValue) -> String {
-        String::from_utf8(query(&QueryResult { value: v, warnings: vec![], infos: vec!["i\"".into()], stats: Stats::default() }, 1, None))
-            .unwrap()
+        let r = QueryResult { value: v, warnings: vec![], infos: vec!["i\"".into()], stats: Stats::default() };
+        String::from_utf8(query(r, 1, None).into_bytes()).unwrap()
     }
 
     #[test]
@@ -345,10 +345,12 @@ mod tests {
     #[test]
     fn every_answer_is_json() {
         let odd = "\u{1}\"\\\t é";
-        for body in
-            [error(Kind::Invalid, odd), texts(&[odd.into()], &[odd.into()]), series(&[Labels::from_pairs([("a", odd)]).unwrap()], &[])]
-        {
-            let v: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        for body in [
+            error(Kind::Invalid, odd).into(),
+            texts(&[odd.into()], &[odd.into()]),
+            series(&[Labels::from_pairs([("a", odd)]).unwrap()], &[]),
+        ] {
+            let v: serde_json::Value = serde_json::from_slice(&body.into_bytes()).unwrap();
             assert!(v["status"].is_string() && v.to_string().contains("\\u0001"));
         }
     }

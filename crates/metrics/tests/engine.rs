@@ -3,6 +3,7 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Kind, Labels, Matcher, Tenant};
@@ -13,7 +14,8 @@ use metrics::spec::STALE_NAN_BITS;
 use metrics::{Options, Value, instant, parse_selector, range};
 use proptest::prelude::*;
 use support::{Point, almost, load, load_with_starts};
-use table::{Cancel, MemoryRows, RowStream, Rows, ScanRequest};
+use table::sorted::Budget as _;
+use table::{Cancel, MemoryBudget, MemoryRows, QueryBudget, RowStream, Rows, ScanRequest};
 
 const STEP_MS: i64 = 15_000;
 
@@ -91,6 +93,29 @@ fn a_query_has_bounds() {
     // A window is given back slice by slice: only a part of the ten hours is held at one time.
     let narrow = Options { max_samples: 2_500, ..Options::default() };
     assert!(range(&rows, &Tenant::default(), "rate(n_total[5m])", 0, 2399 * STEP_MS, 600_000, &narrow).is_ok());
+}
+
+#[test]
+fn queries_share_the_memory_there_is_for_them() {
+    let rows = long();
+    let memory = MemoryBudget::new(0, 0, 1 << 20, 1 << 20);
+    let ask = |q: &str, memory: &Arc<QueryBudget>| {
+        let options = Options { memory: Some(memory.clone()), ..Options::default() };
+        instant(&rows, &Tenant::default(), q, 2000 * STEP_MS, &options)
+    };
+    let one = Arc::new(memory.query());
+    assert!(ask("sum_over_time(n_total[2h])", &one).is_ok());
+    assert!((880 * limits::SAMPLE_BYTES..=128 << 10).contains(&memory.queries()), "{}", memory.queries());
+    let e = ask("sum_over_time(vector(1)[8h:1s])", &Arc::new(memory.query())).unwrap_err();
+    assert!(e.kind() == Kind::Unprocessable && e.message().contains("memory_limit"), "{e}");
+    drop(one);
+    assert_eq!(memory.queries(), 0);
+    let others = memory.query();
+    others.reserve(600 << 10).unwrap();
+    let e = ask("sum_over_time(vector(1)[5h:1s])", &Arc::new(memory.query())).unwrap_err();
+    assert!(e.kind() == Kind::Unavailable && e.retry_hint().is_some(), "{e}");
+    drop(others);
+    ask("sum_over_time(vector(1)[5h:1s])", &Arc::new(memory.query())).unwrap();
 }
 
 /// One series, and a minute and more of work on it, by windows one by one and by windows that lie alike.

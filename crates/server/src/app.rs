@@ -12,16 +12,18 @@ use axum::extract::{FromRequestParts, Request};
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, Version};
 use base::limits::beyond;
 use base::stats::Exposition;
-use base::{Error, Kind, Labels, Result, Tenant};
+use base::{Error, Kind, Labels, Pieces, Result, Tenant};
 use bytes::Bytes;
 use futures_util::FutureExt;
 use table::{Cancel, FrameHeader, Ingested, Meter, Missing, RowStream, Rows, ScanRequest};
 use wire::Encoding;
 
+use crate::answer::{Answers, Kept};
 use crate::backend::Backend;
-use crate::body::{self, Budget, Received};
+use crate::body::{self, Received};
 use crate::cpu::{Pool, Turn};
 use crate::listen::Connections;
+use crate::memory::Budget;
 use crate::params::Params;
 use crate::settings::QueryLimits;
 use crate::stats::Stats;
@@ -43,6 +45,7 @@ pub struct App {
     /// When it was made.
     pub(crate) started_ns: i64,
     bodies: Budget,
+    answers: Answers,
     no_pushes: AtomicBool,
     stopping: AtomicBool,
 }
@@ -79,7 +82,8 @@ impl App {
             series_deletions: crate::prometheus::Deletions::default(),
             tails: Arc::new(tokio::sync::Semaphore::new(limits::TAILS)),
             connections: Connections::new(settings.connections, settings.query_timeout + limits::STREAM_REST),
-            bodies: Budget::new(settings.body_memory_bytes.max(settings.body_bytes)),
+            bodies: body::budget(settings.body_memory_bytes.max(settings.body_bytes)),
+            answers: Answers::new(settings.answer_memory_bytes, settings.query_concurrency),
             no_pushes: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             settings,
@@ -103,9 +107,14 @@ impl App {
     /// All figures, of the edge and of the store, as Prometheus' text: what `/metrics` answers.
     pub fn figures(&self) -> String {
         let mut out = Exposition::default();
-        self.stats.write(self.connections.open(), &[&self.pushes, &self.queries], &mut out);
+        self.stats.write(self.connections.open(), self.answers.used(), &[&self.pushes, &self.queries], &mut out);
         self.backend.metrics(&mut out);
         out.finish()
+    }
+
+    /// Keeps the text of an answer; to be called by the query that made it. See [`Answers::keep`].
+    pub(crate) fn keep(&self, text: impl Into<Pieces>, gzip: bool) -> Result<Kept> {
+        self.answers.keep(text, gzip)
     }
 
     /// Whether requests are still admitted.
@@ -128,6 +137,11 @@ impl Call {
         let missing = Missing::default();
         let axum::http::request::Parts { method, uri, version, headers, .. } = parts;
         Ok(Call { app, method, uri, version, headers, tenant, others, route, missing, body, upgrade })
+    }
+
+    /// Whether its client takes an answer that is compressed.
+    pub(crate) fn takes_gzip(&self) -> bool {
+        crate::answer::takes_gzip(&self.headers)
     }
 
     /// A header as text, if it is there and is ASCII.
@@ -187,6 +201,7 @@ impl Call {
             options,
             origin: None,
             refused: vec![],
+            rows: None,
         };
         let (app, backend) = (self.app.clone(), self.app.backend.clone());
         let done = self.app.pushes.run(move || {
@@ -416,7 +431,10 @@ pub(crate) fn reply(media_type: &'static str, body: impl Into<Body>) -> Response
     r
 }
 
+/// The media type of most answers.
+pub(crate) const JSON: &str = "application/json";
+
 /// An answer in JSON.
 pub(crate) fn json(body: impl Into<Body>) -> Response<Body> {
-    reply("application/json", body)
+    reply(JSON, body)
 }

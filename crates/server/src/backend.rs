@@ -1,8 +1,11 @@
 //! What the edge needs of the store: one way in, one way out, and a few words about its state.
 
+use std::sync::Arc;
+
 use base::stats::Exposition;
 use base::{Error, Kind, Result};
 use bytes::Bytes;
+use table::sorted::Budget;
 use table::{FrameHeader, Ingested, Rows};
 
 /// The store behind the adapters. All calls may block and are made off the async runtime.
@@ -12,6 +15,10 @@ pub trait Backend: Send + Sync + 'static {
     fn ingest(&self, header: FrameHeader, body: Bytes) -> Result<Ingested>;
     /// Whom queries ask. An error of kind `Unavailable` while the store is not whole yet.
     fn rows(&self) -> Result<&dyn Rows>;
+    /// A share of the memory for queries, for what a query holds beside the rows that it reads.
+    fn query_memory(&self) -> Option<Arc<dyn Budget>> {
+        None
+    }
     /// Returns when everything that was acknowledged is in its final form on disk.
     fn flush(&self) -> Result<()>;
     /// What is not ready, in words; never blocks.

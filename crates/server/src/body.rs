@@ -1,6 +1,5 @@
 //! Reading a request's body: capped while it arrives, within a time, and only when there is memory for it.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -9,33 +8,20 @@ use axum::http::header;
 use base::{Error, Kind, Result};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use wire::Encoding;
 use wire::grpc::{self, Unary};
 
 use crate::limits;
+pub use crate::memory::Budget;
 
-/// The budget is counted in pieces of this size, because a semaphore counts in 32 bits.
-const PIECE: usize = 4 << 10;
 /// Memory is asked for in steps of this size when the sender does not say how long its body is.
 const STEP: usize = 1 << 20;
 
 /// Memory for bodies.
-pub struct Budget(Arc<Semaphore>);
-
-impl Budget {
-    /// A budget of `bytes`.
-    pub fn new(bytes: usize) -> Self {
-        Budget(Arc::new(Semaphore::new(bytes.div_ceil(PIECE))))
-    }
-    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit> {
-        let pieces = u32::try_from(bytes.div_ceil(PIECE)).unwrap_or(u32::MAX);
-        match timeout(limits::BODY_MEMORY_WAIT, self.0.clone().acquire_many_owned(pieces)).await {
-            Ok(Ok(p)) => Ok(p),
-            _ => Err(Error::unavailable("too many bytes are in flight; come again")),
-        }
-    }
+pub fn budget(bytes: usize) -> Budget {
+    Budget::new(bytes, limits::BODY_MEMORY_WAIT, "too many bytes are in flight; come again")
 }
 
 /// A whole body, with the memory that is set aside for it until it is dropped.
@@ -128,13 +114,14 @@ pub async fn read_message(budget: &Budget, cap: usize, headers: &HeaderMap, body
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::PIECE;
     use futures_util::stream;
     use http_body_util::StreamBody;
     use hyper::body::Frame;
 
     #[tokio::test]
     async fn the_cap_holds_whether_or_not_the_length_is_announced() {
-        let budget = Budget::new(8 << 20);
+        let budget = budget(8 << 20);
         let read_of = |n: usize, announce: bool| {
             let mut h = HeaderMap::new();
             if announce {
@@ -147,12 +134,12 @@ mod tests {
             assert_eq!(read_of(1000, announce).await.unwrap().bytes.len(), 1000);
             assert_eq!(read_of(1001, announce).await.err().unwrap().kind(), Kind::TooLarge);
         }
-        assert_eq!(budget.0.available_permits(), (8 << 20) / PIECE, "memory is given back");
+        assert_eq!(budget.used(), 0, "memory is given back");
     }
 
     #[tokio::test(start_paused = true)]
     async fn without_memory_it_waits_and_then_asks_to_come_again() {
-        let budget = Budget::new(PIECE);
+        let budget = budget(PIECE);
         let mut h = HeaderMap::new();
         h.insert(header::CONTENT_LENGTH, PIECE.into());
         let first = read(&budget, PIECE, &h, Body::from(vec![0; PIECE])).await.unwrap();
@@ -169,13 +156,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_message_takes_memory_for_what_its_head_says_and_is_refused_before_it_arrives() {
-        let budget = Budget::new(2 * PIECE);
+        let budget = budget(2 * PIECE);
         let mut h = HeaderMap::new();
         h.insert(grpc::header::ENCODING, "gzip".parse().unwrap());
         let framed = grpc::framed(&vec![7; PIECE]);
         let (message, encoding) = read_message(&budget, PIECE, &h, Body::from(framed.clone())).await.unwrap();
         assert_eq!((message.bytes.len(), encoding), (PIECE, Encoding::Identity), "what is not compressed is not gzip");
-        assert_eq!(budget.0.available_permits(), 1);
+        assert_eq!(budget.used(), PIECE);
         // Two pieces of memory are wanted before a byte of it has come, and one is there.
         let larger = grpc::framed(&vec![7; PIECE + 1]);
         let none = read_message(&budget, 2 * PIECE, &h, stalling(vec![larger[..5].to_vec()])).await;
@@ -187,6 +174,6 @@ mod tests {
         assert_eq!(late.err().unwrap().kind(), Kind::Timeout);
         let two = read_message(&budget, PIECE, &h, Body::from([framed.clone(), framed].concat())).await;
         assert_eq!(two.err().unwrap().kind(), Kind::Invalid);
-        assert_eq!(budget.0.available_permits(), 2, "memory is given back");
+        assert_eq!(budget.used(), 0, "memory is given back");
     }
 }

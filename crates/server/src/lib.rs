@@ -13,6 +13,7 @@
 
 mod admin;
 mod agents;
+mod answer;
 mod app;
 mod auth;
 mod backend;
@@ -22,6 +23,7 @@ pub mod grpc;
 pub mod limits;
 mod listen;
 mod loki;
+mod memory;
 mod node;
 mod otlp;
 mod params;

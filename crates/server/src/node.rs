@@ -91,6 +91,9 @@ impl Backend for Node {
             None => &**store.engine(),
         })
     }
+    fn query_memory(&self) -> Option<Arc<dyn table::sorted::Budget>> {
+        Some(self.store().ok()?.engine().query_memory())
+    }
     fn flush(&self) -> Result<()> {
         self.store()?.engine().flush()
     }

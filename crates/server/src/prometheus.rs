@@ -25,14 +25,14 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::routing::MethodFilter;
-use base::{Error, Matcher, Result, Tenant};
+use base::{Error, Matcher, Pieces, Result, Tenant};
 use metrics::erase::Left;
 use metrics::metadata::{self, Scope};
 use metrics::{Options as QueryOptions, response};
 use table::tenants::Tenants;
 use table::{Cancel, Missing, Rows};
 
-use crate::app::{App, Call, json, warnings};
+use crate::app::{App, Call, JSON, json, warnings};
 use crate::params::Params;
 use crate::routes::{Answer, h};
 use crate::status::{self, Dialect};
@@ -106,14 +106,14 @@ pub(crate) async fn query(mut call: Call) -> Answer {
     let params = call.params().await?;
     let query = params.require("query")?.to_owned();
     let time_ms = time_of(&params, "time")?.unwrap_or_else(|| call.app.backend.clock().now_ms());
-    let (options, limit, wants_stats) = (query_options(&call, &params)?, limit(&params)?, wants_stats(&params));
+    let (options, limit, wants_stats) = (asked_options(&call, &params)?, limit(&params)?, wants_stats(&params));
     ask(&call, move |rows, tenant, cancel, missing| {
         let options = QueryOptions { cancel: cancel.clone(), ..options };
         let began = Instant::now();
         let mut result = metrics::instant(rows, tenant, &query, time_ms, &options)?;
         let took = wants_stats.then(|| began.elapsed());
         result.warnings.extend(warnings(missing));
-        Ok(response::query(&result, limit, took))
+        Ok(response::query(result, limit, took))
     })
     .await
 }
@@ -126,14 +126,14 @@ pub(crate) async fn query_range(mut call: Call) -> Answer {
     let end_ms = time::prometheus_ms("end", params.require("end")?)?;
     let step_ms = time::duration_ns("step", params.require("step")?)? / 1_000_000;
     call.asking().check_range(start_ms.saturating_mul(1_000_000), end_ms.saturating_mul(1_000_000))?;
-    let (options, limit, wants_stats) = (query_options(&call, &params)?, limit(&params)?, wants_stats(&params));
+    let (options, limit, wants_stats) = (asked_options(&call, &params)?, limit(&params)?, wants_stats(&params));
     ask(&call, move |rows, tenant, cancel, missing| {
         let options = QueryOptions { cancel: cancel.clone(), ..options };
         let began = Instant::now();
         let mut result = metrics::range(rows, tenant, &query, start_ms, end_ms, step_ms, &options)?;
         let took = wants_stats.then(|| began.elapsed());
         result.warnings.extend(warnings(missing));
-        Ok(response::query(&result, limit, took))
+        Ok(response::query(result, limit, took))
     })
     .await
 }
@@ -189,11 +189,11 @@ fn success(data: &serde_json::Value) -> Answer {
 /// Runs a query of the language and answers with its body.
 fn ask<F>(call: &Call, f: F) -> impl Future<Output = Answer> + Send + use<F>
 where
-    F: FnOnce(&dyn Rows, &Tenant, &Cancel, &Missing) -> Result<Vec<u8>> + Send + 'static,
+    F: FnOnce(&dyn Rows, &Tenant, &Cancel, &Missing) -> Result<Pieces> + Send + 'static,
 {
-    let missing = call.missing.clone();
-    let body = left(call, move |rows, tenant, cancel| f(rows, tenant, cancel, &missing));
-    async { Ok(json(body.await?)) }
+    let (missing, app, gzip) = (call.missing.clone(), call.app.clone(), call.takes_gzip());
+    let body = left(call, move |rows, tenant, cancel| app.keep(f(rows, tenant, cancel, &missing)?, gzip));
+    async { Ok(body.await?.reply(JSON)) }
 }
 
 /// Runs a query over what is left of the rows after deletions of series.
@@ -260,14 +260,20 @@ fn wants_stats(params: &Params) -> bool {
     params.get("stats").is_some_and(|s| !s.is_empty())
 }
 
-fn query_options(call: &Call, params: &Params) -> Result<QueryOptions> {
+fn query_options(call: &Call) -> QueryOptions {
     let settings = &call.app.settings;
-    let mut options = QueryOptions {
+    QueryOptions {
         start_timestamps: settings.start_timestamps,
         max_samples: settings.query_samples,
         max_span_ns: call.asking().limits().range_ns,
+        memory: call.app.backend.query_memory(),
         ..QueryOptions::default()
-    };
+    }
+}
+
+/// The same, and what a query itself asks for.
+fn asked_options(call: &Call, params: &Params) -> Result<QueryOptions> {
+    let mut options = query_options(call);
     if let Some(t) = params.get("timeout") {
         options.timeout = Some(Duration::from_nanos(time::duration_ns("timeout", t)?.max(0) as u64));
     }

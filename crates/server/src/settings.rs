@@ -47,6 +47,8 @@ pub struct Settings {
     pub body_bytes: usize,
     /// Bodies in memory at once, bytes.
     pub body_memory_bytes: usize,
+    /// What answers may take, bytes, that wait for their clients.
+    pub answer_memory_bytes: usize,
     /// Open connections.
     pub connections: usize,
     /// Pushes decoded or waiting for the disk at once.
@@ -77,6 +79,7 @@ impl Default for Settings {
             token: None,
             body_bytes: base::limits::BODY_BYTES,
             body_memory_bytes: 64 << 20,
+            answer_memory_bytes: 64 << 20,
             connections: 4_096,
             ingest_concurrency: 16,
             query_concurrency: std::thread::available_parallelism().map_or(2, usize::from).max(2),

@@ -38,6 +38,12 @@ pub const UNAUTHENTICATED: Desc = Desc::counter(
 );
 /// Connections.
 pub const CONNECTIONS: Desc = Desc::gauge("watchfire_http_connections", "connections", "Open connections.");
+/// Answers under way.
+pub const ANSWERS: Desc = Desc::gauge(
+    "watchfire_answers_bytes",
+    "bytes",
+    "Answers that wait for their clients, those above 64 KiB; queries keep their places until there is room for theirs.",
+);
 /// Jobs of a pool.
 pub const JOBS: Desc = Desc::gauge("watchfire_jobs_running", "jobs", "Pushes and queries being worked on.").labels(&["pool"]);
 /// Jobs turned away.
@@ -46,8 +52,20 @@ pub const TURNED_AWAY: Desc =
         .labels(&["pool"]);
 
 /// All figures of the edge, for the reference page.
-pub const ALL: &[&Desc] =
-    &[&BUILD, &REQUESTS, &REQUEST_SECONDS, &BODY_BYTES, &ROWS, &REFUSED, &PANICS, &UNAUTHENTICATED, &CONNECTIONS, &JOBS, &TURNED_AWAY];
+pub const ALL: &[&Desc] = &[
+    &BUILD,
+    &REQUESTS,
+    &REQUEST_SECONDS,
+    &BODY_BYTES,
+    &ROWS,
+    &REFUSED,
+    &PANICS,
+    &UNAUTHENTICATED,
+    &CONNECTIONS,
+    &ANSWERS,
+    &JOBS,
+    &TURNED_AWAY,
+];
 
 const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
@@ -75,7 +93,7 @@ impl Stats {
         }
     }
 
-    pub(crate) fn write(&self, connections: usize, pools: &[&Pool], out: &mut Exposition) {
+    pub(crate) fn write(&self, connections: usize, answers: usize, pools: &[&Pool], out: &mut Exposition) {
         out.value(&BUILD, &[env!("CARGO_PKG_VERSION")], 1.0);
         self.requests.write(out);
         self.seconds.write(out);
@@ -86,6 +104,7 @@ impl Stats {
         out.value(&PANICS, &[], panics as f64);
         out.value(&UNAUTHENTICATED, &[], self.unauthenticated.load(Ordering::Relaxed) as f64);
         out.value(&CONNECTIONS, &[], connections as f64);
+        out.value(&ANSWERS, &[], answers as f64);
         for p in pools {
             out.value(&JOBS, &[p.what()], p.running() as f64);
         }

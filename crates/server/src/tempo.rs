@@ -5,7 +5,7 @@ use base::{Error, Kind, Result};
 use table::{Cancel, Rows, TimeRange};
 use traces::read::{self, Trace};
 
-use crate::app::{Call, json, reply, warnings};
+use crate::app::{Call, JSON, reply, warnings};
 use crate::params::Params;
 use crate::routes::Answer;
 use crate::time;
@@ -35,16 +35,17 @@ async fn trace(mut call: Call, position: usize, as_json: Encode, as_protobuf: En
     let range = span(&params)?;
     let protobuf = call.header("accept").is_some_and(|a| a.contains("application/protobuf") || a.contains("application/x-protobuf"));
     let encode = if protobuf { as_protobuf } else { as_json };
-    let (tenant, missing) = (call.tenant.clone(), call.missing.clone());
+    let (tenant, missing, app, gzip) = (call.tenant.clone(), call.missing.clone(), call.app.clone(), call.takes_gzip());
     let found = call.query(move |rows: &dyn Rows, cancel: &Cancel| {
         let Some(found) = read::by_id(rows, tenant, &id, range, cancel.clone())? else { return Ok(None) };
         let partial = warnings(&missing).join("; ");
-        encode(&found, Some(partial.as_str()).filter(|p| !p.is_empty())).map(Some)
+        let text = encode(&found, Some(partial.as_str()).filter(|p| !p.is_empty()))?;
+        app.keep(text, gzip).map(Some)
     });
     match found.await? {
         None => Err(Error::new(Kind::NotFound, "trace not found")),
-        Some(body) if protobuf => Ok(reply("application/protobuf", body)),
-        Some(body) => Ok(json(body)),
+        Some(body) if protobuf => Ok(body.reply("application/protobuf")),
+        Some(body) => Ok(body.reply(JSON)),
     }
 }
 

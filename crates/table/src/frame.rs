@@ -1,7 +1,7 @@
 //! The header in front of every logged body, as bytes. `docs/formats/frame.md` is its page.
 //!
 //! `version u8 · tenant · received_ns i64 LE · codec u16 LE · options · origin flag u8 [source · position] ·
-//! refused count · refused deltas`, where a string is a varint length and its bytes and numbers are varints.
+//! refused count · refused deltas [· rows]`, where a string is a varint length and its bytes and numbers are varints.
 
 use base::attrs::{read_varint, write_varint};
 use base::{Error, Result, Tenant};
@@ -12,12 +12,13 @@ use crate::limits;
 
 /// Kind of a WAL frame that holds a header and a received body.
 pub const PUSH: u8 = 1;
-const VERSION: u8 = 1;
+/// Without rows and with them.
+const VERSIONS: [u8; 2] = [1, 2];
 
 /// Encodes a header with its own length in front, so that the body can follow.
 pub fn encode(h: &FrameHeader) -> Vec<u8> {
     let mut b = Vec::with_capacity(64 + h.options.len());
-    b.push(VERSION);
+    b.push(VERSIONS[usize::from(h.rows.is_some())]);
     put(&mut b, h.tenant.as_str().as_bytes());
     b.extend_from_slice(&h.received_ns.to_le_bytes());
     b.extend_from_slice(&h.codec.to_le_bytes());
@@ -36,6 +37,9 @@ pub fn encode(h: &FrameHeader) -> Vec<u8> {
         write_varint(&mut b, u64::from(r.wrapping_sub(last)));
         last = r;
     }
+    if let Some(rows) = h.rows {
+        write_varint(&mut b, rows);
+    }
     let mut out = Vec::with_capacity(b.len() + 5);
     write_varint(&mut out, b.len() as u64);
     out.extend_from_slice(&b);
@@ -52,7 +56,8 @@ pub fn decode(payload: &Bytes) -> Result<(FrameHeader, Bytes)> {
     }
     let start = payload.len() - rest.len();
     let (mut b, body) = (&rest[..len], payload.slice(start + len..));
-    if take(&mut b, 1).ok_or_else(bad)?[0] != VERSION {
+    let version = take(&mut b, 1).ok_or_else(bad)?[0];
+    if !VERSIONS.contains(&version) {
         return Err(Error::corrupt("frame header has a version this build does not know"));
     }
     let text = |b: &mut &[u8]| get(b).and_then(|t| std::str::from_utf8(t).ok().map(str::to_owned)).ok_or_else(bad);
@@ -76,7 +81,8 @@ pub fn decode(payload: &Bytes) -> Result<(FrameHeader, Bytes)> {
         last = last.wrapping_add(d as u32);
         refused.push(last);
     }
-    Ok((FrameHeader { tenant, received_ns, codec, options, origin, refused }, body))
+    let rows = if version == VERSIONS[1] { Some(read_varint(b).ok_or_else(bad)?.0) } else { None };
+    Ok((FrameHeader { tenant, received_ns, codec, options, origin, refused, rows }, body))
 }
 
 fn put(b: &mut Vec<u8>, field: &[u8]) {
@@ -108,16 +114,27 @@ mod tests {
             options: Bytes::from_static(b"gzip"),
             origin: Some(Origin { source: "file:/var/log/a".into(), position: vec![1, 2, 3] }),
             refused: vec![0, 5, 70_000],
+            rows: Some(300),
         }
     }
 
     #[test]
     fn a_header_comes_back_with_its_body() {
-        let h = sample();
-        let mut frame = encode(&h);
-        frame.extend_from_slice(b"body");
-        let (got, body) = decode(&Bytes::from(frame)).unwrap();
-        assert_eq!((got, &body[..]), (h, &b"body"[..]));
+        for rows in [Some(300), Some(0), None] {
+            let h = FrameHeader { rows, ..sample() };
+            let mut frame = encode(&h);
+            frame.extend_from_slice(b"body");
+            let (got, body) = decode(&Bytes::from(frame)).unwrap();
+            assert_eq!((got, &body[..]), (h, &b"body"[..]));
+        }
+    }
+
+    #[test]
+    fn version_1_is_read() {
+        let frame = b"\x11\x01\x01a\x05\0\0\0\0\0\0\0\x4d\0\0\0\x01\x02body";
+        let (h, body) = decode(&Bytes::from_static(frame)).unwrap();
+        assert_eq!((h.tenant.as_str(), h.received_ns, h.codec, h.origin, h.refused, h.rows), ("a", 5, 77, None, vec![2], None));
+        assert_eq!(&body[..], b"body");
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct FrameHeader {
     pub origin: Option<Origin>,
     /// Ordinals of entries refused on arrival for reasons that are not in header and body (rate limits), sorted.
     pub refused: Vec<u32>,
+    /// Rows that this node took from the body; none before it was decoded. Replay that finds fewer has lost some.
+    pub rows: Option<u64>,
 }
 
 impl FrameHeader {
@@ -43,7 +45,7 @@ impl FrameHeader {
     /// The body and its header as another node takes them ([`crate::Engine::ingest_copy`]): it arrives at the same rows.
     /// Where the body came from stays here: a source's position is of use only on its own node.
     pub fn copy(&self, body: &[u8]) -> Bytes {
-        let header = frame::encode(&FrameHeader { origin: None, ..self.clone() });
+        let header = frame::encode(&FrameHeader { origin: None, rows: None, ..self.clone() });
         [&header[..], body].concat().into()
     }
 }

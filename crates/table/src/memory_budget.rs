@@ -113,18 +113,18 @@ impl Budget for QueryBudget {
             return Ok(());
         }
         self.release(bytes);
-        let (what, limit) = if mine > self.all.query_limit {
-            ("one query", self.all.query_limit)
-        } else {
-            ("all queries together", self.all.queries_limit)
-        };
-        Err(Error::new(
-            Kind::Unprocessable,
-            format!(
-                "the query needs more memory than {what} may use ({}): narrow the selector or the time range, or raise memory_limit",
-                format_size(limit as u64)
-            ),
-        ))
+        let size = |bytes: usize| format_size(bytes as u64);
+        if mine > self.all.query_limit {
+            let most = size(self.all.query_limit);
+            let text = format!(
+                "the query needs more memory than one query may use ({most}): narrow the selector or the time range, or raise memory_limit"
+            );
+            return Err(Error::new(Kind::Unprocessable, text));
+        }
+        let most = size(self.all.queries_limit);
+        Err(Error::unavailable(format!(
+            "queries that run take all the memory there is for them ({most}): come again, or raise memory_limit"
+        )))
     }
     fn release(&self, bytes: usize) {
         self.mine.fetch_sub(bytes, Ordering::AcqRel);

@@ -48,6 +48,21 @@ fn a_member_that_hangs_or_is_gone_is_replaced_before_the_writer_is_answered() {
 }
 
 #[test]
+fn a_member_that_reads_fewer_rows_in_a_body_holds_no_copy_of_it() {
+    let mut town = Town::new(9, 3);
+    town.without_events = [1].into();
+    town.start_all();
+    for i in 0..4 {
+        town.push(0, "a", &format!("E s 1700200000000 7 {i} 8\n")).unwrap();
+    }
+    assert_eq!((town.held(0, "a").len(), town.held(1, "a").len(), town.held(2, "a").len()), (4, 0, 4));
+    assert!(town.at(0).membership.alone_since_ns().is_none());
+    town.stop(2);
+    town.push(0, "a", "E s 1700200000000 7 9 8\n").unwrap();
+    assert!(town.at(0).membership.alone_since_ns().is_some(), "nobody else has it whole");
+}
+
+#[test]
 fn with_nobody_else_a_row_is_kept_alone_or_refused_as_the_policy_says() {
     let mut town = Town::running(3, 2);
     town.stop(1);

@@ -42,6 +42,8 @@ pub struct Town {
     pub shelf: Arc<FsStore>,
     /// What becomes of a node's end of the wires.
     pub wires: Option<Wires>,
+    /// Nodes of a release that does not take events.
+    pub without_events: BTreeSet<usize>,
     next_id: u64,
 }
 
@@ -64,6 +66,7 @@ impl Town {
             weather: Arc::new(Faulty::new(shelf.clone(), seed)),
             shelf,
             wires: None,
+            without_events: BTreeSet::new(),
             next_id: 1,
         };
         for n in 0..nodes {
@@ -148,7 +151,7 @@ impl Town {
             node: node.id.to_string(),
             clock: self.clock.clone(),
             tables: vec![&toy::NOTES, &toy::EVENTS],
-            codecs: vec![Arc::new(toy::Lines)],
+            codecs: vec![if self.without_events.contains(&n) { Arc::new(toy::NotesOnly) } else { Arc::new(toy::Lines) }],
             settings: table::Settings { shared_store: true, delete_delay: DELETE_DELAY, ..toy::settings() },
         })
     }

@@ -77,7 +77,15 @@ fn rows(r: &Recorder) -> Vec<String> {
 }
 
 fn header(codec: u16, options: Options) -> FrameHeader {
-    FrameHeader { tenant: Tenant::default(), received_ns: NOW, codec, options: options.to_bytes(), origin: None, refused: vec![] }
+    FrameHeader {
+        tenant: Tenant::default(),
+        received_ns: NOW,
+        codec,
+        options: options.to_bytes(),
+        origin: None,
+        refused: vec![],
+        rows: None,
+    }
 }
 
 fn decode_into(sink: &mut Recorder, codec: u16, options: Options, body: &[u8]) -> Result<()> {

@@ -1,12 +1,16 @@
 //! The bounds on what a query holds in memory and on how long it goes on, and what is counted of it.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::Instant;
 
 use base::{Error, Kind, Labels, Result};
 use table::Cancel;
+use table::sorted::Budget as Memory;
 
+use crate::eval::Options;
 use crate::eval::value::Series;
+use crate::limits;
 
 /// How much a query looked at, as Prometheus counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +26,9 @@ pub struct Stats {
 pub struct Budget {
     samples: usize,
     left: Cell<usize>,
+    /// What is counted as memory of the process, samples: the most that was held.
+    reserved: Cell<usize>,
+    memory: Option<Arc<dyn Memory>>,
     /// The least that was ever left.
     least: Cell<usize>,
     looked_at: Cell<u64>,
@@ -33,14 +40,26 @@ pub struct Budget {
 
 /// Samples that are looked at in some milliseconds, and in a tenth of a second where each takes long.
 pub const SAMPLES_UNWATCHED: usize = 1 << 20;
+/// Samples for which memory is taken at one time.
+const RESERVED_AT_ONCE: usize = 4 << 10;
 /// Bytes that take the room of a sample: a time and a value.
 const SAMPLE_BYTES: usize = 16;
 
 impl Budget {
-    /// Room for `samples`, until nobody waits any more or the time is up.
-    pub fn new(samples: usize, cancel: Cancel, deadline: Option<Instant>) -> Self {
-        let (left, least, unwatched) = (Cell::new(samples), Cell::new(samples), Cell::new(SAMPLES_UNWATCHED));
-        Budget { samples, left, least, looked_at: Cell::new(0), unwatched, cancel, deadline }
+    /// The room that `options` give, until nobody waits any more or the time is up.
+    pub fn new(options: &Options) -> Self {
+        let samples = options.max_samples;
+        Budget {
+            samples,
+            left: Cell::new(samples),
+            reserved: Cell::new(0),
+            memory: options.memory.clone(),
+            least: Cell::new(samples),
+            looked_at: Cell::new(0),
+            unwatched: Cell::new(SAMPLES_UNWATCHED),
+            cancel: options.cancel.clone(),
+            deadline: options.timeout.and_then(|t| Instant::now().checked_add(t)),
+        }
     }
     /// An error if nobody waits any more or the time is up. Called once per series or batch.
     pub fn check(&self) -> Result<()> {
@@ -57,6 +76,18 @@ impl Budget {
         })?;
         self.left.set(left);
         self.least.set(self.least.get().min(left));
+        self.reserve(self.samples - left)
+    }
+    /// Memory for the most that was held: what is given back here may still be there in another form.
+    fn reserve(&self, held: usize) -> Result<()> {
+        let more = held.saturating_sub(self.reserved.get());
+        if more > 0
+            && let Some(memory) = &self.memory
+        {
+            let more = more.max(RESERVED_AT_ONCE).min(self.samples - self.reserved.get());
+            memory.reserve(more * limits::SAMPLE_BYTES)?;
+            self.reserved.set(self.reserved.get() + more);
+        }
         Ok(())
     }
     /// Gives room back.

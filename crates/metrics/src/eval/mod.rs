@@ -13,7 +13,7 @@ mod aggregate;
 mod aggregate_native;
 mod alike;
 mod binary;
-mod budget;
+pub(crate) mod budget;
 mod calendar;
 mod call;
 mod classic;
@@ -41,11 +41,13 @@ mod subquery;
 pub mod value;
 mod window;
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use base::label_order::sort_by_labels;
 use base::{Error, Kind, Labels, Matcher, Result, Tenant};
 use lang::Span;
+use table::sorted::Budget as Memory;
 use table::{Cancel, Rows};
 
 use crate::eval::budget::Budget;
@@ -76,6 +78,8 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// Stops it early.
     pub cancel: Cancel,
+    /// Where the memory for its samples is taken from: it is given back when the last clone of it is dropped.
+    pub memory: Option<Arc<dyn Memory>>,
 }
 
 impl Default for Options {
@@ -88,6 +92,7 @@ impl Default for Options {
             max_span_ns: None,
             timeout: None,
             cancel: Cancel::default(),
+            memory: None,
         }
     }
 }
@@ -301,8 +306,7 @@ pub(crate) struct Evaluator<'a> {
 
 impl<'a> Evaluator<'a> {
     fn new(rows: &'a dyn Rows, tenant: &'a Tenant, options: &'a Options, notes: &'a Notes<'a>) -> Self {
-        let deadline = options.timeout.and_then(|t| Instant::now().checked_add(t));
-        Evaluator { rows, tenant, options, notes, budget: Budget::new(options.max_samples, options.cancel.clone(), deadline) }
+        Evaluator { rows, tenant, options, notes, budget: Budget::new(options) }
     }
 
     /// An error if nobody waits any more or the time is up. Called once per series or batch.

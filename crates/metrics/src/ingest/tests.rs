@@ -75,7 +75,15 @@ impl Sink for Recorder {
 }
 
 fn decode_as(codec: u16, sink: &mut Recorder, options: Bytes, body: &[u8]) -> Result<()> {
-    let header = FrameHeader { tenant: Tenant::default(), received_ns: NOW_MS * 1_000_000, codec, options, origin: None, refused: vec![] };
+    let header = FrameHeader {
+        tenant: Tenant::default(),
+        received_ns: NOW_MS * 1_000_000,
+        codec,
+        options,
+        origin: None,
+        refused: vec![],
+        rows: None,
+    };
     let codec = codecs().into_iter().find(|c| c.id() == codec).unwrap();
     codec.decode(&header, &Bytes::copy_from_slice(body), sink)
 }

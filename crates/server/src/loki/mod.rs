@@ -17,7 +17,7 @@ use table::tenants::Tenants;
 use table::{Cancel, Direction, Missing, Rows};
 use wire::Options;
 
-use crate::app::{Asking, Call, json, taken, warnings};
+use crate::app::{Asking, Call, JSON, json, taken, warnings};
 use crate::limits;
 use crate::params::Params;
 use crate::routes::Answer;
@@ -153,13 +153,14 @@ fn ask<F>(call: &Call, f: F) -> impl Future<Output = Answer> + Send + use<F>
 where
     F: FnOnce(Context<'_>, &Missing) -> Result<Vec<u8>> + Send + 'static,
 {
-    let body = computed(&call.asking(), f);
+    let (app, gzip) = (call.app.clone(), call.takes_gzip());
+    let body = computed(&call.asking(), move |c, missing| app.keep(f(c, missing)?, gzip));
     let noted = Noted::of(call);
     async move {
         let started = Instant::now();
         let body = body.await;
         noted.tell(started.elapsed());
-        Ok(json(body?))
+        Ok(body?.reply(JSON))
     }
 }
 

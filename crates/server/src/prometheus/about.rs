@@ -40,7 +40,7 @@ pub(super) async fn metadata(mut call: Call) -> Answer {
         let entry = |a: &about::About| json!({"type": a.kind, "help": a.help, "unit": a.unit});
         let data: Map<String, Value> =
             found.iter().take(limit).map(|(name, all)| (name.clone(), all.iter().take(per_metric).map(entry).collect())).collect();
-        Ok(response::envelope(&warnings(missing), &[], |out| out.extend(Value::Object(data).to_string().bytes())))
+        Ok(response::envelope(&warnings(missing), &[], |out| out.open().extend(Value::Object(data).to_string().bytes())))
     })
     .await
 }

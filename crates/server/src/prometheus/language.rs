@@ -10,12 +10,12 @@ use crate::routes::Answer;
 pub(super) async fn format_query(mut call: Call) -> Answer {
     let text = query_text(&call.params().await?)?;
     let pretty = promql::pretty(&promql::checked(&text)?);
-    Ok(json(response::envelope(&[], &[], |out| response::text(&pretty, out))))
+    Ok(json(response::envelope(&[], &[], |out| response::text(&pretty, out.open())).into_bytes()))
 }
 
 /// `GET|POST /api/v1/parse_query`: the query's tree.
 pub(super) async fn parse_query(mut call: Call) -> Answer {
     let text = query_text(&call.params().await?)?;
     let tree = promql::tree(&promql::checked(&text)?).to_string();
-    Ok(json(response::envelope(&[], &[], |out| out.extend(tree.bytes()))))
+    Ok(json(response::envelope(&[], &[], |out| out.open().extend(tree.bytes())).into_bytes()))
 }

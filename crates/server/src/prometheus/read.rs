@@ -9,8 +9,8 @@ use metrics::raw;
 use wire::Encoding;
 use wire::remote_read::{Form, Match, Query, Response as ReadResponse, STREAMED, Stream, queries};
 
-use super::{Wanted, ask, left, time_of};
-use crate::app::{Call, reply};
+use super::{QueryOptions, Wanted, ask, left, query_options, time_of};
+use crate::app::Call;
 use crate::routes::Answer;
 
 /// `POST /api/v1/read`: whole samples, or chunks in frames, as the client likes it.
@@ -22,12 +22,13 @@ pub(super) async fn read(mut call: Call) -> Answer {
     metrics::check_selectors(asked.len())?;
     let wanted = asked.iter().map(|q| Selection::of(q, &mut room)).collect::<Result<Vec<_>>>()?;
     let form = Form::accepted(&body)?;
-    let (query, most) = (call.missing.clone(), call.app.settings.query_samples);
+    let (query, app, options) = (call.missing.clone(), call.app.clone(), query_options(&call));
     let made = left(&call, move |rows, tenant, cancel| {
         let (mut samples, mut stream) = (ReadResponse::default(), Stream::default());
-        let mut left = most;
+        let options = QueryOptions { cancel: cancel.clone(), ..options };
+        let reader = raw::Reader::new(rows, tenant, &options);
         for (i, s) in wanted.iter().enumerate() {
-            let mut found = raw::samples(rows, tenant, &s.matchers, s.start_ms, s.end_ms, &mut left, cancel)?;
+            let mut found = reader.samples(&s.matchers, s.start_ms, s.end_ms)?;
             match form {
                 Form::Samples => samples.result(found.iter().map(|s| (s.labels.iter(), &s.floats[..], &s.histograms[..]))),
                 Form::Chunks => {
@@ -44,16 +45,19 @@ pub(super) async fn read(mut call: Call) -> Answer {
         if !query.notes().is_empty() {
             return Err(Error::unavailable("some nodes do not answer, and this protocol cannot say that an answer is incomplete"));
         }
-        match form {
-            Form::Samples => wire::encoding::encode(Encoding::SnappyBlock, &samples.finish()),
-            Form::Chunks => Ok(stream.finish()),
-        }
+        app.keep(
+            match form {
+                Form::Samples => wire::encoding::encode(Encoding::SnappyBlock, &samples.finish())?,
+                Form::Chunks => stream.finish(),
+            },
+            false,
+        )
     });
     let made = made.await?;
     if form == Form::Chunks {
-        return Ok(reply(STREAMED, made));
+        return Ok(made.reply(STREAMED));
     }
-    let mut r: Response<Body> = reply("application/x-protobuf", made);
+    let mut r: Response<Body> = made.reply("application/x-protobuf");
     r.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("snappy"));
     Ok(r)
 }
@@ -85,7 +89,12 @@ pub(super) async fn federate(mut call: Call) -> Answer {
     let wanted = Wanted::of(&params)?;
     let escaping = Escaping::accepted(call.header("accept").unwrap_or(""));
     let now_ms = time_of(&params, "time")?.unwrap_or_else(|| call.app.backend.clock().now_ms());
-    let mut r = ask(&call, move |rows, tenant, cancel, _| raw::federate(rows, tenant, &wanted.selectors, now_ms, escaping, cancel)).await?;
+    let options = query_options(&call);
+    let mut r = ask(&call, move |rows, tenant, cancel, _| {
+        let options = QueryOptions { cancel: cancel.clone(), ..options };
+        Ok(raw::federate(rows, tenant, &wanted.selectors, now_ms, escaping, &options)?.into_bytes().into())
+    })
+    .await?;
     let media_type = format!("text/plain; version=0.0.4; charset=utf-8; escaping={}", escaping.name());
     r.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::try_from(media_type).map_err(|e| Error::internal(e.to_string()))?);
     Ok(r)

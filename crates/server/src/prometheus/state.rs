@@ -120,7 +120,7 @@ pub(super) async fn tsdb(mut call: Call) -> Answer {
             "memoryInBytesByLabelName": top(bytes, limit),
             "seriesCountByLabelValuePair": top(by_pair, limit),
         });
-        Ok(response::envelope(&warnings(missing), &[], |out| out.extend(data.to_string().bytes())))
+        Ok(response::envelope(&warnings(missing), &[], |out| out.open().extend(data.to_string().bytes())))
     })
     .await
 }
@@ -164,7 +164,7 @@ pub(super) async fn cardinality_names(mut call: Call) -> Answer {
         let listed: Vec<Value> = all.iter().take(limit).map(|(n, count)| json!({"label_name": n, "label_values_count": count})).collect();
         let total: usize = all.iter().map(|(_, n)| n).sum();
         let data = json!({"label_values_count_total": total, "label_names_count": all.len(), "cardinality": listed});
-        Ok(data.to_string().into_bytes())
+        Ok(data.to_string().into_bytes().into())
     })
     .await
 }
@@ -194,7 +194,7 @@ pub(super) async fn cardinality_values(mut call: Call) -> Answer {
             Ok(json!({"label_name": name, "label_values_count": all.len(), "series_count": count, "cardinality": listed}))
         };
         let data = json!({"series_count_total": series.len(), "labels": names.iter().map(of).collect::<Result<Vec<_>>>()?});
-        Ok(data.to_string().into_bytes())
+        Ok(data.to_string().into_bytes().into())
     })
     .await
 }

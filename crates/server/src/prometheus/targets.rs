@@ -117,7 +117,7 @@ pub(super) async fn metadata(mut call: Call) -> Answer {
             }
         }
         data.truncate(limit);
-        Ok(response::envelope(&warnings(missing), &[], |out| out.extend(Value::from(data).to_string().bytes())))
+        Ok(response::envelope(&warnings(missing), &[], |out| out.open().extend(Value::from(data).to_string().bytes())))
     })
     .await
 }

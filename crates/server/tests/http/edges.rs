@@ -188,3 +188,47 @@ fn a_query_that_takes_too_long_is_given_up() {
     assert_eq!((answer.status, answer.json()["errorType"].as_str()), (503, Some("timeout")));
     drop(open);
 }
+
+/// Two clients that ask for 12 MB each and do not read, where there is memory for one such answer.
+#[test]
+fn answers_that_nobody_reads_hold_up_queries_and_do_not_fill_the_memory() {
+    let settings = Settings { query_concurrency: 2, answer_memory_bytes: 8 << 20, ..Settings::default() };
+    let server = Server::over_engine(settings, std::collections::BTreeMap::new());
+    let now_ms = NOW_NS / 1_000_000;
+    for i in 0..60 {
+        let labels = [("__name__", "x"), ("i", &*i.to_string())];
+        let answer = crate::prometheus::write(&server, &[], &labels, &[(-11_000_000, 1.5)]);
+        assert_eq!(answer.status, 204, "{}", String::from_utf8_lossy(&answer.bytes));
+    }
+    let end = now_ms / 1000;
+    let path = format!("/api/v1/query_range?query=x&start={}&end={end}&step=1&lookback_delta=4h", end - 10_999);
+    let ask = || {
+        let mut client = TcpStream::connect(server.base.trim_start_matches("http://")).unwrap();
+        client.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();
+        client
+    };
+    let figure = |name: &str| -> f64 {
+        let page = String::from_utf8(server.get("/metrics").bytes).unwrap();
+        page.lines().find_map(|l| l.strip_prefix(name)?.trim().parse().ok()).unwrap()
+    };
+    let mut first = ask();
+    let mut head = [0; 15];
+    first.read_exact(&mut head).unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200 OK");
+    let mut second = ask();
+    second.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    assert!(second.read(&mut [0]).is_err(), "its answer has no memory yet");
+    let held = figure("watchfire_answers_bytes");
+    assert!(held > 0.0 && held <= f64::from(8 << 20), "{held}");
+    assert!((figure("watchfire_jobs_running{pool=\"queries\"}") - 1.0).abs() < 0.5, "it keeps its place");
+    assert_eq!(server.get(&path).status, 503, "others with long answers are asked to come again");
+    assert_eq!(server.get(&path.replace("query=x", "query=sum(x)")).status, 200, "and others are answered");
+    let mut rest = vec![];
+    first.read_to_end(&mut rest).unwrap();
+    assert!(rest.len() > 12_000_000 && rest.ends_with(b"]]}]}}"), "{}", rest.len());
+    second.set_read_timeout(None).unwrap();
+    let mut whole = vec![];
+    second.read_to_end(&mut whole).unwrap();
+    assert_eq!(whole.len(), head.len() + rest.len());
+    assert!(figure("watchfire_answers_bytes").abs() < 0.5);
+}

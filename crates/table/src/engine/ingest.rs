@@ -106,12 +106,14 @@ impl Engine {
         let mut sink = EngineSink::new(self, &generation, &header, admission);
         sink.new_body = true;
         codec.decode(&header, &body, &mut sink)?;
-        let Found { rows, refusals, late_refused, bytes, first_table, counts, room } = sink.found();
-        let count: u64 = rows.iter().map(|r| r.batch.num_rows() as u64).sum();
+        let found = sink.found();
+        let count = found.count();
+        let Found { rows, refusals, late_refused, bytes, first_table, counts, room } = found;
         if let Some(a) = admission {
             a.body(&header.tenant, first_table.map(|t| self.tables[t.0 as usize]), count, bytes)?;
             header.refused = late_refused;
         }
+        header.rows = Some(count);
         Ok(Prepared { header, body, rows, generation, done: Ingested { rows: count, bytes, refusals, counts }, room })
     }
 
@@ -205,6 +207,13 @@ pub(super) struct Found {
     pub counts: Vec<(&'static str, u64)>,
     /// What the body has become takes this much.
     pub room: Option<BodyRoom>,
+}
+
+impl Found {
+    /// How many rows.
+    pub fn count(&self) -> u64 {
+        self.rows.iter().map(|r| r.batch.num_rows() as u64).sum()
+    }
 }
 
 /// Collects what a codec finds. Used for new bodies and for replay alike.

@@ -43,7 +43,7 @@ use crate::generation::Generation;
 use crate::ingest::Codec;
 use crate::keys::Keys;
 use crate::loss::{Loss, Losses};
-use crate::memory_budget::MemoryBudget;
+use crate::memory_budget::{MemoryBudget, QueryBudget};
 use crate::sorted::{self, IndexCache, SortedFile, SortedMeta};
 use crate::spec::TableSpec;
 
@@ -173,6 +173,10 @@ impl Engine {
         &self.tables
     }
 
+    /// A share of the memory for queries, for what a query holds beside the rows that its scans read; given back when it is dropped.
+    pub fn query_memory(&self) -> Arc<QueryBudget> {
+        Arc::new(self.budget.query())
+    }
     /// The clock it lives by.
     pub fn clock(&self) -> &Clock {
         &self.clock

@@ -12,7 +12,7 @@ use super::bell::Bell;
 use super::blocks::{Blocks, Remote};
 use super::commit::Committer;
 use super::commits::CommitLog;
-use super::ingest::EngineSink;
+use super::ingest::{EngineSink, Found};
 use super::retention::RetentionClock;
 use super::{Engine, EngineOptions, Live, Refresh, stats};
 use crate::catalog::Catalog;
@@ -194,7 +194,9 @@ impl Engine {
             self.lost(name(), "frame_undecodable", None, Some(body.len() as u64), e.to_string());
             return Ok(());
         }
-        let rows = sink.found().rows;
+        let found = sink.found();
+        self.note_short(name, header.rows, &found);
+        let rows = found.rows;
         self.make_room(rows.iter().map(|r| r.bytes).sum())?;
         generation.wal_bytes.fetch_add(payload.len() as u64, Ordering::AcqRel);
         generation.upto.store(seq + 1, Ordering::Release);
@@ -211,6 +213,15 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// A body that was taken gives all its rows again, unless this build refuses what an earlier one took: that is told.
+    fn note_short(&self, name: impl Fn() -> String, taken: Option<u64>, found: &Found) {
+        let rows = found.count();
+        let Some(fewer) = taken.and_then(|taken| taken.checked_sub(rows)).filter(|n| *n > 0) else { return };
+        let why = found.refusals.iter().find(|r| !r.message.is_empty());
+        let why = why.map_or("this build reads the body otherwise", |r| &r.message);
+        self.lost(name(), "refused_at_replay", Some(fewer), None, format!("{fewer} of {} rows that were taken: {why}", fewer + rows));
     }
 
     /// Replayed rows were accepted long ago: they wait for memory, they are not refused.

@@ -183,7 +183,7 @@ pub trait Damage: Send + Sync {
     fn lost(&self, what: LostRows);
 }
 
-/// A share of memory. A query over its share gets an error of kind `Unprocessable`.
+/// A share of memory. A query over its share gets an error of kind `Unprocessable`, or `Unavailable` when it is others that have it all.
 pub trait Budget: Send + Sync {
     /// Takes `bytes`, or refuses.
     fn reserve(&self, bytes: usize) -> Result<()>;

@@ -1,12 +1,13 @@
-//! Bodies that become large take turns (P7, P10).
+//! Bodies that become large take turns (P7, P10); bodies that a later build reads otherwise are told (P8).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base::{Clock, Kind};
 use disk::SimFs;
-use table::Settings;
+use table::{Engine, EngineOptions, Settings};
 
-use crate::toy::{header, open, read, settings};
+use crate::toy::{NotesOnly, header, open, options, read, settings};
 
 #[test]
 fn a_large_body_waits_for_the_one_before_it_and_replay_waits_for_nothing() {
@@ -40,4 +41,25 @@ fn a_large_body_waits_for_the_one_before_it_and_replay_waits_for_nothing() {
     drop(e);
     let e = open(&fs, &clock, Settings { bodies_limit: 1, ..settings() }).unwrap();
     assert_eq!(read(&*e, "a", vec![]).unwrap().len(), 6);
+}
+
+#[test]
+fn rows_that_a_later_build_refuses_at_replay_are_told_as_lost() {
+    let (fs, clock) = (SimFs::seeded(2), Clock::manual(1_700_200_000_000_000_000));
+    let e = open(&fs, &clock, settings()).unwrap();
+    let too_late = 1_800_000_000_000_000_000_i64;
+    let mixed = format!("N s 1700200000000000000 note\nE s 1700200000000 7 1 8\nE s 1700200000000 7 2 8\nN s {too_late} refused-at-once\n");
+    assert_eq!(e.ingest(header("a", &clock, None), mixed.into(), None).unwrap().rows, 3);
+    e.ingest(header("a", &clock, None), "N s 1700200000000000000 more\n".into(), None).unwrap();
+    drop(e);
+    let same = open(&fs, &clock, settings()).unwrap();
+    assert_eq!((read(&*same, "a", vec![]).unwrap().len(), same.losses()), (4, vec![]), "what was refused to its sender is no loss");
+    drop(same);
+    let later =
+        Engine::open(EngineOptions { codecs: vec![Arc::new(NotesOnly)], ..options(&fs, &clock, settings(), None, "local") }).unwrap();
+    assert_eq!(read(&*later, "a", vec![]).unwrap().len(), 2);
+    let losses = later.losses();
+    assert_eq!(losses.len(), 1, "{losses:?}");
+    assert_eq!((losses[0].reason.as_str(), losses[0].rows), ("refused_at_replay", Some(2)));
+    assert_eq!(losses[0].detail, "2 of 3 rows that were taken: events are not taken");
 }

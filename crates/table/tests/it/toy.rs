@@ -99,6 +99,25 @@ impl Codec for Lines {
     }
 }
 
+/// [`Lines`] as a later release reads it that does not take events any more.
+pub struct NotesOnly;
+
+impl Codec for NotesOnly {
+    fn id(&self) -> u16 {
+        LINES
+    }
+    fn decode(&self, header: &FrameHeader, body: &Bytes, sink: &mut dyn Sink) -> Result<()> {
+        let text = std::str::from_utf8(body).map_err(|_| Error::invalid("not text"))?;
+        let (notes, events): (Vec<_>, Vec<_>) = text.lines().enumerate().partition(|(_, l)| !l.starts_with('E'));
+        for (ordinal, _) in events {
+            let message = "events are not taken".to_owned();
+            sink.refuse(Refusal { ordinal: ordinal as u32, reason: "event", message, bytes: 1, time_ns: None });
+        }
+        let notes: String = notes.iter().map(|(_, l)| format!("{l}\n")).collect();
+        Lines.decode(header, &notes.into(), sink)
+    }
+}
+
 #[derive(Default)]
 struct Notes(Vec<u32>, Vec<i64>, Vec<u32>, Vec<String>);
 #[derive(Default)]
@@ -181,6 +200,7 @@ pub fn header(tenant: &str, clock: &Clock, origin: Option<Origin>) -> FrameHeade
         options: Bytes::new(),
         origin,
         refused: vec![],
+        rows: None,
     }
 }
 

@@ -50,7 +50,7 @@ impl Sink for Recorder {
 
 fn decode_into(sink: &mut Recorder, codec: u16, body: &[u8]) -> Result<()> {
     let options = Options::default().to_bytes();
-    let header = FrameHeader { tenant: Tenant::default(), received_ns: NOW, codec, options, origin: None, refused: vec![] };
+    let header = FrameHeader { tenant: Tenant::default(), received_ns: NOW, codec, options, origin: None, refused: vec![], rows: None };
     let codec = codecs().into_iter().find(|c| c.id() == codec).unwrap();
     codec.decode(&header, &Bytes::copy_from_slice(body), sink)
 }

@@ -219,6 +219,7 @@ fn ingested(requests: &[TracesData]) -> MemoryRows {
             options: selected.options,
             origin: None,
             refused: vec![],
+            rows: None,
         };
         let codec: Arc<dyn Codec> = codecs().into_iter().find(|c| c.id() == selected.codec).unwrap();
         let mut sink = Collected::default();

@@ -38,7 +38,7 @@ struct Shared {
 /// The receivers' paths.
 pub fn router(receivers: Receivers) -> Router {
     let paths = receivers.paths();
-    let shared = Arc::new(Shared { receivers, memory: Budget::new(MEMORY_BYTES), turn: Arc::new(Semaphore::new(AT_ONCE)) });
+    let shared = Arc::new(Shared { receivers, memory: body::budget(MEMORY_BYTES), turn: Arc::new(Semaphore::new(AT_ONCE)) });
     paths.into_iter().fold(Router::new(), |router, (path, way)| {
         let shared = shared.clone();
         router.route(path, post(move |sent: Sent| respond(shared.clone(), way, sent)))

@@ -109,6 +109,7 @@ impl IntoStore {
             options: Options::encoded(encoding).to_bytes(),
             origin,
             refused: vec![],
+            rows: None,
         };
         // Entries that can never be taken are in the ledger, and giving them again would not help.
         self.node.ingest(header, Bytes::from(body)).map(|_| ())

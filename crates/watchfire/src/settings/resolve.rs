@@ -242,8 +242,9 @@ fn server_settings(l: &Layer, token: Option<server::Token>, memory_bytes: u64) -
         connections: must(&s.connections, "server.connections")?.0 as usize,
         ingest_concurrency: must(&s.pushes, "server.pushes")?.0 as usize,
         query_concurrency: must(&s.queries, "server.queries")?.0 as usize,
-        // A quarter, as one query may take for what it reads: 16 bytes a sample, and as much for the answer.
-        query_samples: ((memory_bytes / 4 / 32) as usize).min(metrics::limits::QUERY_SAMPLES),
+        answer_memory_bytes: (memory_bytes / 8) as usize,
+        // A quarter, as one query may take for what it reads.
+        query_samples: (memory_bytes as usize / 4 / metrics::limits::SAMPLE_BYTES).min(metrics::limits::QUERY_SAMPLES),
         query_timeout: duration(must(&s.query_timeout, "server.query_timeout")?.0),
         erase_after: duration(must(&l.storage.erase_after, "storage.erase_after")?.0),
         query_limits: query_limits(&l.queries),

@@ -43,7 +43,7 @@ pub use tls::Tls;
 
 /// Version of the protocol. Nodes of different versions refuse each other, so it changes only when they cannot understand each
 /// other.
-pub const VERSION: &str = "1";
+pub const VERSION: &str = "2";
 const PATH: &str = "/cluster/v1/";
 
 /// Names of headers.

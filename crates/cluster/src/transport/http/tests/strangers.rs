@@ -62,7 +62,7 @@ fn who_skips_a_step_gets_nowhere() {
         let stream = tokio::net::TcpStream::connect(&side.address).await.unwrap();
         let (mut sender, connection) = http2::handshake::<_, _, Full<Bytes>>(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let names = [("watchfire-cluster", "a"), ("watchfire-version", "1"), ("watchfire-secret", "yes")];
+        let names = [("watchfire-cluster", "a"), ("watchfire-version", "2"), ("watchfire-secret", "yes")];
         let nonce = ("watchfire-nonce", "00112233445566778899aabbccddeeff");
         let call = [("watchfire-call", "1"), ("watchfire-body", "00"), ("watchfire-proof", "00")];
         type Headers = Vec<(&'static str, &'static str)>;
