@@ -244,6 +244,7 @@ fn server_settings(l: &Layer, token: Option<server::Token>, memory_bytes: u64) -
         query_concurrency: must(&s.queries, "server.queries")?.0 as usize,
         // A quarter, as one query may take for what it reads: 16 bytes a sample, and as much for the answer.
         query_samples: ((memory_bytes / 4 / 32) as usize).min(metrics::limits::QUERY_SAMPLES),
+        query_held_bytes: ((memory_bytes / 4 / 2) as usize).min(logs::limits::HELD_BYTES),
         query_timeout: duration(must(&s.query_timeout, "server.query_timeout")?.0),
         erase_after: duration(must(&l.storage.erase_after, "storage.erase_after")?.0),
         query_limits: query_limits(&l.queries),
