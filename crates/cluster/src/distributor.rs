@@ -133,7 +133,7 @@ impl Admission for PerBody<'_> {
     }
 
     fn body(&self, tenant: &Tenant, table: Option<&'static TableSpec>, rows: u64, bytes: u64) -> Result<()> {
-        let Some(table) = table.map(|t| t.name) else { return Ok(()) };
+        let Some(&TableSpec { name: table, rows: called, .. }) = table else { return Ok(()) };
         let Some(limit) = self.distributor.limits(table).tenant else { return Ok(()) };
         let rates = self.distributor.cluster.as_ref().map(|c| c.membership().rates());
         let rate = rates.map_or(limit, |r| r.share(tenant, table, limit));
@@ -145,7 +145,7 @@ impl Admission for PerBody<'_> {
         Err(Error::new(
             Kind::LimitExceeded,
             format!(
-                "ingestion rate limit exceeded for user {tenant} (limit: {} bytes/sec) while attempting to ingest '{rows}' {table} totaling '{bytes}' bytes, \
+                "ingestion rate limit exceeded for user {tenant} (limit: {} bytes/sec) while attempting to ingest '{rows}' {called} totaling '{bytes}' bytes, \
                  reduce the volume or raise the tenant's limit",
                 limit.bytes_per_second
             ),

@@ -8,3 +8,5 @@ pub const TEMPLATE_DEPTH: usize = 64;
 pub const TEMPLATE_OUTPUT: usize = 1 << 20;
 /// Elements evaluated in one execution: ranges inside ranges end here.
 pub const TEMPLATE_STEPS: usize = 100_000;
+/// Bytes that the variables, arguments and lists of one execution take together. Lists count as if they shared nothing.
+pub const TEMPLATE_HELD: usize = 16 << 20;

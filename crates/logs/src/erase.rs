@@ -12,7 +12,7 @@ use arrow_select::filter::filter_record_batch;
 use base::{Error, Kind, Labels, Matcher, Result, Tenant};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use table::{Erasing, RowStream, Rows, ScanRequest, TimeRange};
+use table::{Cancel, Erasing, RowStream, Rows, ScanRequest, TimeRange};
 
 /// What the names of the documents that hold requests begin with.
 pub const DOCUMENTS: &str = "log-deletion-";
@@ -110,7 +110,7 @@ pub fn scan(rows: &dyn Rows, mut request: ScanRequest, erased: &[Erasure]) -> Re
         }
     }
     let stream = rows.scan(&request)?;
-    if erased.is_empty() { Ok(stream) } else { without(stream, &erased) }
+    if erased.is_empty() { Ok(stream) } else { without(stream, &erased, request.cancel) }
 }
 
 /// The same rows without those that are deleted.
@@ -139,7 +139,7 @@ impl Rows for Left<'_> {
 }
 
 /// The same rows without those that are deleted. Where an erasure looks at rows, `stream` has their lines and metadata.
-pub fn without(stream: RowStream, erasures: &[&Erasure]) -> Result<RowStream> {
+pub fn without(stream: RowStream, erasures: &[&Erasure], cancel: Cancel) -> Result<RowStream> {
     let of_series = |e: &&Erasure| -> Option<(Erasure, Vec<bool>)> {
         let hit: Vec<bool> = stream.series.iter().map(|l| e.has_series(l)).collect();
         hit.contains(&true).then(|| ((*e).clone(), hit))
@@ -150,11 +150,17 @@ pub fn without(stream: RowStream, erasures: &[&Erasure]) -> Result<RowStream> {
     }
     let series = stream.series.clone();
     let mut labels = RowLabels::default();
-    let left = stream.batches.map(move |batch| strip(batch?, &series, &erasures, &mut labels));
+    let left = stream.batches.map(move |batch| strip(batch?, &series, &erasures, &mut labels, &cancel));
     Ok(RowStream { series: stream.series, batches: Box::new(left) })
 }
 
-fn strip(batch: RecordBatch, series: &[Labels], erasures: &[(Erasure, Vec<bool>)], labels: &mut RowLabels) -> Result<RecordBatch> {
+fn strip(
+    batch: RecordBatch,
+    series: &[Labels],
+    erasures: &[(Erasure, Vec<bool>)],
+    labels: &mut RowLabels,
+    cancel: &Cancel,
+) -> Result<RecordBatch> {
     let rows = Batch::new(&batch)?;
     let mut keep = vec![true; rows.len()];
     for (e, hit) in erasures {
@@ -168,7 +174,7 @@ fn strip(batch: RecordBatch, series: &[Labels], erasures: &[(Erasure, Vec<bool>)
                 Some(filters) => {
                     labels.start_series(&SeriesLabels::new(series_labels(series, number)?));
                     rows.add_metadata(i, &Wanted::All, labels);
-                    !filters.apply(&mut Row { time_ns: rows.times()[i], line: rows.line(i).into(), labels })
+                    !filters.apply(&mut Row { time_ns: rows.times()[i], line: rows.line(i).into(), labels, cancel })?
                 }
             };
         }
@@ -278,7 +284,7 @@ impl Erasing for Due {
     }
     fn rest(&self, table: &str, tenant: &Tenant, series: &Arc<[Labels]>, batch: RecordBatch) -> Result<RecordBatch> {
         let hits = self.hits(table, tenant, series);
-        if hits.is_empty() { Ok(batch) } else { strip(batch, series, &hits, &mut RowLabels::default()) }
+        if hits.is_empty() { Ok(batch) } else { strip(batch, series, &hits, &mut RowLabels::default(), &Cancel::default()) }
     }
 }
 

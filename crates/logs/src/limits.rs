@@ -12,12 +12,9 @@ pub const SERIES: usize = 500;
 pub const ENTRIES: usize = 5_000;
 /// Series that may exist inside of a query before they are aggregated. Each costs its labels and its points.
 pub const INNER_SERIES: usize = 200_000;
-/// Points of all series of a query together: 16 bytes each, so at most 128 MiB.
-pub const CELLS: usize = 8 << 20;
-/// Unwrapped samples held at one time, in one window or slice: 16 bytes each, so at most 128 MiB.
-pub const SAMPLES: usize = 8 << 20;
-/// Bytes of lines held for one answer.
-pub const ANSWER_BYTES: usize = 256 << 20;
+/// Bytes of lines, labels, samples and points that one query holds at one time, unless less memory is to be had: the answer is
+/// written beside them.
+pub const HELD_BYTES: usize = 256 << 20;
 /// Fields that parsers may add to one line: a line of a megabyte could otherwise be a hundred thousand labels.
 pub const FIELDS_PER_LINE: usize = 1_024;
 /// Bytes of all that stages write for one line, what they write over again included: a template may double a label as often as the query

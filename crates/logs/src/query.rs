@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use base::label_order::sort_by_labels;
 use base::{Error, Labels, Result, Tenant};
 use table::{Cancel, Direction, Rows, ScanRequest, TimeRange};
 
 use crate::erase::Erasure;
-use crate::eval::{self, LogRequest, Source, Steps, Value};
+use crate::eval::{self, Budget, LogRequest, Source, Steps, Value};
 use crate::limits;
 use crate::logql::ast::{AggregateOp, Expr, MetricExpr};
 use crate::{SPEC, logql};
@@ -20,11 +21,13 @@ pub struct Settings {
     pub max_entries: usize,
     /// Time that the windows of a metric query may span, nanoseconds.
     pub max_window_ns: Option<i64>,
+    /// Bytes that one query may hold at one time.
+    pub max_held_bytes: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { max_series: limits::SERIES, max_entries: limits::ENTRIES, max_window_ns: None }
+        Settings { max_series: limits::SERIES, max_entries: limits::ENTRIES, max_window_ns: None, max_held_bytes: limits::HELD_BYTES }
     }
 }
 
@@ -46,8 +49,13 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn source(&self) -> Source<'a> {
+    /// What one query may hold.
+    pub(crate) fn budget(&self) -> Budget {
+        Budget::new(self.settings.max_held_bytes, self.cancel.clone())
+    }
+    pub(crate) fn source(&self, budget: &'a Budget) -> Source<'a> {
         Source {
+            budget,
             rows: self.rows,
             tenant: self.tenant,
             cancel: self.cancel,
@@ -133,12 +141,13 @@ pub fn instant(context: Context<'_>, query: &str, time_ns: i64) -> Result<QueryR
             ));
         }
     };
-    match eval::evaluate(context.source(), &expr, Steps::instant(time_ns))? {
+    let budget = context.budget();
+    match eval::evaluate(context.source(&budget), &expr, Steps::instant(time_ns))? {
         Value::Scalar(v) => Ok(QueryResult::Scalar(time_ns, v)),
         Value::Series(mut series) => {
             check_series(series.len(), context.settings)?;
             if !is_ordered(&expr) {
-                series.sort_by(|a, b| a.labels.cmp(&b.labels));
+                sort_by_labels(&mut series, |s| &s.labels);
             }
             Ok(QueryResult::Vector(series.into_iter().filter_map(|s| Some((s.labels, time_ns, s.points.first()?.1))).collect()))
         }
@@ -147,6 +156,8 @@ pub fn instant(context: Context<'_>, query: &str, time_ns: i64) -> Result<QueryR
 
 /// Evaluates a query over a range: a metric query at each step, a log query for its lines.
 pub fn range(context: Context<'_>, q: &RangeQuery<'_>) -> Result<QueryResult> {
+    let budget = context.budget();
+    let source = context.source(&budget);
     match logql::parse(q.query)? {
         Expr::Log(log) => {
             if q.limit > context.settings.max_entries {
@@ -157,7 +168,7 @@ pub fn range(context: Context<'_>, q: &RangeQuery<'_>) -> Result<QueryResult> {
             }
             let range = TimeRange { start: q.start_ns, end: q.end_ns };
             let request = LogRequest { range, limit: q.limit, direction: q.direction, interval_ns: q.interval_ns };
-            let found = eval::select(context.source(), &log, &request)?;
+            let found = eval::select(source, &log, &request)?;
             Ok(QueryResult::Streams(streams(found), q.direction))
         }
         Expr::Metric(expr) => {
@@ -165,12 +176,12 @@ pub fn range(context: Context<'_>, q: &RangeQuery<'_>) -> Result<QueryResult> {
                 return Err(Error::invalid("approx_topk is only supported on instant queries"));
             }
             let steps = Steps::range(q.start_ns, q.end_ns, q.step_ns)?;
-            let mut series = match eval::evaluate(context.source(), &expr, steps)? {
+            let mut series = match eval::evaluate(source, &expr, steps)? {
                 Value::Series(s) => s,
                 Value::Scalar(v) => vec![eval::Series { labels: Labels::empty(), points: (0..steps.count()).map(|k| (k, v)).collect() }],
             };
             check_series(series.len(), context.settings)?;
-            series.sort_by(|a, b| a.labels.cmp(&b.labels));
+            sort_by_labels(&mut series, |s| &s.labels);
             let points =
                 |s: eval::Series| Points { labels: s.labels, points: s.points.into_iter().map(|(k, v)| (steps.time(k), v)).collect() };
             Ok(QueryResult::Matrix(series.into_iter().map(points).collect()))
@@ -229,7 +240,8 @@ pub(crate) fn streams(found: eval::Lines) -> Vec<Stream> {
         }
     }
     out.retain(|s| !s.entries.is_empty());
-    out.sort_by(|a, b| a.labels.cmp(&b.labels));
+    // The original compares them as it writes them.
+    out.sort_by_cached_key(|s| s.labels.to_string());
     out
 }
 
@@ -247,7 +259,9 @@ pub fn series(context: Context<'_>, selectors: &[&str], start_ns: i64, end_ns: i
         request.cancel = context.cancel.clone();
         out.extend(context.rows.series(&request)?);
     }
-    Ok(out.into_iter().collect())
+    let mut out: Vec<Labels> = out.into_iter().collect();
+    sort_by_labels(&mut out, |l| l);
+    Ok(out)
 }
 
 /// Names of the labels of the streams that match a selector (all streams if it is empty), in order.

@@ -17,6 +17,7 @@ pub const DETECTED_LEVEL: &str = "detected_level";
 /// nothing. The ordinal is left out of the identity, because a client that retries may cut its batches differently.
 pub static SPEC: TableSpec = TableSpec {
     name: "logs",
+    rows: "lines",
     unit: TimeUnit::Ns,
     slice: 3_600_000_000_000,
     columns: &[

@@ -41,7 +41,8 @@ impl Tail {
         let end = self.end(context.now_ns);
         let range = TimeRange { start: self.start_ns, end };
         let request = LogRequest { range, limit, direction: Direction::Backward, interval_ns: 0 };
-        let mut found = eval::select(context.source(), &self.log, &request)?;
+        let budget = context.budget();
+        let mut found = eval::select(context.source(&budget), &self.log, &request)?;
         found.lines.reverse();
         // What is older than these was not asked for.
         if found.lines.len() >= limit {
@@ -61,7 +62,8 @@ impl Tail {
             direction: Direction::Forward,
             interval_ns: 0,
         };
-        let found = eval::select(context.source(), &self.log, &request)?;
+        let budget = context.budget();
+        let found = eval::select(context.source(&budget), &self.log, &request)?;
         let last = found.lines.last().map(|l| l.time_ns);
         let is_full = found.lines.len() >= limits::TAIL_LINES;
         // Lines of one and the same time that are more than a look takes are passed over, or it would stand still.

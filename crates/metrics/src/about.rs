@@ -14,6 +14,7 @@ pub const DAY_MS: i64 = 86_400_000;
 /// what is said every minute is one row.
 pub static SPEC: TableSpec = TableSpec {
     name: "metric_metadata",
+    rows: "metadata",
     unit: TimeUnit::Ms,
     slice: DAY_MS,
     columns: &[],

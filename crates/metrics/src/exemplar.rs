@@ -19,6 +19,7 @@ pub const LABELS: &str = "labels";
 /// One row per exemplar; a series is the metric that it is of.
 pub static SPEC: TableSpec = TableSpec {
     name: "exemplars",
+    rows: "exemplars",
     unit: TimeUnit::Ms,
     slice: 7_200_000,
     columns: &[Column::new(VALUE, ColumnType::F64), Column::new(LABELS, ColumnType::Bytes)],

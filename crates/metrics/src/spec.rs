@@ -17,6 +17,7 @@ pub const STALE_NAN_BITS: u64 = 0x7ff0_0000_0000_0002;
 /// staleness marker, and then the greater value: the same choice on every node.
 pub static SPEC: TableSpec = TableSpec {
     name: "samples",
+    rows: "samples",
     unit: TimeUnit::Ms,
     slice: 7_200_000,
     columns: &[

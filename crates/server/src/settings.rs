@@ -57,6 +57,8 @@ pub struct Settings {
     pub query_concurrency: usize,
     /// Samples of metrics that one query or remote read may hold at one time, at 16 bytes each and as much again for its answer.
     pub query_samples: usize,
+    /// Bytes of lines, labels and points that one query of logs may hold at one time, and as much again for its answer.
+    pub query_held_bytes: usize,
     /// A query that runs longer is stopped.
     pub query_timeout: Duration,
     /// What queries of each tenant may take.
@@ -84,6 +86,7 @@ impl Default for Settings {
             ingest_concurrency: 16,
             query_concurrency: std::thread::available_parallelism().map_or(2, usize::from).max(2),
             query_samples: metrics::limits::QUERY_SAMPLES,
+            query_held_bytes: logs::limits::HELD_BYTES,
             query_timeout: Duration::from_secs(120),
             query_limits: QueryLimits::default(),
             tenant_query_limits: BTreeMap::new(),

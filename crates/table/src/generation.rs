@@ -266,6 +266,7 @@ mod tests {
 
     static T: TableSpec = TableSpec {
         name: "t",
+        rows: "rows",
         unit: TimeUnit::Ms,
         slice: 7_200_000,
         columns: &[Column::new("n", ColumnType::I64), Column::new("text", ColumnType::Bytes).nullable()],

@@ -66,7 +66,7 @@ impl Rows for MemoryRows {
             batches.push(RecordBatch::try_new(schema.clone(), columns).map_err(|e| Error::internal(e.to_string()))?);
         }
         let all = concat_batches(&schema, &batches).map_err(|e| Error::internal(e.to_string()))?;
-        let keep = q.predicate.as_ref().map(|p| p.eval(&all)).transpose()?;
+        let keep = q.predicate.as_ref().map(|p| p.eval(&all, &q.cancel)).transpose()?;
         let series = all.column(0).as_primitive::<UInt32Type>();
         let time = all.column(1).as_primitive::<Int64Type>();
         let key = match q.table.order {

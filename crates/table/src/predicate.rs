@@ -9,6 +9,7 @@ use arrow_schema::DataType;
 use base::{Error, Result};
 use memchr::memmem::Finder;
 
+use crate::scan::Cancel;
 use crate::spec::{ColumnType, TableSpec};
 
 /// A condition on the payload columns of a row. A missing value satisfies no comparison.
@@ -52,16 +53,18 @@ impl Predicate {
         }
     }
 
-    /// Which rows of `batch` satisfy it.
-    pub fn eval(&self, batch: &RecordBatch) -> Result<BooleanArray> {
+    /// Which rows of `batch` satisfy it. It ends early when nobody waits any more: thousands of patterns over texts of megabytes
+    /// take minutes.
+    pub fn eval(&self, batch: &RecordBatch, cancel: &Cancel) -> Result<BooleanArray> {
         let mut keep = vec![true; batch.num_rows()];
-        self.narrow(batch, &mut keep)?;
+        self.narrow(batch, &mut keep, cancel)?;
         Ok(keep.into())
     }
 
     /// Takes the rows out of `keep` that do not satisfy it. Rows that are out already are not looked at: the dearer
     /// conditions come last.
-    fn narrow(&self, batch: &RecordBatch, keep: &mut [bool]) -> Result<()> {
+    fn narrow(&self, batch: &RecordBatch, keep: &mut [bool], cancel: &Cancel) -> Result<()> {
+        cancel.check()?;
         let column = |name: &str| -> Result<&ArrayRef> {
             batch
                 .column_by_name(name)
@@ -73,7 +76,7 @@ impl Predicate {
                     if !keep.contains(&true) {
                         break;
                     }
-                    p.narrow(batch, keep)?;
+                    p.narrow(batch, keep, cancel)?;
                 }
                 Ok(())
             }
@@ -85,7 +88,7 @@ impl Predicate {
                         break;
                     }
                     let mut hit = open.clone();
-                    p.narrow(batch, &mut hit)?;
+                    p.narrow(batch, &mut hit, cancel)?;
                     for ((keep, open), hit) in keep.iter_mut().zip(&mut open).zip(hit) {
                         *keep |= hit;
                         *open &= !hit;
@@ -95,7 +98,7 @@ impl Predicate {
             }
             Predicate::Not(p) => {
                 let mut hit = keep.to_vec();
-                p.narrow(batch, &mut hit)?;
+                p.narrow(batch, &mut hit, cancel)?;
                 keep.iter_mut().zip(hit).for_each(|(keep, hit)| *keep &= !hit);
                 Ok(())
             }
@@ -110,7 +113,10 @@ impl Predicate {
                     _ => bytes_test(column(c)?, keep, |b| finder.find(b).is_some()),
                 }
             }
-            Predicate::Regex(c, re) => bytes_test(column(c)?, keep, |b| re.is_match(b)),
+            Predicate::Regex(c, re) => {
+                bytes_test(column(c)?, keep, |b| !cancel.is_cancelled() && re.is_match(b))?;
+                cancel.check()
+            }
             Predicate::Between(c, lo, hi) => number_test(column(c)?, keep, |v| v >= *lo && v <= *hi),
         }
     }
@@ -281,7 +287,28 @@ mod tests {
     }
 
     fn kept(p: &Predicate, texts: &StringViewArray) -> Vec<bool> {
-        p.eval(&batch(texts)).unwrap().iter().map(|v| v.unwrap()).collect()
+        p.eval(&batch(texts), &Cancel::default()).unwrap().iter().map(|v| v.unwrap()).collect()
+    }
+
+    /// Some hundred patterns, each of which takes seconds over the text.
+    #[test]
+    fn it_ends_when_nobody_waits() {
+        let text = "ab".repeat(2 << 20);
+        let slow = |i: usize| Predicate::matching("t", &format!("[ab]*a[ab]{{300}}x{i}")).unwrap();
+        let p = Predicate::Or((0..200).map(slow).collect());
+        let cancel = Cancel::default();
+        let waits = cancel.clone();
+        std::thread::Builder::new()
+            .name("client".into())
+            .spawn(move || {
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                waits.cancel();
+            })
+            .unwrap();
+        let began = std::time::Instant::now();
+        let ended = p.eval(&batch(&StringViewArray::from_iter_values([text])), &cancel);
+        assert_eq!(ended.unwrap_err().kind(), base::Kind::Canceled);
+        assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
     }
 
     #[test]

@@ -52,9 +52,13 @@ impl Cancel {
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
+    /// Whether it is cancelled. It costs as good as nothing.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
     /// An error of kind `Canceled` once cancelled.
     pub fn check(&self) -> Result<()> {
-        if self.0.load(Ordering::Relaxed) { Err(Error::new(Kind::Canceled, "the client went away")) } else { Ok(()) }
+        if self.is_cancelled() { Err(Error::new(Kind::Canceled, "the client went away")) } else { Ok(()) }
     }
 }
 

@@ -146,6 +146,8 @@ pub enum Prefer {
 pub struct TableSpec {
     /// Name: lower case, also in paths.
     pub name: &'static str,
+    /// What its rows are called, of several of them; for messages.
+    pub rows: &'static str,
     /// Unit of the time column.
     pub unit: TimeUnit,
     /// Width of a time slice, in that unit; divides a day.

@@ -40,6 +40,7 @@ pub const DROPPED: &str = "dropped";
 /// Rows lie by trace within a slice. A span that is sent twice is one row: the one that tells more is kept.
 pub static SPEC: TableSpec = TableSpec {
     name: "spans",
+    rows: "spans",
     unit: TimeUnit::Ns,
     slice: 900_000_000_000,
     columns: &[

@@ -17,6 +17,7 @@ use crate::transport::NodeId;
 /// A column of every type.
 static ALL: TableSpec = TableSpec {
     name: "all",
+    rows: "rows",
     unit: TimeUnit::Ns,
     slice: 3_600_000_000_000,
     columns: &[

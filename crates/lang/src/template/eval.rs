@@ -3,11 +3,17 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use regex::Regex;
+
 use super::ast::{Expr, Node};
 use super::functions::{self, Run};
+use super::held::{checked, weight, weight_in_passing};
 use super::value::Value;
 use super::{Data, bounded};
 use crate::limits;
+
+/// What is said of an execution that nobody waits for.
+const STOPPED: &str = "it was stopped";
 
 /// How a list of nodes ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -20,6 +26,10 @@ enum Flow {
 struct Machine<'a, 'o> {
     data: &'a dyn Data,
     variables: Vec<Value<'a>>,
+    /// What each variable holds, bytes.
+    weights: Vec<usize>,
+    /// What all of them hold, and values that are under way.
+    held: usize,
     out: &'o mut String,
     /// Length of `out` when it began.
     began: usize,
@@ -28,7 +38,7 @@ struct Machine<'a, 'o> {
 
 pub(super) fn run(nodes: &[Node], slots: usize, data: &dyn Data, out: &mut String) -> Result<(), String> {
     let began = out.len();
-    let mut m = Machine { data, variables: vec![Value::Nil; slots], out, began, steps: 0 };
+    let mut m = Machine { data, variables: vec![Value::Nil; slots], weights: vec![0; slots], held: 0, out, began, steps: 0 };
     m.nodes(nodes, &Value::Data).map(drop)
 }
 
@@ -36,10 +46,15 @@ impl<'a> Machine<'a, '_> {
     fn step(&mut self) -> Result<(), String> {
         self.steps += 1;
         if self.steps > limits::TEMPLATE_STEPS {
-            Err(format!("the template takes more than {} steps", limits::TEMPLATE_STEPS))
-        } else {
-            Ok(())
+            return Err(format!("the template takes more than {} steps", limits::TEMPLATE_STEPS));
         }
+        // One step may work through megabytes.
+        if self.data.goes_on() { Ok(()) } else { Err(STOPPED.into()) }
+    }
+
+    fn hold(&mut self, bytes: usize) -> Result<(), String> {
+        self.held = checked(self.held + bytes)?;
+        Ok(())
     }
 
     fn write(&mut self, text: &str) -> Result<(), String> {
@@ -65,19 +80,24 @@ impl<'a> Machine<'a, '_> {
                     Flow::On
                 }
                 Node::Set(slot, e) => {
-                    self.variables[*slot] = self.eval(e, dot)?;
+                    let value = self.eval(e, dot)?;
+                    self.set(Some(*slot), value)?;
                     Flow::On
                 }
                 Node::If { variable, condition, then, otherwise } => {
                     let value = self.eval(condition, dot)?;
                     let is_true = value.is_true();
-                    self.set(*variable, value);
+                    self.set(*variable, value)?;
                     self.nodes(if is_true { then } else { otherwise }, dot)?
                 }
                 Node::With { variable, value, then, otherwise } => {
                     let value = self.eval(value, dot)?;
-                    self.set(*variable, value.clone());
-                    if value.is_true() { self.nodes(then, &value)? } else { self.nodes(otherwise, dot)? }
+                    self.set(*variable, value.clone())?;
+                    let bytes = weight(&value)?;
+                    self.hold(bytes)?;
+                    let flow = if value.is_true() { self.nodes(then, &value)? } else { self.nodes(otherwise, dot)? };
+                    self.held -= bytes;
+                    flow
                 }
                 Node::Range { key, element, over, body, otherwise } => self.range((*key, *element), over, body, otherwise, dot)?,
                 Node::Break => Flow::Break,
@@ -90,10 +110,15 @@ impl<'a> Machine<'a, '_> {
         Ok(Flow::On)
     }
 
-    fn set(&mut self, variable: Option<usize>, value: Value<'a>) {
+    fn set(&mut self, variable: Option<usize>, value: Value<'a>) -> Result<(), String> {
         if let Some(slot) = variable {
+            self.held -= std::mem::take(&mut self.weights[slot]);
+            let bytes = weight(&value)?;
+            self.hold(bytes)?;
+            self.weights[slot] = bytes;
             self.variables[slot] = value;
         }
+        Ok(())
     }
 
     fn range<'n: 'a>(
@@ -108,26 +133,42 @@ impl<'a> Machine<'a, '_> {
             Value::Data => self.all(),
             v => v,
         };
-        let items: Vec<(Value<'a>, Value<'a>)> = match over {
-            Value::Nil => vec![],
-            Value::List(l) => l.iter().enumerate().map(|(i, v)| (Value::Int(i as i64), v.clone())).collect(),
-            Value::Map(m) => m.iter().map(|(k, v)| (Value::owned(k.clone()), v.clone())).collect(),
+        let bytes = weight(&over)?;
+        self.hold(bytes)?;
+        let variables = (key, element);
+        let ended = match &over {
+            Value::Nil => None,
+            Value::List(l) => self.passes(variables, l.iter().enumerate().map(|(i, v)| (Value::Int(i as i64), v.clone())), body)?,
+            Value::Map(m) => self.passes(variables, m.iter().map(|(k, v)| (Value::owned(k.clone()), v.clone())), body)?,
             // Bounded by the steps that its passes take.
-            Value::Int(n) => (0..n.clamp(0, limits::TEMPLATE_STEPS as i64 + 1)).map(|i| (Value::Int(i), Value::Int(i))).collect(),
+            Value::Int(n) => self.passes(variables, (0..*n).map(|i| (Value::Int(i), Value::Int(i))), body)?,
             other => return Err(format!("range can't iterate over {}", other.kind())),
         };
-        if items.is_empty() {
-            return self.nodes(otherwise, dot);
+        self.held -= bytes;
+        match ended {
+            None => self.nodes(otherwise, dot),
+            Some(flow) => Ok(flow),
         }
+    }
+
+    /// Goes through the body with each of `items`; none if there were none.
+    fn passes<'n: 'a>(
+        &mut self,
+        (key, element): (Option<usize>, Option<usize>),
+        items: impl Iterator<Item = (Value<'a>, Value<'a>)>,
+        body: &'n [Node],
+    ) -> Result<Option<Flow>, String> {
+        let mut ended = None;
         for (k, v) in items {
             self.step()?;
-            self.set(key, k);
-            self.set(element, v.clone());
+            ended = Some(Flow::On);
+            self.set(key, k)?;
+            self.set(element, v.clone())?;
             if self.nodes(body, &v)? == Flow::Break {
                 break;
             }
         }
-        Ok(Flow::On)
+        Ok(ended)
     }
 
     /// The data as a map.
@@ -165,24 +206,31 @@ impl<'a> Machine<'a, '_> {
                 value
             }
             Expr::Call { name, run, pattern, args } => {
+                let before = self.held;
                 let mut values = Vec::with_capacity(args.len());
                 for a in args {
-                    values.push(match self.eval(a, dot)? {
+                    let value = match self.eval(a, dot)? {
                         Value::Data => self.all(),
                         v => v,
-                    });
+                    };
+                    self.hold(weight_in_passing(&value)?)?;
+                    values.push(value);
                 }
-                let told = |e: String| format!("error calling {name}: {e}");
-                match (run, pattern) {
-                    (Run::Plain(f), _) => f(&values).map_err(told)?,
-                    (Run::Pattern(f), Some(p)) => f(p, &values).map_err(told)?,
-                    (Run::Pattern(f), None) => {
-                        let p = values[0].as_text().and_then(functions::compile).map_err(told)?;
-                        f(&p, &values).map_err(told)?
-                    }
-                }
+                let made = self.call(*run, pattern.as_ref(), &values).map_err(|e| format!("error calling {name}: {e}"))?;
+                self.hold(weight_in_passing(&made)?)?;
+                self.held = before;
+                made
             }
         })
+    }
+
+    fn call(&self, run: Run, pattern: Option<&Regex>, values: &[Value<'a>]) -> Result<Value<'a>, String> {
+        let goes_on = || if self.data.goes_on() { Ok(()) } else { Err(STOPPED.to_owned()) };
+        match (run, pattern) {
+            (Run::Plain(f), _) => f(values),
+            (Run::Pattern(f), Some(p)) => f(p, values, &goes_on),
+            (Run::Pattern(f), None) => f(&functions::compile(values[0].as_text()?)?, values, &goes_on),
+        }
     }
 
     fn field(&self, value: &Value<'a>, name: &str) -> Result<Value<'a>, String> {

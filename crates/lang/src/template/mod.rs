@@ -1,7 +1,7 @@
 //! Go's `text/template`, the part that formatting lines, labels and alerts uses. One engine for all of them.
 //!
-//! Constraints: no input makes it panic, and every execution ends: source, depth, steps and output are bounded
-//! ([`crate::limits`]). What the engine does not know (`define`, `template`, `block`) is refused when the template is
+//! Constraints: no input makes it panic, and every execution ends: source, depth, steps, output and what is held on the way are bounded
+//! ([`crate::limits`]), and who waits for it may stop it ([`Data::goes_on`]). What the engine does not know (`define`, `template`, `block`) is refused when the template is
 //! read, at its place, never answered wrongly.
 //!
 //! Design: [`Template::parse`] reads the text once: pipelines become nested calls, variables become slots, functions are
@@ -15,6 +15,7 @@ mod ast;
 mod decimal;
 mod eval;
 pub mod functions;
+mod held;
 mod numbers;
 mod parser;
 mod print;
@@ -39,6 +40,10 @@ pub trait Data {
     }
     /// All fields, for `range` and for printing `.` itself.
     fn all(&self) -> Vec<(String, Value<'_>)>;
+    /// Whether somebody still waits. It is asked before every step: a template of some kilobytes can work for minutes.
+    fn goes_on(&self) -> bool {
+        true
+    }
 }
 
 /// A template that was read.
@@ -70,6 +75,19 @@ impl Template {
 /// Refuses what would be longer than a template may make.
 fn bounded(bytes: usize) -> Result<(), String> {
     if bytes > limits::TEMPLATE_OUTPUT { Err(format!("the result would be longer than {} bytes", limits::TEMPLATE_OUTPUT)) } else { Ok(()) }
+}
+
+/// Texts with `by` between them, if a template may make as much.
+fn joined<T: AsRef<str>>(parts: impl Iterator<Item = T>, by: &str) -> Result<String, String> {
+    let mut out = String::new();
+    for (i, part) in parts.enumerate() {
+        if i > 0 {
+            out.push_str(by);
+        }
+        bounded(out.len() + part.as_ref().len())?;
+        out.push_str(part.as_ref());
+    }
+    Ok(out)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! `print` and `printf` as Go's `fmt` has them.
 
 use super::value::Value;
-use super::{bounded, numbers};
+use super::{bounded, joined, numbers};
 use crate::go_time::Layout;
 use crate::literal;
 
@@ -41,8 +41,7 @@ pub(super) fn sprint(args: &[Value<'_>]) -> Result<String, String> {
 
 /// `fmt.Sprintln`.
 pub(super) fn sprintln(args: &[Value<'_>]) -> Result<String, String> {
-    let out = args.iter().map(inner).collect::<Vec<_>>().join(" ") + "\n";
-    bounded(out.len()).map(|()| out)
+    Ok(joined(args.iter().map(inner), " ")? + "\n")
 }
 
 /// What stands between `%` and the verb.
@@ -82,9 +81,8 @@ pub(super) fn sprintf(format: &str, args: &[Value<'_>]) -> Result<String, String
         bounded(out.len())?;
     }
     out.push_str(rest);
-    let extra: Vec<String> = next.map(|v| format!("{}={}", v.kind(), inner(v))).collect();
-    if !extra.is_empty() {
-        out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
+    if next.len() > 0 {
+        out.push_str(&format!("%!(EXTRA {})", joined(next.map(|v| format!("{}={}", v.kind(), inner(v))), ", ")?));
     }
     bounded(out.len()).map(|()| out)
 }

@@ -193,6 +193,64 @@ fn the_names_that_are_read_are_known() {
     assert_eq!(names("{{ .a }}{{ . }}"), ("a".into(), false));
 }
 
+/// What memory there is must not decide how these end, nor the stack.
+#[test]
+fn what_is_held_on_the_way_is_bounded() {
+    let times = |n: usize, t: &str| t.repeat(n);
+    let many = |n: usize, t: &str| (0..n).map(|i| t.replace('N', &i.to_string())).collect::<String>();
+    for (what, template) in [
+        ("deep", "{{ $l := list 1 }}{{ range 30000 }}{{ $l = list $l }}{{ end }}".to_owned()),
+        ("doubled", "{{ $l := list 1 1 }}".to_owned() + &times(40, "{{ $l = list $l $l }}") + "{{ $l }}"),
+        ("equal", "{{ $l := list 1 1 }}".to_owned() + &times(40, "{{ $l = list $l $l }}") + "{{ eq $l (list $l) }}"),
+        ("variables", many(100, r#"{{ $xN := repeat 1000000 "x" }}"#)),
+        ("lists in variables", r#"{{ $t := repeat 200000 "x" }}"#.to_owned() + &many(100, r#"{{ $xN := splitList "" $t }}"#)),
+        ("arguments", r#"{{ $x := repeat 1000000 "x" }}{{ list "#.to_owned() + &times(5000, "$x ") + "}}"),
+        ("results", r#"{{ list "#.to_owned() + &times(100, r#"(repeat 1000000 "x") "#) + "}}"),
+        ("split", r#"{{ splitList "" (repeat 1000000 "x") | len }}"#.to_owned()),
+        ("split by a pattern", r#"{{ regexSplit "" (repeat 1000000 "x") -1 | len }}"#.to_owned()),
+        ("json", r#"{{ printf "[%s1]" (repeat 400000 "1,") | fromJson | len }}"#.to_owned()),
+        ("groups", r#"{{ regexReplaceAll ".*" (repeat 1000000 "x") ""#.to_owned() + &times(30_000, "$0") + "\" }}"),
+        ("cat", r#"{{ $x := repeat 1000000 "x" }}{{ cat "#.to_owned() + &times(10, "$x ") + "}}"),
+        ("extra", r#"{{ $x := repeat 1000000 "x" }}{{ printf "" "#.to_owned() + &times(10, "$x ") + "}}"),
+    ] {
+        assert!(fill(&template, "").is_err(), "{what}");
+    }
+    let fine = r#"{{ $x := "" }}{{ range 1000 }}{{ $x = repeat 100000 "x" }}{{ end }}{{ len (splitList "" $x) }} {{ Trim $x "yx" }}"#;
+    assert_eq!(fill(fine, "").unwrap(), "100001 ".replace("100001", &"x".repeat(100_000).split("").count().to_string()));
+}
+
+/// Data that somebody waits for so many steps long.
+struct Patient(std::cell::Cell<usize>);
+
+impl Data for Patient {
+    fn field(&self, _: &str) -> Option<Value<'_>> {
+        None
+    }
+    fn all(&self) -> Vec<(String, Value<'_>)> {
+        vec![]
+    }
+    fn goes_on(&self) -> bool {
+        self.0.replace(self.0.get().saturating_sub(1)) > 0
+    }
+}
+
+/// Each of these would take minutes.
+#[test]
+fn an_execution_ends_when_nobody_waits_for_it() {
+    for template in [
+        r#"{{ $x := repeat 1000000 "a" }}{{ range 90000 }}{{ $y := $x | lower | upper | lower | upper }}{{ end }}"#,
+        // Every search goes to the end of the text, and finds one letter.
+        r#"{{ count ".*[^A-Z]|[A-Z]" (repeat 1000000 "A") }}"#,
+        r#"{{ regexReplaceAll ".*[^A-Z]|[A-Z]" (repeat 1000000 "A") "b" }}"#,
+        r#"{{ regexSplit ".*[^A-Z]|[A-Z]" (repeat 1000000 "A") -1 }}"#,
+    ] {
+        let mut out = String::new();
+        let template = Template::parse(template, &functions::PIPELINE).unwrap();
+        let ended = template.execute(&Patient(50.into()), &mut out);
+        assert!(ended.unwrap_err().contains("it was stopped"));
+    }
+}
+
 /// Pieces that meet in templates more often than random characters do.
 fn pieces() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![

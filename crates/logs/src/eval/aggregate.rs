@@ -3,19 +3,39 @@
 use std::cmp::Ordering;
 
 use base::Result;
+use base::label_order::compare;
 
 use super::Series;
+use super::budget::{self, Budget, ENTRY_BYTES, POINT_BYTES};
 use super::keys::{Key, Keys};
 use crate::logql::ast::{Aggregate, AggregateOp};
 
 /// Applies an aggregation that groups by `key`.
-pub fn apply(a: &Aggregate, key: &Key, series: Vec<Series>, steps: u32) -> Result<Vec<Series>> {
-    match a.op {
-        AggregateOp::Sort | AggregateOp::SortDesc => Ok(sort(series, a.op == AggregateOp::SortDesc, steps)),
-        AggregateOp::Topk | AggregateOp::ApproxTopk => top(series, key, a.parameter.unwrap_or(1), true, steps),
-        AggregateOp::Bottomk => top(series, key, a.parameter.unwrap_or(1), false, steps),
-        _ => fold(a.op, key, &series, steps),
+pub fn apply(a: &Aggregate, key: &Key, series: Vec<Series>, steps: u32, budget: &Budget) -> Result<Vec<Series>> {
+    let before = budget::weight(&series);
+    let made = match a.op {
+        AggregateOp::Sort | AggregateOp::SortDesc => return Ok(sort(series, a.op == AggregateOp::SortDesc, steps)),
+        AggregateOp::Topk | AggregateOp::ApproxTopk => top(series, key, a.parameter.unwrap_or(1), true, steps, budget)?,
+        AggregateOp::Bottomk => top(series, key, a.parameter.unwrap_or(1), false, steps, budget)?,
+        _ => fold(a.op, key, &series, steps, budget)?,
+    };
+    budget.give(before);
+    Ok(made)
+}
+
+/// The series by number in groups of one key, and the keys.
+fn groups<'b>(series: &[Series], key: &Key, budget: &'b Budget) -> Result<(Vec<Vec<u32>>, Keys<'b>)> {
+    let mut keys = Keys::new(budget);
+    let mut groups: Vec<Vec<u32>> = vec![];
+    for (i, s) in series.iter().enumerate() {
+        budget.watch(s.labels.as_bytes().len())?;
+        let (n, new) = keys.number_of(&key.of_labels(&s.labels))?;
+        if new {
+            groups.push(vec![]);
+        }
+        groups[n as usize].push(i as u32);
     }
+    Ok((groups, keys))
 }
 
 #[derive(Clone, Copy, Default)]
@@ -55,25 +75,28 @@ impl State {
     }
 }
 
-fn fold(op: AggregateOp, key: &Key, series: &[Series], steps: u32) -> Result<Vec<Series>> {
-    let mut keys = Keys::default();
-    let mut groups: Vec<Vec<State>> = vec![];
-    for s in series {
-        let (n, new) = keys.number_of(&key.of_labels(&s.labels))?;
-        if new {
-            groups.push(vec![State::default(); steps as usize]);
+/// One group after the other, so that what a step's value takes while it is calculated is taken once.
+fn fold(op: AggregateOp, key: &Key, series: &[Series], steps: u32, budget: &Budget) -> Result<Vec<Series>> {
+    let (groups, keys) = groups(series, key, budget)?;
+    let bytes = steps as usize * size_of::<State>();
+    budget.take(bytes)?;
+    let mut states = vec![State::default(); steps as usize];
+    let mut out = Vec::with_capacity(groups.len());
+    for (members, labels) in groups.iter().zip(keys.labels()) {
+        states.fill(State::default());
+        for s in members.iter().map(|&i| &series[i as usize]) {
+            budget.watch(s.points.len())?;
+            s.points.iter().for_each(|&(k, v)| states[k as usize].add(op, v));
         }
-        for &(k, v) in &s.points {
-            groups[n as usize][k as usize].add(op, v);
-        }
+        budget.watch(states.len())?;
+        let there = states.iter().enumerate().filter(|(_, s)| s.count > 0.0);
+        let made = [Series { labels: labels.clone(), points: there.map(|(k, s)| (k as u32, s.value(op))).collect() }];
+        budget.take(budget::weight(&made))?;
+        out.extend(made);
     }
-    let with_labels = groups.iter().zip(keys.labels());
-    Ok(with_labels
-        .map(|(states, labels)| {
-            let there = states.iter().enumerate().filter(|(_, s)| s.count > 0.0);
-            Series { labels: labels.clone(), points: there.map(|(k, s)| (k as u32, s.value(op))).collect() }
-        })
-        .collect())
+    budget.give(bytes);
+    keys.give_back();
+    Ok(out)
 }
 
 /// Order by value; NaN comes last in either direction, equal values by labels.
@@ -89,38 +112,40 @@ fn by_value(a: f64, b: f64, descending: bool) -> Ordering {
 fn sort(mut series: Vec<Series>, descending: bool, steps: u32) -> Vec<Series> {
     if steps == 1 {
         let value = |s: &Series| s.points.first().map_or(f64::NAN, |p| p.1);
-        series.sort_by(|a, b| by_value(value(a), value(b), descending).then_with(|| a.labels.cmp(&b.labels)));
+        series.sort_by(|a, b| by_value(value(a), value(b), descending).then_with(|| compare(&a.labels, &b.labels)));
     }
     series
 }
 
-fn top(mut series: Vec<Series>, key: &Key, k: usize, largest: bool, steps: u32) -> Result<Vec<Series>> {
+fn top(mut series: Vec<Series>, key: &Key, k: usize, largest: bool, steps: u32, budget: &Budget) -> Result<Vec<Series>> {
     series.sort_by(|a, b| a.labels.cmp(&b.labels));
-    let mut keys = Keys::default();
-    let mut groups: Vec<Vec<usize>> = vec![];
-    for (i, s) in series.iter().enumerate() {
-        let (n, new) = keys.number_of(&key.of_labels(&s.labels))?;
-        if new {
-            groups.push(vec![]);
-        }
-        groups[n as usize].push(i);
-    }
+    let (groups, keys) = groups(&series, key, budget)?;
+    keys.give_back();
     let mut kept: Vec<Vec<(u32, f64)>> = vec![vec![]; series.len()];
     for members in &groups {
+        let members = members.iter().map(|&i| i as usize);
+        let points: usize = members.clone().map(|i| series[i].points.len()).sum();
+        let bytes = steps as usize * size_of::<Vec<(usize, f64)>>() + points * POINT_BYTES;
+        budget.take(bytes)?;
         let mut at_step: Vec<Vec<(usize, f64)>> = vec![vec![]; steps as usize];
-        for &i in members {
-            for &(step, v) in &series[i].points {
-                at_step[step as usize].push((i, v));
-            }
+        for i in members {
+            budget.watch(series[i].points.len())?;
+            series[i].points.iter().for_each(|&(step, v)| at_step[step as usize].push((i, v)));
         }
         for (step, mut values) in at_step.into_iter().enumerate() {
+            budget.watch(1 + 16 * values.len())?;
             values.sort_by(|a, b| by_value(a.1, b.1, largest));
             values.truncate(k);
+            budget.take(values.len() * POINT_BYTES)?;
             values.into_iter().for_each(|(i, v)| kept[i].push((step as u32, v)));
         }
+        budget.give(bytes);
     }
-    let out = series.into_iter().zip(kept).filter(|(_, p)| !p.is_empty());
-    let out = out.map(|(s, points)| Series { labels: s.labels, points }).collect();
+    let mut out = vec![];
+    for (s, points) in series.into_iter().zip(kept).filter(|(_, p)| !p.is_empty()) {
+        budget.take(ENTRY_BYTES + s.labels.as_bytes().len())?;
+        out.push(Series { labels: s.labels, points });
+    }
     Ok(sort(out, largest, steps))
 }
 
@@ -128,6 +153,7 @@ fn top(mut series: Vec<Series>, key: &Key, k: usize, largest: bool, steps: u32) 
 mod tests {
     use super::*;
     use base::Labels;
+    use table::Cancel;
 
     fn series(rows: &[(&str, &str, &[f64])]) -> Vec<Series> {
         let one = |(a, b, v): &(&str, &str, &[f64])| Series {
@@ -141,7 +167,13 @@ mod tests {
         let inner = Box::new(crate::logql::ast::MetricExpr::Literal(0.0));
         let a = Aggregate { op, parameter, inner, grouping: None };
         let shown = |s: &Series| format!("{} {:?}", s.labels, s.points.iter().map(|p| p.1).collect::<Vec<_>>());
-        apply(&a, &key, series(rows), steps).unwrap().iter().map(shown).collect()
+        let budget = Budget::new(1 << 20, Cancel::default());
+        let series = series(rows);
+        budget.take(budget::weight(&series)).unwrap();
+        let made = apply(&a, &key, series, steps, &budget).unwrap();
+        budget.give(budget::weight(&made));
+        assert!(budget.take(1 << 20).is_ok() && budget.take(1).is_err(), "what is counted is what there is");
+        made.iter().map(shown).collect()
     }
 
     #[test]
@@ -167,5 +199,22 @@ mod tests {
             run(AggregateOp::SortDesc, None, Key::By(vec![]), &[("x", "1", &[1.0]), ("y", "1", &[f64::NAN]), ("z", "1", &[3.0])], 1),
             [r#"{a="z", b="1"} [3.0]"#, r#"{a="x", b="1"} [1.0]"#, r#"{a="y", b="1"} [NaN]"#]
         );
+    }
+
+    /// A few samples each, at their own steps: what is taken while they are put together does not grow with groups times steps.
+    #[test]
+    fn many_groups_of_few_points_take_little() {
+        let many = |n: u32| -> Vec<Series> {
+            let one = |i: u32| Series { labels: Labels::from_pairs([("a", i.to_string())]).unwrap(), points: vec![(i % 11_000, 1.0)] };
+            (0..n).map(one).collect()
+        };
+        let inner = Box::new(crate::logql::ast::MetricExpr::Literal(0.0));
+        let a = Aggregate { op: AggregateOp::Max, parameter: None, inner, grouping: None };
+        let budget = Budget::new(16 << 20, Cancel::default());
+        budget.take(budget::weight(&many(20_000))).unwrap();
+        let by = Key::By(vec!["a".into()]);
+        assert_eq!(apply(&a, &by, many(20_000), 11_000, &budget).unwrap(), many(20_000));
+        let refused = apply(&a, &by, many(2_000), 11_000, &Budget::new(100_000, Cancel::default())).unwrap_err();
+        assert!(refused.message().contains("raise memory_limit"), "{}", refused.message());
     }
 }

@@ -1,12 +1,12 @@
 //! Counts and bytes per window. A line adds to the window it enters and is taken off at the one it has left, so its cost
 //! does not depend on how many windows overlap.
 
-use base::{Error, Kind, Labels, Result};
+use base::{Labels, Result};
 
 use super::Series;
+use super::budget::{self, Budget};
 use super::metric::Sink;
 use super::steps::Windows;
-use crate::limits;
 
 /// One difference per step.
 #[derive(Clone, Copy, Default)]
@@ -16,16 +16,18 @@ struct Cell {
 }
 
 /// What is counted, by series number and step.
-pub struct Counts {
+pub struct Counts<'b> {
     windows: Windows,
     series: Vec<Vec<Cell>>,
-    cells: usize,
+    budget: &'b Budget,
+    /// Of the budget.
+    taken: usize,
 }
 
-impl Counts {
+impl<'b> Counts<'b> {
     /// Nothing yet.
-    pub fn new(windows: Windows) -> Self {
-        Counts { windows, series: vec![], cells: 0 }
+    pub fn new(windows: Windows, budget: &'b Budget) -> Self {
+        Counts { windows, series: vec![], budget, taken: 0 }
     }
 
     fn note(cells: &mut [Cell], k: Option<u32>, lines: i64, bytes: i64) {
@@ -42,20 +44,16 @@ impl Counts {
         }
         if self.series[n].is_empty() {
             let steps = self.windows.count() as usize;
-            self.cells += steps;
-            if self.cells > limits::CELLS {
-                return Err(Error::new(
-                    Kind::Unprocessable,
-                    "the query makes too many points: use a longer step, a shorter range, or group by fewer labels",
-                ));
-            }
+            let bytes = steps * size_of::<Cell>();
+            self.budget.take(bytes)?;
+            self.taken += bytes;
             self.series[n] = vec![Cell::default(); steps];
         }
         Ok(&mut self.series[n])
     }
 
     /// The points: `value(lines, bytes)` where there was a line.
-    pub fn finish(self, labels: &[Labels], value: impl Fn(i64, i64) -> f64) -> Vec<Series> {
+    pub fn finish(self, labels: &[Labels], value: impl Fn(i64, i64) -> f64) -> Result<Vec<Series>> {
         let mut out = vec![];
         for (cells, labels) in self.series.into_iter().zip(labels) {
             let (mut lines, mut bytes) = (0, 0);
@@ -71,11 +69,12 @@ impl Counts {
                 out.push(Series { labels: labels.clone(), points });
             }
         }
-        out
+        self.budget.swap(self.taken, budget::weight(&out))?;
+        Ok(out)
     }
 }
 
-impl Sink for Counts {
+impl Sink for Counts<'_> {
     fn slice(&mut self, _: i64) -> Result<()> {
         Ok(())
     }
@@ -125,18 +124,24 @@ fn gallop(times: &[i64], last: i64) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use table::Cancel;
+
     use super::super::steps::Steps;
     use super::*;
 
     #[test]
     fn each_window_counts_its_lines() {
         let w = Windows::new(Steps::range(10, 40, 10).unwrap(), 20, 0);
-        let mut c = Counts::new(w);
+        let budget = Budget::new(96, Cancel::default());
+        let mut c = Counts::new(w, &budget);
         for t in [1, 10, 11, 35] {
             c.row(1, t, 3, 0.0).unwrap();
         }
         let labels = [Labels::empty(), Labels::from_pairs([("a", "b")]).unwrap()];
-        let s = c.finish(&labels, |lines, bytes| (lines * 100 + bytes) as f64);
+        assert!(c.row(2, 1, 3, 0.0).is_err(), "there is room for the steps of one series");
+        budget.give(200);
+        let s = c.finish(&labels, |lines, bytes| (lines * 100 + bytes) as f64).unwrap();
+        assert!(budget.take(136).is_err());
         assert_eq!(s.len(), 1, "a series without lines is no series");
         assert_eq!(s[0].points, [(0, 206.0), (1, 309.0), (2, 103.0), (3, 103.0)]);
     }
@@ -154,13 +159,14 @@ mod tests {
             let mut times: Vec<i64> = (0..random(60)).map(|_| random(500) as i64).collect();
             times.sort_unstable();
             let bytes = |i: usize| i % 7;
-            let (mut rows, mut run) = (Counts::new(w), Counts::new(w));
+            let budget = Budget::new(1 << 20, Cancel::default());
+            let (mut rows, mut run) = (Counts::new(w, &budget), Counts::new(w, &budget));
             times.iter().enumerate().for_each(|(i, t)| rows.row(0, *t, bytes(i), 0.0).unwrap());
             run.run(0, &times, &bytes).unwrap();
             let labels = [Labels::empty()];
             let shown = |lines: i64, bytes: i64| (lines * 1_000 + bytes) as f64;
-            let rows = rows.finish(&labels, shown);
-            assert_eq!(rows, run.finish(&labels, shown), "case {case}");
+            let rows = rows.finish(&labels, shown).unwrap();
+            assert_eq!(rows, run.finish(&labels, shown).unwrap(), "case {case}");
             let there = |k: u32| times.iter().filter(|t| **t > w.before(k) && **t <= w.end(k)).count();
             let want: Vec<(u32, usize)> = (0..w.count()).map(|k| (k, there(k))).filter(|(_, n)| *n > 0).collect();
             let got: Vec<(u32, usize)> = rows.iter().flat_map(|s| s.points.iter().map(|(k, v)| (*k, *v as usize / 1_000))).collect();

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use base::{Error, Kind, Labels, Result};
 
+use super::budget::{Budget, ENTRY_BYTES};
 use crate::limits;
 use crate::logql::ast::Grouping;
 use crate::stage::{Category, RowLabels};
@@ -36,8 +37,10 @@ impl Key {
 }
 
 /// Label sets in the order they were met.
-#[derive(Default)]
-pub struct Keys {
+pub struct Keys<'b> {
+    budget: &'b Budget,
+    /// Of the budget.
+    taken: usize,
     numbers: HashMap<Box<[u8]>, u32>,
     labels: Vec<Labels>,
     /// Of all of them, twice.
@@ -45,7 +48,11 @@ pub struct Keys {
     buffer: Vec<u8>,
 }
 
-impl Keys {
+impl<'b> Keys<'b> {
+    /// None yet.
+    pub fn new(budget: &'b Budget) -> Self {
+        Keys { budget, taken: 0, numbers: HashMap::new(), labels: vec![], bytes: 0, buffer: vec![] }
+    }
     /// The number of a row's labels, and whether it is new.
     pub fn number(&mut self, labels: &RowLabels, key: &Key) -> Result<(u32, bool)> {
         self.buffer.clear();
@@ -74,10 +81,18 @@ impl Keys {
         if self.bytes > limits::LABEL_SETS_BYTES {
             return Err(Error::new(Kind::Unprocessable, "the labels of the query's groups are too long; group by fewer or shorter ones"));
         }
+        let bytes = 2 * (self.buffer.len() + ENTRY_BYTES);
+        self.budget.take(bytes)?;
+        self.taken += bytes;
         let n = self.labels.len() as u32;
         self.labels.push(Labels::from_canonical(&self.buffer)?);
         self.numbers.insert(self.buffer.as_slice().into(), n);
         Ok((n, true))
+    }
+
+    /// Lets go of them.
+    pub fn give_back(self) {
+        self.budget.give(self.taken);
     }
 
     /// All label sets, by number.
@@ -93,7 +108,8 @@ mod tests {
 
     #[test]
     fn equal_labels_have_one_number() {
-        let mut keys = Keys::default();
+        let budget = Budget::new(1 << 20, table::Cancel::default());
+        let mut keys = Keys::new(&budget);
         let mut row = RowLabels::default();
         row.start_series(&SeriesLabels::new(&Labels::from_pairs([("a", "1"), ("b", "2")]).unwrap()));
         let by = Key::By(vec!["a".into(), "x".into()]);

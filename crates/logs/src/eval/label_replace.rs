@@ -6,12 +6,16 @@ use base::{Error, Kind, Labels, Result};
 use table::Cancel;
 
 use super::Series;
+use super::budget::{self, Budget, ENTRY_BYTES};
 use crate::limits;
 use crate::logql::ast::LabelReplace;
 use crate::stage::labels::labels_of;
 
 /// Sets the target label where the pattern matches the whole source label.
-pub fn apply(l: &LabelReplace, series: Vec<Series>, cancel: &Cancel) -> Result<Vec<Series>> {
+pub fn apply(l: &LabelReplace, series: Vec<Series>, budget: &Budget, cancel: &Cancel) -> Result<Vec<Series>> {
+    let before = budget::weight(&series);
+    let copies = series.len() * ENTRY_BYTES;
+    budget.take(copies)?;
     let pattern = lang::re2::compile(&format!("^(?:{})$", l.pattern.value)).map_err(Error::internal)?;
     let mut seen: HashSet<Labels> = HashSet::new();
     let (mut out, mut bytes) = (vec![], 0);
@@ -42,6 +46,7 @@ pub fn apply(l: &LabelReplace, series: Vec<Series>, cancel: &Cancel) -> Result<V
         }
         out.push(s);
     }
+    budget.swap(before + copies, budget::weight(&out))?;
     Ok(out)
 }
 
@@ -87,7 +92,10 @@ mod tests {
             pattern: Spanned::new(pattern.into(), Span::default()),
         };
         let series = sets.iter().map(|p| Series { labels: Labels::from_pairs(p.iter().copied()).unwrap(), points: vec![(0, 1.0)] });
-        apply(&l, series.collect(), &Cancel::default()).map(|s| s.iter().map(|s| s.labels.to_string()).collect())
+        let series: Vec<Series> = series.collect();
+        let budget = Budget::new(1 << 20, Cancel::default());
+        budget.take(budget::weight(&series)).unwrap();
+        apply(&l, series, &budget, &Cancel::default()).map(|s| s.iter().map(|s| s.labels.to_string()).collect())
     }
 
     #[test]

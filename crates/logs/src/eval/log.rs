@@ -7,6 +7,7 @@ use base::{Error, Kind, Labels, Result};
 use table::{Cancel, Direction, TimeRange};
 
 use super::Source;
+use super::budget::{Budget, ENTRY_BYTES};
 use super::scan::{self, Batch, Reads};
 use crate::limits;
 use crate::logql::ast::LogExpr;
@@ -86,15 +87,18 @@ impl Ord for Candidate {
     }
 }
 
+/// Bytes of a line among the best beside its text: itself, its place in the heap and in the answer.
+const CANDIDATE_BYTES: usize = 2 * size_of::<Candidate>();
+
 /// The best lines so far.
-struct Best {
+struct Best<'b> {
+    budget: &'b Budget,
     heap: BinaryHeap<Candidate>,
     limit: usize,
-    bytes: usize,
     backward: bool,
 }
 
-impl Best {
+impl Best<'_> {
     fn rank(&self, (time, order): Place) -> (i64, i64, u64) {
         // Backward: late is good, and among equal times a late arrival. Forward: the opposite of both.
         if self.backward { (time, 0, order) } else { (!time, 0, !order) }
@@ -107,22 +111,15 @@ impl Best {
         !self.is_full() || self.heap.peek().is_some_and(|worst| self.rank(place) > worst.rank)
     }
     fn push(&mut self, place: Place, line: Line) -> Result<()> {
-        self.bytes += line.line.len();
+        self.budget.take(CANDIDATE_BYTES + line.line.len())?;
         self.heap.push(Candidate { rank: self.rank(place), place, line });
         if self.heap.len() > self.limit
             && let Some(worst) = self.heap.pop()
         {
-            self.bytes -= worst.line.line.len();
-        }
-        if self.bytes > limits::ANSWER_BYTES {
-            return Err(too_large());
+            self.budget.give(CANDIDATE_BYTES + worst.line.line.len());
         }
         Ok(())
     }
-}
-
-fn too_large() -> Error {
-    Error::new(Kind::Unprocessable, "the answer is too large: ask for fewer lines or a shorter range")
 }
 
 /// Finds the lines.
@@ -131,8 +128,8 @@ pub fn select(source: Source<'_>, log: &LogExpr, request: &LogRequest) -> Result
     let backward = request.direction == Direction::Backward;
     // Thinned lines are chosen one after another, so all of them are candidates.
     let limit = if request.interval_ns > 0 { usize::MAX } else { request.limit };
-    let mut best = Best { heap: BinaryHeap::new(), limit, bytes: 0, backward };
-    let mut labels = LabelTable::default();
+    let mut best = Best { budget: source.budget, heap: BinaryHeap::new(), limit, backward };
+    let mut labels = LabelTable::new(source.budget);
     if request.limit == 0 {
         return Ok(Lines { lines: vec![], labels: vec![] });
     }
@@ -198,15 +195,15 @@ fn pieces(range: TimeRange, direction: Direction) -> impl Iterator<Item = TimeRa
 }
 
 /// Takes the best lines out of batches.
-struct Take<'t> {
+struct Take<'t, 'b> {
     pipeline: &'t Pipeline,
     cancel: &'t Cancel,
     labels: &'t mut RowLabels,
-    table: &'t mut LabelTable,
-    best: &'t mut Best,
+    table: &'t mut LabelTable<'b>,
+    best: &'t mut Best<'b>,
 }
 
-impl Take<'_> {
+impl Take<'_, '_> {
     fn batch(&mut self, batch: &Batch, number: u64, series: &[Labels]) -> Result<()> {
         let Take { pipeline, cancel, labels, table, best } = self;
         let mut current = None;
@@ -218,8 +215,6 @@ impl Take<'_> {
             if !best.wants(place) {
                 continue;
             }
-            // Stages may take long over a single line.
-            cancel.check()?;
             let s = batch.series()[i];
             if current == Some(s) {
                 labels.start_row();
@@ -228,8 +223,8 @@ impl Take<'_> {
                 labels.start_series(&SeriesLabels::new(scan::series_labels(series, s)?));
             }
             batch.add_metadata(i, &Wanted::All, labels);
-            let mut row = Row { time_ns: place.0, line: batch.line(i).into(), labels };
-            if pipeline.apply(&mut row) {
+            let mut row = Row { time_ns: place.0, line: batch.line(i).into(), labels, cancel };
+            if pipeline.apply(&mut row)? {
                 let line = Line { time_ns: place.0, line: row.line.into(), labels: table.number(labels)? };
                 best.push(place, line)?;
             }
@@ -251,8 +246,8 @@ fn thin(lines: Vec<Line>, interval_ns: i64, limit: usize) -> Vec<Line> {
     lines.into_iter().filter(far).take(limit).collect()
 }
 
-#[derive(Default)]
-struct LabelTable {
+struct LabelTable<'b> {
+    budget: &'b Budget,
     numbers: HashMap<Vec<u8>, u32>,
     sets: Vec<LineLabels>,
     /// Of all of them.
@@ -262,7 +257,11 @@ struct LabelTable {
     buffer: Vec<u8>,
 }
 
-impl LabelTable {
+impl<'b> LabelTable<'b> {
+    fn new(budget: &'b Budget) -> Self {
+        LabelTable { budget, numbers: HashMap::new(), sets: vec![], bytes: 0, last: None, buffer: vec![] }
+    }
+
     fn number(&mut self, row: &RowLabels) -> Result<u32> {
         self.buffer.clear();
         row.write_as_is(&mut self.buffer);
@@ -299,8 +298,9 @@ impl LabelTable {
         // As parts, as a whole, and as what they are known by.
         self.bytes += 3 * key.len();
         if self.bytes > limits::LABEL_SETS_BYTES {
-            return Err(too_large());
+            return Err(Error::new(Kind::Unprocessable, "the labels of the answer are too long: ask for fewer lines or a shorter range"));
         }
+        self.budget.take(3 * key.len() + 4 * ENTRY_BYTES)?;
         let (mut all, mut scratch) = (vec![], vec![]);
         row.write(&mut all, &mut scratch, |_, _| true);
         let [stream, metadata, parsed] = parts;

@@ -3,6 +3,7 @@
 use base::{Error, Labels, MatchOp, Result};
 use table::{Direction, TimeRange};
 
+use super::budget::{self, ENTRY_BYTES, POINT_BYTES};
 use super::keys::{Key, Keys};
 use super::scan::{self, Batch, Reads};
 use super::steps::Windows;
@@ -18,6 +19,7 @@ pub fn evaluate(source: Source<'_>, expr: &MetricExpr, steps: Steps) -> Result<V
     Ok(match expr {
         MetricExpr::Literal(n) => Value::Scalar(*n),
         MetricExpr::Vector(n) => {
+            source.budget.take(ENTRY_BYTES + steps.count() as usize * POINT_BYTES)?;
             let points = (0..steps.count()).map(|k| (k, *n)).collect();
             Value::Series(vec![Series { labels: Labels::empty(), points }])
         }
@@ -28,17 +30,17 @@ pub fn evaluate(source: Source<'_>, expr: &MetricExpr, steps: Steps) -> Result<V
                 inner => evaluate(source, inner, steps)?,
             };
             match inner {
-                Value::Series(s) => Value::Series(aggregate::apply(a, &grouping_key(a), s, steps.count())?),
+                Value::Series(s) => Value::Series(aggregate::apply(a, &grouping_key(a), s, steps.count(), source.budget)?),
                 Value::Scalar(_) => return Err(Error::invalid(format!("{} needs series, not a number", a.op.name()))),
             }
         }
         MetricExpr::Binary(b) => {
             let left = evaluate(source, &b.left, steps)?;
             let right = evaluate(source, &b.right, steps)?;
-            binary::apply(b, left, right, steps.count())?
+            binary::apply(b, left, right, steps.count(), source.budget)?
         }
         MetricExpr::LabelReplace(l) => match evaluate(source, &l.inner, steps)? {
-            Value::Series(s) => Value::Series(label_replace::apply(l, s, source.cancel)?),
+            Value::Series(s) => Value::Series(label_replace::apply(l, s, source.budget, source.cancel)?),
             scalar => scalar,
         },
     })
@@ -68,7 +70,7 @@ fn range(source: Source<'_>, r: &RangeExpr, outer: Option<&Key>, steps: Steps) -
     let windows = Windows::new(steps, r.range_ns, r.offset_ns);
     check_span(source, windows.span())?;
     let extract = Extract::new(r, outer, source.now_ns)?;
-    let mut keys = Keys::default();
+    let mut keys = Keys::new(source.budget);
     let seconds = windows.seconds();
     let value: fn(f64, i64, i64) -> f64 = match r.op {
         RangeOp::Count | RangeOp::Absent => |_, lines, _| lines as f64,
@@ -78,16 +80,23 @@ fn range(source: Source<'_>, r: &RangeExpr, outer: Option<&Key>, steps: Steps) -
     };
     let series = if r.unwrap.is_some() && r.op != RangeOp::Absent {
         let parameter = r.parameter.unwrap_or(0.0);
-        let mut samples =
-            Samples::new(windows, |scratch: &mut Vec<f64>, (from, to), s: &[_]| range_fn::apply(r.op, parameter, (from, to), scratch, s));
+        let mut samples = Samples::new(windows, source.budget, |scratch: &mut Vec<f64>, (from, to), s: &[_]| {
+            range_fn::apply(r.op, parameter, (from, to), scratch, s)
+        });
         extract.run(source, windows, &mut keys, &mut samples)?;
         samples.finish(keys.labels())?
     } else {
-        let mut counts = Counts::new(windows);
+        let mut counts = Counts::new(windows, source.budget);
         extract.run(source, windows, &mut keys, &mut counts)?;
-        counts.finish(keys.labels(), |lines, bytes| value(seconds, lines, bytes))
+        counts.finish(keys.labels(), |lines, bytes| value(seconds, lines, bytes))?
     };
-    Ok(if r.op == RangeOp::Absent { absent(&r.log.matchers, &series, steps) } else { series })
+    keys.give_back();
+    if r.op == RangeOp::Absent {
+        let absent = absent(&r.log.matchers, &series, steps);
+        source.budget.swap(budget::weight(&series), budget::weight(&absent))?;
+        return Ok(absent);
+    }
+    Ok(series)
 }
 
 /// Refuses windows that reach over more time than may be asked for.
@@ -166,7 +175,7 @@ impl<'e> Extract<'e> {
         }
     }
 
-    fn run(&self, source: Source<'_>, windows: Windows, keys: &mut Keys, sink: &mut impl Sink) -> Result<()> {
+    fn run(&self, source: Source<'_>, windows: Windows, keys: &mut Keys<'_>, sink: &mut impl Sink) -> Result<()> {
         let open = |metadata| {
             let level = metadata && self.pipeline.reads_labels.depends_on(spec::DETECTED_LEVEL);
             let reads = Reads { line: self.pipeline.reads_line || self.reads_length(), metadata, level };
@@ -195,7 +204,7 @@ impl<'e> Extract<'e> {
             if by_stream {
                 self.streams(&batch, &mut numbers, keys, sink)?;
             } else {
-                self.rows(&batch, &mut numbers, &mut labels, keys, sink)?;
+                self.rows(&batch, source, &mut numbers, &mut labels, keys, sink)?;
             }
         }
         Ok(())
@@ -206,7 +215,7 @@ impl<'e> Extract<'e> {
         (matches!(self.key, Key::By(_)) && !self.pipeline.rewrites_labels).then_some(&self.key)
     }
 
-    fn streams(&self, batch: &Batch, numbers: &mut StreamNumbers<'_>, keys: &mut Keys, sink: &mut impl Sink) -> Result<()> {
+    fn streams(&self, batch: &Batch, numbers: &mut StreamNumbers<'_>, keys: &mut Keys<'_>, sink: &mut impl Sink) -> Result<()> {
         let (series, times) = (batch.series(), batch.times());
         let mut from = 0;
         while from < series.len() {
@@ -226,9 +235,10 @@ impl<'e> Extract<'e> {
     fn rows(
         &self,
         batch: &Batch,
+        source: Source<'_>,
         numbers: &mut StreamNumbers<'_>,
         labels: &mut RowLabels,
-        keys: &mut Keys,
+        keys: &mut Keys<'_>,
         sink: &mut impl Sink,
     ) -> Result<()> {
         let mut current = None;
@@ -244,8 +254,8 @@ impl<'e> Extract<'e> {
             }
             batch.add_metadata(i, &self.pipeline.reads_labels, labels);
             let time = batch.times()[i];
-            let mut row = Row { time_ns: time, line: batch.line(i).into(), labels };
-            if !self.pipeline.apply(&mut row) {
+            let mut row = Row { time_ns: time, line: batch.line(i).into(), labels, cancel: source.cancel };
+            if !self.pipeline.apply(&mut row)? {
                 continue;
             }
             let bytes = row.line.len();
@@ -253,7 +263,9 @@ impl<'e> Extract<'e> {
             if let Some(u) = &self.expr.unwrap {
                 let Some(v) = unwrap::sample(u, labels) else { continue };
                 value = v;
-                if !self.filters.iter().all(|f| f.passes(labels)) {
+                let passes = self.filters.iter().all(|f| f.passes(labels, source.cancel));
+                source.cancel.check()?;
+                if !passes {
                     continue;
                 }
             }
@@ -286,7 +298,7 @@ impl<'a> StreamNumbers<'a> {
     }
 
     /// The number of the rows of stream `s`, which `key` groups by their streams' labels alone.
-    fn whole(&mut self, s: u32, key: &Key, keys: &mut Keys) -> Result<u32> {
+    fn whole(&mut self, s: u32, key: &Key, keys: &mut Keys<'_>) -> Result<u32> {
         if let Some(n) = self.numbers.get(s as usize).copied().flatten() {
             return Ok(n);
         }
@@ -296,7 +308,7 @@ impl<'a> StreamNumbers<'a> {
     }
 
     /// The same if the stream has all labels that rows are grouped by: then nothing else can be under their names.
-    fn of(&mut self, s: u32, keys: &mut Keys) -> Result<Option<u32>> {
+    fn of(&mut self, s: u32, keys: &mut Keys<'_>) -> Result<Option<u32>> {
         let Some(key @ Key::By(names)) = self.key else { return Ok(None) };
         let labels = scan::series_labels(self.series, s)?;
         if names.iter().any(|n| labels.get(n).is_none()) {

@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod binary;
+mod budget;
 mod counts;
 mod keys;
 mod label_replace;
@@ -21,6 +22,7 @@ use table::{Cancel, Rows};
 
 use crate::erase::Erasure;
 
+pub use budget::Budget;
 pub use log::{LineLabels, Lines, LogRequest, select};
 pub use metric::evaluate;
 pub use steps::Steps;
@@ -34,6 +36,8 @@ pub struct Source<'a> {
     pub tenant: &'a Tenant,
     /// Stops it.
     pub cancel: &'a Cancel,
+    /// What it may hold.
+    pub budget: &'a Budget,
     /// The time of the query, for templates.
     pub now_ns: i64,
     /// Rows that are as good as gone.

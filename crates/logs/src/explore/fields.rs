@@ -129,7 +129,8 @@ fn find(context: Context<'_>, q: &FieldQuery<'_>) -> Result<BTreeMap<String, Fou
     let log = super::log_query(q.query)?;
     let range = TimeRange { start: q.start_ns, end: q.end_ns };
     let request = LogRequest { range, limit: q.lines, direction: Direction::Backward, interval_ns: 0 };
-    let lines = eval::select(context.source(), &log, &request)?;
+    let budget = context.budget();
+    let lines = eval::select(context.source(&budget), &log, &request)?;
     let of_query = parsers_of(&log);
     let mut fields = Fields { found: BTreeMap::new() };
     // Labels of the query's own stages are the same for all lines of one set.
@@ -145,6 +146,7 @@ fn find(context: Context<'_>, q: &FieldQuery<'_>) -> Result<BTreeMap<String, Fou
     if of_query.is_empty() {
         let mut seen: HashSet<&str> = HashSet::new();
         for l in lines.lines.iter().filter(|l| seen.insert(&l.line)) {
+            context.cancel.check()?;
             if let Some(labels) = lines.labels.get(l.labels as usize) {
                 fields.line(&l.line, labels);
             }

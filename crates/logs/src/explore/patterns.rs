@@ -39,7 +39,8 @@ pub struct Patterns {
 /// The kinds of the lines of a log query; times in nanoseconds.
 pub fn patterns(context: Context<'_>, query: &str, start_ns: i64, end_ns: i64, step_ns: i64) -> Result<Patterns> {
     let log = super::log_query(query)?;
-    let source = context.source();
+    let budget = context.budget();
+    let source = context.source(&budget);
     let pipeline = Pipeline::new(&log, Wanted::All, source.now_ns)?;
     let range = TimeRange { start: start_ns, end: end_ns };
     let reads = Reads { metadata: !pipeline.is_empty(), ..Reads::ALL };
@@ -69,8 +70,8 @@ pub fn patterns(context: Context<'_>, query: &str, start_ns: i64, end_ns: i64, s
                 labels.start_series(&SeriesLabels::new(scan::series_labels(&stream.series, s)?));
             }
             batch.add_metadata(i, &Wanted::All, &mut labels);
-            let mut row = Row { time_ns: time, line: batch.line(i).into(), labels: &mut labels };
-            if pipeline.apply(&mut row) {
+            let mut row = Row { time_ns: time, line: batch.line(i).into(), labels: &mut labels, cancel: source.cancel };
+            if pipeline.apply(&mut row)? {
                 miner.add(&row.line, batch.level(i), step);
             }
         }

@@ -65,7 +65,8 @@ struct Counted {
 }
 
 fn count(context: Context<'_>, matchers: &[Matcher], range: TimeRange, step_ns: i64) -> Result<Counted> {
-    let source = context.source();
+    let budget = context.budget();
+    let source = context.source(&budget);
     let open = |range, line| scan::open(source, matchers, range, None, Reads { line, metadata: false, level: false }, Direction::Forward);
     let stream = open(range, false)?;
     let series = stream.series.to_vec();

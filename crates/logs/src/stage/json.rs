@@ -1,6 +1,7 @@
 //! `| json`: every scalar of an object becomes a label, nested keys joined by `_`; or only the named ones.
 
 use base::Result;
+use table::Cancel;
 
 use super::json_path::{self, Step};
 use super::labels::{SUFFIX, push_sanitized};
@@ -85,6 +86,7 @@ struct Flatten<'a, 'l> {
     wanted: &'a Wanted,
     missing: usize,
     name: String,
+    cancel: &'a Cancel,
 }
 
 impl Stage for JsonStage {
@@ -102,7 +104,7 @@ impl Stage for JsonStage {
         let mut name = std::mem::take(&mut row.labels.scratch);
         let mut outline = std::mem::take(&mut row.labels.outline);
         name.clear();
-        let mut flatten = Flatten { labels: row.labels, wanted: &self.wanted, missing, name };
+        let mut flatten = Flatten { labels: row.labels, wanted: &self.wanted, missing, name, cancel: row.cancel };
         let read = flatten.line(&row.line, &self.first, &mut outline);
         row.labels.scratch = flatten.name;
         row.labels.outline = outline;
@@ -155,7 +157,7 @@ impl Flatten<'_, '_> {
             Value::Word(w) => self.found(w),
             Value::Null | Value::Object(_) | Value::Array(_) => {}
         }
-        Ok(self.missing > 0)
+        Ok(self.missing > 0 && !self.cancel.is_cancelled())
     }
 
     fn found(&mut self, value: &str) {
@@ -192,6 +194,10 @@ impl Stage for JsonPathStage {
             return true;
         }
         for (name, path) in &self.fields {
+            // Each looks through the whole line.
+            if row.cancel.is_cancelled() {
+                break;
+            }
             let value = match json_path::find(&row.line, path) {
                 Some(Value::Text(t)) => clean(&unescape(t)).into_owned(),
                 Some(Value::Word(w) | Value::Object(w) | Value::Array(w)) => w.to_string(),
@@ -254,7 +260,7 @@ mod tests {
             let line = format!("{{{}}}", members.iter().map(inner).collect::<Vec<_>>().join(","));
             let labels = |stage: JsonStage| {
                 let mut labels = RowLabels::default();
-                stage.apply(&mut Row { time_ns: 0, line: line.as_str().into(), labels: &mut labels });
+                stage.apply(&mut Row { time_ns: 0, line: line.as_str().into(), labels: &mut labels, cancel: &table::Cancel::default() });
                 wanted.iter().map(|n| labels.get(n).map(str::to_string)).collect::<Vec<_>>()
             };
             prop_assert_eq!(labels(JsonStage::new(Wanted::Only(wanted.clone()))), labels(JsonStage::new(Wanted::All)), "{}", line);

@@ -148,7 +148,7 @@ mod tests {
             if start {
                 labels.start_series(&series);
             }
-            stage.apply(&mut Row { time_ns: 0, line: line.into(), labels: &mut labels })
+            stage.apply(&mut Row { time_ns: 0, line: line.into(), labels: &mut labels, cancel: &table::Cancel::default() })
         };
         let dropped = GlanceStage::new(filters.iter().copied()).is_some_and(|g| !passes(&g, true));
         let json = super::super::json::JsonStage::new(Wanted::All);

@@ -1,6 +1,7 @@
 //! `| status >= 500 and method="GET"`: lines by their labels.
 
 use base::{Matcher, Result};
+use table::Cancel;
 
 use super::ip::IpMatcher;
 use super::labels::{ERROR, ERROR_DETAILS, PRESERVE_ERROR};
@@ -41,11 +42,15 @@ impl LabelFilterStage {
 
     /// Whether the row passes. An address is not looked for in a row with an error, which passes; of a label that holds no such quantity the
     /// row gets an error, unless it has one, and passes: matchers can filter it out.
-    pub fn passes(&self, labels: &mut RowLabels) -> bool {
+    pub fn passes(&self, labels: &mut RowLabels, cancel: &Cancel) -> bool {
+        // A filter may be hundreds of patterns, and a label may have megabytes.
+        if cancel.is_cancelled() {
+            return false;
+        }
         match self {
             Self::Match(m) => m.matches_value(labels.get(&m.name).unwrap_or("")),
-            Self::And(a, b) => a.passes(labels) && b.passes(labels),
-            Self::Or(a, b) => a.passes(labels) || b.passes(labels),
+            Self::And(a, b) => a.passes(labels, cancel) && b.passes(labels, cancel),
+            Self::Or(a, b) => a.passes(labels, cancel) || b.passes(labels, cancel),
             // An error is no quantity.
             Self::Compare(name, ..) if name == ERROR || name == ERROR_DETAILS => false,
             Self::Ip(..) if labels.error().is_some() => true,
@@ -87,7 +92,7 @@ pub(super) fn compare(value: &str, op: CompareOp, quantity: Quantity) -> std::re
 
 impl Stage for LabelFilterStage {
     fn apply(&self, row: &mut Row<'_>) -> bool {
-        self.passes(row.labels)
+        self.passes(row.labels, row.cancel)
     }
 }
 

@@ -41,6 +41,9 @@ impl LabelFormatStage {
 impl Stage for LabelFormatStage {
     fn apply(&self, row: &mut Row<'_>) -> bool {
         for (name, from) in &self.0 {
+            if row.cancel.is_cancelled() {
+                break;
+            }
             match from {
                 Source::Label(source) => {
                     if let Some(v) = row.labels.get(source).map(str::to_string) {

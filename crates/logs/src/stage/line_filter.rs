@@ -2,7 +2,7 @@
 
 use base::Result;
 use memchr::memmem::Finder;
-use table::Predicate;
+use table::{Cancel, Predicate};
 
 use super::ip::IpMatcher;
 use super::pattern::Pattern;
@@ -33,9 +33,9 @@ impl LineFilterStage {
         Ok(LineFilterStage { negative: filter.op.is_negative(), tests })
     }
 
-    /// Whether a line passes.
-    pub fn passes(&self, line: &str) -> bool {
-        let any = self.tests.iter().any(|t| match t {
+    /// Whether a line passes. There may be hundreds of patterns, and the line may have megabytes.
+    pub fn passes(&self, line: &str, cancel: &Cancel) -> bool {
+        let any = self.tests.iter().take_while(|_| !cancel.is_cancelled()).any(|t| match t {
             Test::Contains(f) => f.find(line.as_bytes()).is_some(),
             Test::Regex(r) => r.is_match(line),
             Test::Pattern(p) => p.matches(line),
@@ -47,7 +47,7 @@ impl LineFilterStage {
 
 impl Stage for LineFilterStage {
     fn apply(&self, row: &mut Row<'_>) -> bool {
-        self.passes(&row.line)
+        self.passes(&row.line, row.cancel)
     }
 }
 
@@ -125,8 +125,8 @@ mod tests {
             (r#"|= "" "#, "", "\u{0}never"),
         ] {
             let s = LineFilterStage::new(&filter(text)).unwrap();
-            assert!(s.passes(pass), "{text} passes {pass}");
-            assert!(!s.passes(drop) || text.contains("\"\""), "{text} drops {drop}");
+            assert!(s.passes(pass, &Cancel::default()), "{text} passes {pass}");
+            assert!(!s.passes(drop, &Cancel::default()) || text.contains("\"\""), "{text} drops {drop}");
         }
     }
 

@@ -44,6 +44,9 @@ impl Stage for LogfmtStage {
         let mut found_wanted = 0;
         let mut found: Vec<Option<String>> = vec![None; self.fields.len()];
         while let Some(pair) = scanner.next_pair() {
+            if row.cancel.is_cancelled() {
+                break;
+            }
             let (key, value) = match pair {
                 Ok(pair) => pair,
                 Err((at, what)) if self.strict => {

@@ -27,6 +27,8 @@ pub mod unwrap;
 
 use std::borrow::Cow;
 
+use table::Cancel;
+
 pub use labels::{Category, RowLabels, SeriesLabels};
 pub use pipeline::Pipeline;
 
@@ -38,6 +40,9 @@ pub struct Row<'a> {
     pub line: Cow<'a, str>,
     /// Its labels by now.
     pub labels: &'a mut RowLabels,
+    /// Whether somebody still waits. A stage that works on without end over one line looks at it, and may leave anything behind once
+    /// nobody does.
+    pub cancel: &'a Cancel,
 }
 
 /// One operator.

@@ -112,9 +112,11 @@ impl Pipeline {
         }
     }
 
-    /// Runs the stages; false drops the row.
-    pub fn apply(&self, row: &mut Row<'_>) -> bool {
-        self.stages.iter().all(|s| s.apply(row))
+    /// Runs the stages; false drops the row. An error if nobody waits any more.
+    pub fn apply(&self, row: &mut Row<'_>) -> Result<bool> {
+        let passes = self.stages.iter().all(|s| !row.cancel.is_cancelled() && s.apply(row));
+        row.cancel.check()?;
+        Ok(passes)
     }
     /// How many stages there are to run.
     #[cfg(test)]

@@ -68,6 +68,9 @@ impl Data for Fields<'_, '_> {
             _ => None,
         }
     }
+    fn goes_on(&self) -> bool {
+        !self.row.cancel.is_cancelled()
+    }
     fn all(&self) -> Vec<(String, Value<'_>)> {
         let labels = self.row.labels.iter().map(|(_, n, v)| (n.to_string(), Value::text(v)));
         let errors = [ERROR, ERROR_DETAILS].into_iter().filter_map(|n| Some((n.to_string(), Value::text(self.row.labels.get(n)?))));
@@ -92,6 +95,8 @@ pub fn check(text: &str, source: &str, span: Span) -> Parsed<()> {
 
 #[cfg(test)]
 mod tests {
+    use table::Cancel;
+
     use super::*;
     use crate::stage::RowLabels;
 
@@ -100,7 +105,7 @@ mod tests {
         let mut labels = RowLabels::default();
         labels.set(crate::stage::Category::Parsed, "a", "1");
         labels.fail("SomeErr", "why");
-        let row = Row { time_ns: 1_679_577_215_500_000_000, line: "L".into(), labels: &mut labels };
+        let row = Row { time_ns: 1_679_577_215_500_000_000, line: "L".into(), labels: &mut labels, cancel: &Cancel::default() };
         let fill = |t: &str| Template::parse(t, 5_000_000_000).unwrap().fill(&row).unwrap();
         assert_eq!(fill("x{{.a}}y {{ .b }}{{/* no */}}{{__line__}}"), "x1y L");
         assert_eq!(fill("{{ __timestamp__ }} {{ unixEpoch now }} {{ .__error__ }}"), "2023-03-23 13:13:35.5 +0000 UTC 5 SomeErr");

@@ -1,6 +1,7 @@
 //! Runs one stage on one line, for the stages' tests.
 
 use base::Labels;
+use table::Cancel;
 
 use super::{Row, RowLabels, SeriesLabels, Stage};
 
@@ -8,7 +9,7 @@ use super::{Row, RowLabels, SeriesLabels, Stage};
 pub fn run_on(stage: &dyn Stage, series: &[(&str, &str)], line: &str) -> String {
     let mut labels = RowLabels::default();
     labels.start_series(&SeriesLabels::new(&Labels::from_pairs(series.iter().copied()).expect("labels")));
-    let mut row = Row { time_ns: 1_700_000_000_000_000_000, line: line.into(), labels: &mut labels };
+    let mut row = Row { time_ns: 1_700_000_000_000_000_000, line: line.into(), labels: &mut labels, cancel: &Cancel::default() };
     if !stage.apply(&mut row) {
         return "dropped".into();
     }

@@ -66,11 +66,15 @@ impl Store {
     }
 
     fn with<T>(&self, f: impl FnOnce(Context<'_>) -> T) -> T {
-        let (cancel, settings) = (Cancel::default(), Settings::default());
+        self.within(&Settings::default(), &Cancel::default(), f)
+    }
+
+    /// Asks within bounds, or until it is cancelled.
+    pub fn within<T>(&self, settings: &Settings, cancel: &Cancel, f: impl FnOnce(Context<'_>) -> T) -> T {
         let several =
             Tenants::new(self.tenants.iter().map(|t| (t.clone(), Box::new(Left::of(&self.rows, [].into())) as Box<dyn Rows>)).collect());
         let rows: &dyn Rows = if self.tenants.len() > 1 { &several } else { &self.rows };
-        f(Context { rows, tenant: &self.tenants[0], cancel: &cancel, settings: &settings, now_ns: BASE_NS, erased: &[] })
+        f(Context { rows, tenant: &self.tenants[0], cancel, settings, now_ns: BASE_NS, erased: &[] })
     }
 
     pub fn instant(&self, query: &str, time_ns: i64) -> Result<QueryResult> {

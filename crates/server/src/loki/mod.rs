@@ -173,8 +173,12 @@ where
     let Asking { app, tenant, others, missing } = asking.clone();
     let now_ns = app.backend.clock().now_ns();
     let limits = asking.limits();
-    let settings =
-        Settings { max_series: limits.series.unwrap_or(logs::limits::SERIES), max_window_ns: limits.range_ns, ..Settings::default() };
+    let settings = Settings {
+        max_series: limits.series.unwrap_or(logs::limits::SERIES),
+        max_window_ns: limits.range_ns,
+        max_held_bytes: app.settings.query_held_bytes,
+        ..Settings::default()
+    };
     asking.query(move |rows: &dyn Rows, cancel: &Cancel| {
         if !others.is_empty() {
             let mut all: Vec<(Tenant, Box<dyn Rows>)> = vec![];

@@ -11,6 +11,7 @@ use table::{Column, ColumnType, Order, Prefer, SkipFilter, TableSpec, TimeUnit};
 
 pub static LOGS: TableSpec = TableSpec {
     name: "logs",
+    rows: "lines",
     unit: TimeUnit::Ns,
     slice: 3_600_000_000_000,
     columns: &[
@@ -26,6 +27,7 @@ pub static LOGS: TableSpec = TableSpec {
 
 pub static SAMPLES: TableSpec = TableSpec {
     name: "samples",
+    rows: "samples",
     unit: TimeUnit::Ms,
     slice: 7_200_000,
     columns: &[Column::new("value", ColumnType::F64), Column::new("histogram", ColumnType::Bytes).nullable()],
@@ -36,6 +38,7 @@ pub static SAMPLES: TableSpec = TableSpec {
 
 pub static SPANS: TableSpec = TableSpec {
     name: "spans",
+    rows: "spans",
     unit: TimeUnit::Ns,
     slice: 900_000_000_000,
     columns: &[

@@ -318,7 +318,7 @@ impl Scan {
             }
         }
         if let Some(p) = &self.request.predicate {
-            let mask = p.eval(&batch)?;
+            let mask = p.eval(&batch, &self.request.cancel)?;
             and(match mask.nulls() {
                 Some(valid) => mask.values() & valid.inner(),
                 None => mask.values().clone(),

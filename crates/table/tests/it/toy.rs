@@ -20,6 +20,7 @@ use table::{
 
 pub static NOTES: TableSpec = TableSpec {
     name: "notes",
+    rows: "notes",
     unit: TimeUnit::Ns,
     slice: 3_600_000_000_000,
     columns: &[Column::new("ordinal", ColumnType::U32), Column::new("text", ColumnType::Text).filter(SkipFilter::Substring)],
@@ -30,6 +31,7 @@ pub static NOTES: TableSpec = TableSpec {
 
 pub static EVENTS: TableSpec = TableSpec {
     name: "events",
+    rows: "events",
     unit: TimeUnit::Ms,
     slice: 900_000,
     columns: &[

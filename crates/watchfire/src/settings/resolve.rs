@@ -245,6 +245,8 @@ fn server_settings(l: &Layer, token: Option<server::Token>, memory_bytes: u64) -
         answer_memory_bytes: (memory_bytes / 8) as usize,
         // A quarter, as one query may take for what it reads.
         query_samples: (memory_bytes as usize / 4 / metrics::limits::SAMPLE_BYTES).min(metrics::limits::QUERY_SAMPLES),
+        // As much, and half of it for the answer.
+        query_held_bytes: (memory_bytes as usize / 4 / 2).min(logs::limits::HELD_BYTES),
         query_timeout: duration(must(&s.query_timeout, "server.query_timeout")?.0),
         erase_after: duration(must(&l.storage.erase_after, "storage.erase_after")?.0),
         query_limits: query_limits(&l.queries),

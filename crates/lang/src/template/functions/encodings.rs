@@ -6,6 +6,7 @@ use std::rc::Rc;
 use super::{Function, Value};
 use crate::json_text::{self, JsonCursor, unescape};
 use crate::limits;
+use crate::template::held;
 
 pub(super) const ALL: &[Function] = &[
     Function::plain("b64enc", 1, 1, |a| Ok(Value::owned(encoded(a[0].as_text()?.as_bytes())))),
@@ -15,7 +16,7 @@ pub(super) const ALL: &[Function] = &[
     }),
     Function::plain("fromJson", 1, 1, |a| {
         let mut cursor = JsonCursor::new(a[0].as_text()?);
-        let value = json(&mut cursor, 0)?;
+        let value = json(&mut cursor, 0, &mut 0)?;
         if cursor.peek().is_some() { Err("there is more text after the JSON value".into()) } else { Ok(value) }
     }),
 ];
@@ -56,15 +57,19 @@ fn decoded(text: &str) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn json<'a>(cursor: &mut JsonCursor<'_>, depth: usize) -> Result<Value<'a>, String> {
+/// `held` are the bytes of what was read.
+fn json<'a>(cursor: &mut JsonCursor<'_>, depth: usize, held: &mut usize) -> Result<Value<'a>, String> {
     if depth > limits::TEMPLATE_DEPTH {
         return Err("the JSON is too deep".into());
     }
+    // A value and what it is kept in.
+    *held += 2 * held::ELEMENT_BYTES;
+    held::checked(*held)?;
     match cursor.peek() {
         Some(b'{') => {
             let mut members = BTreeMap::new();
             let mut wrong = None;
-            let walked = cursor.object(|c, key| match json(c, depth + 1) {
+            let walked = cursor.object(|c, key| match json(c, depth + 1, held) {
                 Ok(v) => {
                     members.insert(unescape(key).into_owned(), v);
                     Ok(true)
@@ -87,7 +92,7 @@ fn json<'a>(cursor: &mut JsonCursor<'_>, depth: usize) -> Result<Value<'a>, Stri
                 return Ok(Value::list(items));
             }
             loop {
-                items.push(json(cursor, depth + 1)?);
+                items.push(json(cursor, depth + 1, held)?);
                 if cursor.eat(b']') {
                     return Ok(Value::list(items));
                 }

@@ -16,8 +16,10 @@ pub(super) use patterns::compile;
 
 /// What a function does with its arguments.
 pub type Plain = for<'a> fn(&[Value<'a>]) -> Result<Value<'a>, String>;
-/// The same for a function whose first argument is a pattern.
-pub type WithPattern = for<'a> fn(&Regex, &[Value<'a>]) -> Result<Value<'a>, String>;
+/// An error once nobody waits any more.
+pub type GoesOn<'g> = &'g dyn Fn() -> Result<(), String>;
+/// The same for a function whose first argument is a pattern. It asks after every match: each may take a look at the whole text.
+pub type WithPattern = for<'a> fn(&Regex, &[Value<'a>], GoesOn<'_>) -> Result<Value<'a>, String>;
 
 /// How a function is run.
 #[derive(Clone, Copy, Debug)]

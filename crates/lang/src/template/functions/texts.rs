@@ -2,8 +2,8 @@
 
 use super::{Function, Value};
 use crate::letters;
-use crate::template::bounded;
 use crate::template::numbers::to_int;
+use crate::template::{bounded, held, joined};
 
 const ANY: usize = usize::MAX;
 
@@ -15,14 +15,14 @@ pub(super) const ALL: &[Function] = &[
     Function::plain("title", 1, 1, |a| Ok(Value::owned(title(a[0].as_text()?)))),
     Function::plain("Replace", 4, 4, |a| replaced(a[0].as_text()?, a[1].as_text()?, a[2].as_text()?, to_int(&a[3]))),
     Function::plain("replace", 3, 3, |a| replaced(a[2].as_text()?, a[0].as_text()?, a[1].as_text()?, -1)),
-    Function::plain("Trim", 2, 2, |a| trimmed(a, 0, 1, |t, c| t.trim_matches(c))),
-    Function::plain("TrimLeft", 2, 2, |a| trimmed(a, 0, 1, |t, c| t.trim_start_matches(c))),
-    Function::plain("TrimRight", 2, 2, |a| trimmed(a, 0, 1, |t, c| t.trim_end_matches(c))),
+    Function::plain("Trim", 2, 2, |a| trimmed(a, 0, 1, |t, c| t.trim_matches(|x| has(c, x)))),
+    Function::plain("TrimLeft", 2, 2, |a| trimmed(a, 0, 1, |t, c| t.trim_start_matches(|x| has(c, x)))),
+    Function::plain("TrimRight", 2, 2, |a| trimmed(a, 0, 1, |t, c| t.trim_end_matches(|x| has(c, x)))),
     Function::plain("TrimPrefix", 2, 2, |a| without(a, 0, 1, |t, p| t.strip_prefix(p))),
     Function::plain("TrimSuffix", 2, 2, |a| without(a, 0, 1, |t, p| t.strip_suffix(p))),
     Function::plain("TrimSpace", 1, 1, |a| Ok(Value::owned(a[0].as_text()?.trim()))),
     Function::plain("trim", 1, 1, |a| Ok(Value::owned(a[0].as_text()?.trim()))),
-    Function::plain("trimAll", 2, 2, |a| trimmed(a, 1, 0, |t, c| t.trim_matches(c))),
+    Function::plain("trimAll", 2, 2, |a| trimmed(a, 1, 0, |t, c| t.trim_matches(|x| has(c, x)))),
     Function::plain("trimPrefix", 2, 2, |a| without(a, 1, 0, |t, p| t.strip_prefix(p))),
     Function::plain("trimSuffix", 2, 2, |a| without(a, 1, 0, |t, p| t.strip_suffix(p))),
     Function::plain("trunc", 2, 2, |a| {
@@ -55,20 +55,14 @@ pub(super) const ALL: &[Function] = &[
     Function::plain("nindent", 2, 2, |a| Ok(Value::owned(format!("\n{}", indented(a)?)))),
     Function::plain("alignLeft", 2, 2, |a| aligned(a, true)),
     Function::plain("alignRight", 2, 2, |a| aligned(a, false)),
-    Function::plain("quote", 0, ANY, |a| {
-        Ok(Value::owned(a.iter().map(|v| crate::literal::quote(&v.shown())).collect::<Vec<_>>().join(" ")))
-    }),
-    Function::plain("squote", 0, ANY, |a| Ok(Value::owned(a.iter().map(|v| format!("'{}'", v.shown())).collect::<Vec<_>>().join(" ")))),
-    Function::plain("cat", 0, ANY, |a| Ok(Value::owned(a.iter().map(|v| v.shown().into_owned()).collect::<Vec<_>>().join(" ")))),
+    Function::plain("quote", 0, ANY, |a| joined(a.iter().map(|v| crate::literal::quote(&v.shown())), " ").map(Value::owned)),
+    Function::plain("squote", 0, ANY, |a| joined(a.iter().map(|v| format!("'{}'", v.shown())), " ").map(Value::owned)),
+    Function::plain("cat", 0, ANY, |a| joined(a.iter().map(Value::shown), " ").map(Value::owned)),
     Function::plain("toString", 1, 1, |a| Ok(Value::owned(a[0].shown()))),
     Function::plain("nospace", 1, 1, |a| Ok(Value::owned(a[0].as_text()?.replace(char::is_whitespace, "")))),
-    Function::plain("splitList", 2, 2, |a| Ok(Value::list(a[1].as_text()?.split(a[0].as_text()?).map(Value::owned).collect()))),
+    Function::plain("splitList", 2, 2, |a| held::listed(a[1].as_text()?.split(a[0].as_text()?).map(str::to_owned))),
     Function::plain("join", 2, 2, |a| match &a[1] {
-        Value::List(l) => {
-            let parts: Vec<String> = l.iter().map(|v| v.shown().into_owned()).collect();
-            bounded(parts.iter().map(|p| p.len() + a[0].shown().len()).sum())?;
-            Ok(Value::owned(parts.join(&a[0].shown())))
-        }
+        Value::List(l) => joined(l.iter().map(Value::shown), &a[0].shown()).map(Value::owned),
         other => Ok(Value::owned(other.shown())),
     }),
     Function::plain("list", 0, ANY, |a| Ok(Value::list(a.to_vec()))),
@@ -124,8 +118,14 @@ fn replaced<'a>(text: &str, old: &str, new: &str, n: i64) -> Result<Value<'a>, S
     Ok(Value::owned(text.replacen(old, new, n)))
 }
 
+/// Whether a sorted set has the letter.
+fn has(set: &[char], c: char) -> bool {
+    set.binary_search(&c).is_ok()
+}
+
 fn trimmed<'a>(a: &[Value<'a>], text: usize, set: usize, f: for<'t> fn(&'t str, &[char]) -> &'t str) -> Result<Value<'a>, String> {
-    let set: Vec<char> = a[set].as_text()?.chars().collect();
+    let mut set: Vec<char> = a[set].as_text()?.chars().collect();
+    set.sort_unstable();
     Ok(Value::owned(f(a[text].as_text()?, &set)))
 }
 

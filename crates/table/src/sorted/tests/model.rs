@@ -19,6 +19,7 @@ use crate::spec::{Column, ColumnType, Order, Prefer, SkipFilter, TableSpec, Time
 
 pub static LOGS: TableSpec = TableSpec {
     name: "entries",
+    rows: "entries",
     unit: TimeUnit::Ns,
     slice: 3_600_000_000_000,
     columns: &[
@@ -34,6 +35,7 @@ pub static LOGS: TableSpec = TableSpec {
 
 pub static SAMPLES: TableSpec = TableSpec {
     name: "points",
+    rows: "points",
     unit: TimeUnit::Ms,
     slice: 7_200_000,
     columns: &[Column::new("value", ColumnType::F64), Column::new("shape", ColumnType::Bytes).nullable()],
@@ -44,6 +46,7 @@ pub static SAMPLES: TableSpec = TableSpec {
 
 pub static SPANS: TableSpec = TableSpec {
     name: "steps",
+    rows: "steps",
     unit: TimeUnit::Ns,
     slice: 900_000_000_000,
     columns: &[
@@ -63,6 +66,7 @@ pub static SPANS: TableSpec = TableSpec {
 /// Unlike the others: milliseconds, a numeric key, a nullable double, no preference.
 pub static TOY: TableSpec = TableSpec {
     name: "toy",
+    rows: "rows",
     unit: TimeUnit::Ms,
     slice: 86_400_000 / 4,
     columns: &[
