@@ -1,9 +1,11 @@
 //! LogQL's face: a query and a time in, a result out.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use base::label_order::sort_by_labels;
 use base::{Error, Labels, Result, Tenant};
+use table::sorted::Budget as Memory;
 use table::{Cancel, Direction, Rows, ScanRequest, TimeRange};
 
 use crate::erase::Erasure;
@@ -13,7 +15,7 @@ use crate::logql::ast::{AggregateOp, Expr, MetricExpr};
 use crate::{SPEC, logql};
 
 /// Bounds that the operator may set.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// Series in the answer of a metric query.
     pub max_series: usize,
@@ -23,11 +25,14 @@ pub struct Settings {
     pub max_window_ns: Option<i64>,
     /// Bytes that one query may hold at one time.
     pub max_held_bytes: usize,
+    /// Where that is taken from, and as much for the answer: it is given back when the last clone of it is dropped.
+    pub memory: Option<Arc<dyn Memory>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { max_series: limits::SERIES, max_entries: limits::ENTRIES, max_window_ns: None, max_held_bytes: limits::HELD_BYTES }
+        let (max_series, max_entries, max_held_bytes) = (limits::SERIES, limits::ENTRIES, limits::HELD_BYTES);
+        Settings { max_series, max_entries, max_window_ns: None, max_held_bytes, memory: None }
     }
 }
 
@@ -51,7 +56,7 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// What one query may hold.
     pub(crate) fn budget(&self) -> Budget {
-        Budget::new(self.settings.max_held_bytes, self.cancel.clone())
+        Budget::new(self.settings.max_held_bytes, self.cancel.clone()).of(self.settings.memory.clone())
     }
     pub(crate) fn source(&self, budget: &'a Budget) -> Source<'a> {
         Source {

@@ -36,7 +36,7 @@ pub use ingest::{Codec, FrameHeader, Origin, Refusal, Sink, TableId};
 pub use keys::Keys;
 pub use loss::{Loss, Losses};
 pub use memory::MemoryRows;
-pub use memory_budget::{MemoryBudget, QueryBudget};
+pub use memory_budget::{MemoryBudget, Peak, QueryBudget};
 pub use meta::{BlockMeta, Checkpoint, RunMeta};
 pub use missing::{Lack, Missing};
 pub use predicate::Predicate;

@@ -78,3 +78,5 @@ pub const LOOKED_UP: usize = 16;
 pub const ERASE_EVERY_NS: i64 = 60 * 1_000_000_000;
 /// Blocks of which it is remembered that they hold no such row, with the requests.
 pub const UNTOUCHED_BLOCKS: usize = 20_000;
+/// Memory for what queries hold is taken in steps of this size, bytes.
+pub const QUERY_MEMORY_STEP: usize = 128 << 10;

@@ -1,5 +1,6 @@
 //! One memory budget for the process: what the memtable, bodies on their way into it, and queries may take (promise P10).
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,6 +8,7 @@ use std::time::Duration;
 use base::{Error, Kind, Result, units::format_size};
 use parking_lot::{Condvar, Mutex};
 
+use crate::limits;
 use crate::sorted::Budget;
 
 /// Bytes in use against their bounds.
@@ -96,6 +98,33 @@ impl Drop for BodyRoom {
     fn drop(&mut self) {
         self.all.bodies.fetch_sub(self.bytes, Ordering::AcqRel);
         self.all.notify();
+    }
+}
+
+/// The most that a query held at one time, as memory taken from a budget: what it gives back may still be there in another form, so
+/// that nothing goes back before the budget is dropped.
+pub struct Peak {
+    memory: Option<Arc<dyn Budget>>,
+    most: usize,
+    taken: Cell<usize>,
+}
+
+impl Peak {
+    /// At most `most` bytes of `memory`.
+    pub fn new(memory: Option<Arc<dyn Budget>>, most: usize) -> Self {
+        Peak { memory, most, taken: Cell::new(0) }
+    }
+    /// The query holds `bytes`. An error as [`Budget::reserve`] has it.
+    pub fn holds(&self, bytes: usize) -> Result<()> {
+        let taken = self.taken.get();
+        if bytes > taken
+            && let Some(memory) = &self.memory
+        {
+            let more = bytes.next_multiple_of(limits::QUERY_MEMORY_STEP).min(self.most).max(bytes) - taken;
+            memory.reserve(more)?;
+            self.taken.set(taken + more);
+        }
+        Ok(())
     }
 }
 

@@ -3,9 +3,11 @@
 //! All parts of a query share one budget. What a part gives back others may take: counts become points, series become fewer series.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use base::{Error, Kind, Result};
-use table::Cancel;
+use table::sorted::Budget as Memory;
+use table::{Cancel, Peak};
 
 use super::Series;
 use crate::limits;
@@ -14,6 +16,8 @@ use crate::limits;
 pub const POINT_BYTES: usize = 16;
 /// Bytes of a series, or of an entry of a map, beside its text and points.
 pub const ENTRY_BYTES: usize = 96;
+/// What is held, and the answer that is written beside it.
+const WITH_ANSWER: usize = 2;
 /// Steps of work that are done in some milliseconds.
 const STEPS_UNWATCHED: usize = 1 << 20;
 
@@ -21,6 +25,7 @@ const STEPS_UNWATCHED: usize = 1 << 20;
 pub struct Budget {
     bytes: usize,
     left: Cell<usize>,
+    memory: Peak,
     unwatched: Cell<usize>,
     cancel: Cancel,
 }
@@ -28,7 +33,12 @@ pub struct Budget {
 impl Budget {
     /// Room for `bytes`, until nobody waits any more.
     pub fn new(bytes: usize, cancel: Cancel) -> Self {
-        Budget { bytes, left: Cell::new(bytes), unwatched: Cell::new(STEPS_UNWATCHED), cancel }
+        Budget { bytes, left: Cell::new(bytes), memory: Peak::new(None, 0), unwatched: Cell::new(STEPS_UNWATCHED), cancel }
+    }
+
+    /// What is held, and as much for the answer, is taken from `memory`.
+    pub fn of(self, memory: Option<Arc<dyn Memory>>) -> Self {
+        Budget { memory: Peak::new(memory, self.bytes.saturating_mul(WITH_ANSWER)), ..self }
     }
 
     /// Takes room.
@@ -37,7 +47,7 @@ impl Budget {
             Some(left) => self.left.set(left),
             None => return Err(self.too_much()),
         }
-        Ok(())
+        self.memory.holds(self.bytes.saturating_sub(self.left.get()) * WITH_ANSWER)
     }
 
     /// Gives room back.

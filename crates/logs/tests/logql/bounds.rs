@@ -1,10 +1,11 @@
 //! What one query may hold, and that it ends when nobody waits for it, whatever it is at.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base::{Error, Kind, Result};
 use logs::query::{self, RangeQuery, Settings};
-use table::{Cancel, Direction};
+use table::{Cancel, Direction, MemoryBudget};
 
 use super::store::{BASE_NS, Entry, Store};
 
@@ -48,6 +49,27 @@ fn lines_are_counted_with_all_that_they_take() {
     let store = Store::new(&(0..600).map(|n| entry(0, n, &"x".repeat(1_000))).collect::<Vec<_>>());
     assert!(held(&store, 1 << 20, r#"{app="a"}"#).is_ok());
     assert!(held(&store, 600_000, r#"{app="a"}"#).is_err());
+}
+
+#[test]
+fn what_queries_hold_is_taken_from_the_memory_that_they_share() {
+    let store = Store::new(&(0..600).map(|n| entry(0, n, &"x".repeat(1_000))).collect::<Vec<_>>());
+    let memory = MemoryBudget::new(0, 0, 2 << 20, 2 << 20);
+    let ask = || {
+        let share = Arc::new(memory.query());
+        let settings = Settings { memory: Some(share.clone()), ..Settings::default() };
+        let (start_ns, end_ns) = (BASE_NS, BASE_NS + 1_000 * SECOND_NS);
+        let (step_ns, limit, direction) = (SECOND_NS, 1_000, Direction::Forward);
+        let q = RangeQuery { query: r#"{app="a"}"#, start_ns, end_ns, step_ns, interval_ns: 0, limit, direction };
+        store.within(&settings, &Cancel::default(), |c| query::range(c, &q)).map(|_| share)
+    };
+    let share = ask().unwrap();
+    assert!((1_200_000..2 << 20).contains(&memory.queries()), "{}", memory.queries());
+    let e = ask().err().unwrap();
+    assert!(e.kind() == Kind::Unavailable && e.retry_hint().is_some(), "{e}");
+    drop(share);
+    assert_eq!(memory.queries(), 0);
+    assert!(ask().is_ok());
 }
 
 /// Each would take half a minute and more over its one line.

@@ -1,12 +1,10 @@
 //! The bounds on what a query holds in memory and on how long it goes on, and what is counted of it.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::time::Instant;
 
 use base::{Error, Kind, Labels, Result};
-use table::Cancel;
-use table::sorted::Budget as Memory;
+use table::{Cancel, Peak};
 
 use crate::eval::Options;
 use crate::eval::value::Series;
@@ -26,9 +24,7 @@ pub struct Stats {
 pub struct Budget {
     samples: usize,
     left: Cell<usize>,
-    /// What is counted as memory of the process, samples: the most that was held.
-    reserved: Cell<usize>,
-    memory: Option<Arc<dyn Memory>>,
+    memory: Peak,
     /// The least that was ever left.
     least: Cell<usize>,
     looked_at: Cell<u64>,
@@ -40,8 +36,6 @@ pub struct Budget {
 
 /// Samples that are looked at in some milliseconds, and in a tenth of a second where each takes long.
 pub const SAMPLES_UNWATCHED: usize = 1 << 20;
-/// Samples for which memory is taken at one time.
-const RESERVED_AT_ONCE: usize = 4 << 10;
 /// Bytes that take the room of a sample: a time and a value.
 const SAMPLE_BYTES: usize = 16;
 
@@ -52,8 +46,7 @@ impl Budget {
         Budget {
             samples,
             left: Cell::new(samples),
-            reserved: Cell::new(0),
-            memory: options.memory.clone(),
+            memory: Peak::new(options.memory.clone(), samples.saturating_mul(limits::SAMPLE_BYTES)),
             least: Cell::new(samples),
             looked_at: Cell::new(0),
             unwatched: Cell::new(SAMPLES_UNWATCHED),
@@ -76,19 +69,7 @@ impl Budget {
         })?;
         self.left.set(left);
         self.least.set(self.least.get().min(left));
-        self.reserve(self.samples - left)
-    }
-    /// Memory for the most that was held: what is given back here may still be there in another form.
-    fn reserve(&self, held: usize) -> Result<()> {
-        let more = held.saturating_sub(self.reserved.get());
-        if more > 0
-            && let Some(memory) = &self.memory
-        {
-            let more = more.max(RESERVED_AT_ONCE).min(self.samples - self.reserved.get());
-            memory.reserve(more * limits::SAMPLE_BYTES)?;
-            self.reserved.set(self.reserved.get() + more);
-        }
-        Ok(())
+        self.memory.holds((self.samples - left) * limits::SAMPLE_BYTES)
     }
     /// Gives room back.
     pub fn give(&self, samples: usize) {

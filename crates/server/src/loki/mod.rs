@@ -177,6 +177,7 @@ where
         max_series: limits.series.unwrap_or(logs::limits::SERIES),
         max_window_ns: limits.range_ns,
         max_held_bytes: app.settings.query_held_bytes,
+        memory: app.backend.query_memory(),
         ..Settings::default()
     };
     asking.query(move |rows: &dyn Rows, cancel: &Cancel| {
