@@ -22,7 +22,7 @@ use table::{Cancel, Rows};
 
 use crate::erase::Erasure;
 
-pub use budget::Budget;
+pub use budget::{Budget, ENTRY_BYTES, POINT_BYTES};
 pub use log::{LineLabels, Lines, LogRequest, select};
 pub use metric::evaluate;
 pub use steps::Steps;

@@ -3,12 +3,14 @@
 //! Entries are counted, which opens no line. Their bytes are summed as long as they are few; beyond that the mean length of a
 //! stream's lines is taken from windows spread over the range.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use base::{Labels, Matcher, Result};
 use table::{Direction, TimeRange};
 
 use crate::eval::scan::{self, Batch, Reads};
+use crate::eval::{Budget, ENTRY_BYTES, POINT_BYTES};
 use crate::limits;
 use crate::logql;
 use crate::query::{Context, Points, QueryResult};
@@ -55,6 +57,9 @@ pub struct VolumeQuery<'q> {
     pub by: AggregateBy,
 }
 
+/// Bytes of a step's entries in a tree of them.
+const STEP_BYTES: usize = 2 * POINT_BYTES;
+
 /// Counts by stream and step, and the mean length of a stream's lines.
 struct Counted {
     series: Vec<Labels>,
@@ -64,12 +69,12 @@ struct Counted {
     bytes_per_entry: Vec<f64>,
 }
 
-fn count(context: Context<'_>, matchers: &[Matcher], range: TimeRange, step_ns: i64) -> Result<Counted> {
-    let budget = context.budget();
-    let source = context.source(&budget);
+fn count(context: Context<'_>, budget: &Budget, matchers: &[Matcher], range: TimeRange, step_ns: i64) -> Result<Counted> {
+    let source = context.source(budget);
     let open = |range, line| scan::open(source, matchers, range, None, Reads { line, metadata: false, level: false }, Direction::Forward);
     let stream = open(range, false)?;
     let series = stream.series.to_vec();
+    budget.take(series.len() * ENTRY_BYTES)?;
     let mut entries = vec![BTreeMap::new(); series.len()];
     let (mut total, mut stretches, mut last) = (0u64, 0u64, None);
     for batch in stream.batches {
@@ -80,7 +85,13 @@ fn count(context: Context<'_>, matchers: &[Matcher], range: TimeRange, step_ns: 
             stretches += u64::from(last.replace(stretch) != Some(stretch));
             let step = (t.abs_diff(range.start) / step_ns.unsigned_abs().max(1)) as u32;
             if let Some(of_series) = entries.get_mut(s as usize) {
-                *of_series.entry(step).or_default() += 1;
+                match of_series.entry(step) {
+                    Entry::Occupied(mut n) => *n.get_mut() += 1,
+                    Entry::Vacant(none) => {
+                        budget.take(STEP_BYTES)?;
+                        none.insert(1);
+                    }
+                }
             }
         }
         total += batch.len() as u64;
@@ -118,7 +129,7 @@ fn windows(range: TimeRange, entries: u64) -> Vec<TimeRange> {
 /// How much a selector finds.
 pub fn stats(context: Context<'_>, query: &str, start_ns: i64, end_ns: i64) -> Result<IndexStats> {
     let log = super::log_query(query)?;
-    let counted = count(context, &log.matchers, TimeRange { start: start_ns, end: end_ns }, i64::MAX)?;
+    let counted = count(context, &context.budget(), &log.matchers, TimeRange { start: start_ns, end: end_ns }, i64::MAX)?;
     let mut out = IndexStats { chunks: counted.stretches, ..IndexStats::default() };
     for (entries, bytes) in counted.entries.iter().zip(&counted.bytes_per_entry) {
         let n: u64 = entries.values().sum();
@@ -134,7 +145,8 @@ pub fn volume(context: Context<'_>, q: &VolumeQuery<'_>) -> Result<QueryResult> 
     let matchers = if matches!(q.query.trim(), "" | "{}") { vec![] } else { logql::parse_selector(q.query)? };
     let range = TimeRange { start: q.start_ns, end: q.end_ns };
     let step_ns = q.step_ns.unwrap_or(i64::MAX);
-    let counted = count(context, &matchers, range, step_ns)?;
+    let budget = context.budget();
+    let counted = count(context, &budget, &matchers, range, step_ns)?;
     let mut names: BTreeSet<&str> = q.target_labels.iter().map(String::as_str).collect();
     if names.is_empty() {
         names = matchers.iter().map(|m| m.name.as_str()).collect();
@@ -152,9 +164,11 @@ pub fn volume(context: Context<'_>, q: &VolumeQuery<'_>) -> Result<QueryResult> 
         };
         for key in keys {
             let steps = sums.entry(key).or_default();
+            let before = steps.len();
             for (step, n) in entries {
                 *steps.entry(*step).or_default() += *n as f64 * bytes;
             }
+            budget.take((steps.len() - before) * STEP_BYTES)?;
         }
     }
     let mut all: Vec<(Labels, BTreeMap<u32, f64>, f64)> =

@@ -7,7 +7,7 @@ mod explore;
 
 use std::collections::BTreeMap;
 
-use base::Labels;
+use base::{Labels, Pieces};
 use table::Direction;
 
 use crate::query::{Entry, QueryResult, Stream};
@@ -31,49 +31,51 @@ impl Options {
 }
 
 /// The body of `query` and `query_range`.
-pub fn query(result: &QueryResult, options: &Options) -> Vec<u8> {
-    let mut out = Vec::with_capacity(4096);
-    put(&mut out, "{\"status\":\"success\",\"data\":{\"resultType\":\"");
+pub fn query(result: &QueryResult, options: &Options) -> Pieces {
+    let mut text = Pieces::default();
+    let out = &mut text;
+    put(out.open(), "{\"status\":\"success\",\"data\":{\"resultType\":\"");
     match result {
         QueryResult::Streams(streams, direction) => {
-            put(&mut out, "streams\",\"result\":[");
-            write_streams(&mut out, streams, *direction, options.categorize_labels);
-            put(&mut out, "]");
+            put(out.open(), "streams\",\"result\":[");
+            write_streams(out, streams, *direction, options.categorize_labels);
+            put(out.open(), "]");
         }
         QueryResult::Vector(samples) => {
-            put(&mut out, "vector\",\"result\":[");
-            comma_separated(&mut out, samples, |out, (labels, time, value)| {
+            put(out.open(), "vector\",\"result\":[");
+            in_pieces(out, samples, |out, (labels, time, value)| {
+                let out = out.open();
                 put(out, "{\"metric\":");
                 write_labels(out, labels.iter());
                 put(out, ",\"value\":");
                 write_point(out, *time, *value);
                 put(out, "}");
             });
-            put(&mut out, "]");
+            put(out.open(), "]");
         }
         QueryResult::Matrix(series) => {
-            put(&mut out, "matrix\",\"result\":[");
-            comma_separated(&mut out, series, |out, s| {
-                put(out, "{\"metric\":");
-                write_labels(out, s.labels.iter());
-                put(out, ",\"values\":[");
-                comma_separated(out, &s.points, |out, (time, value)| write_point(out, *time, *value));
-                put(out, "]}");
+            put(out.open(), "matrix\",\"result\":[");
+            in_pieces(out, series, |out, s| {
+                put(out.open(), "{\"metric\":");
+                write_labels(out.open(), s.labels.iter());
+                put(out.open(), ",\"values\":[");
+                in_pieces(out, &s.points, |out, (time, value)| write_point(out.open(), *time, *value));
+                put(out.open(), "]}");
             });
-            put(&mut out, "]");
+            put(out.open(), "]");
         }
         QueryResult::Scalar(time, value) => {
-            put(&mut out, "scalar\",\"result\":");
-            write_point(&mut out, *time, *value);
+            put(out.open(), "scalar\",\"result\":");
+            write_point(out.open(), *time, *value);
         }
     }
     if options.categorize_labels && matches!(result, QueryResult::Streams(..)) {
-        put(&mut out, ",\"encodingFlags\":[\"categorize-labels\"]");
+        put(out.open(), ",\"encodingFlags\":[\"categorize-labels\"]");
     }
-    put(&mut out, ",\"stats\":{}}");
-    write_warnings(&mut out, &options.warnings);
-    put(&mut out, "}");
-    out
+    put(out.open(), ",\"stats\":{}}");
+    write_warnings(out.open(), &options.warnings);
+    put(out.open(), "}");
+    text
 }
 
 /// A line that a slow client did not get.
@@ -87,9 +89,10 @@ pub struct Dropped {
 
 /// One message of `tail`.
 pub fn tail(streams: &[Stream], dropped: &[Dropped], categorize_labels: bool) -> Vec<u8> {
-    let mut out = Vec::with_capacity(1024);
-    put(&mut out, "{\"streams\":[");
-    write_streams(&mut out, streams, Direction::Forward, categorize_labels);
+    let mut text = Pieces::default();
+    put(text.open(), "{\"streams\":[");
+    write_streams(&mut text, streams, Direction::Forward, categorize_labels);
+    let mut out = text.into_bytes();
     put(&mut out, "]");
     if !dropped.is_empty() {
         put(&mut out, ",\"dropped_entries\":[");
@@ -146,6 +149,16 @@ fn comma_separated<T>(out: &mut Vec<u8>, items: &[T], mut one: impl FnMut(&mut V
     for (i, item) in items.iter().enumerate() {
         if i > 0 {
             out.push(b',');
+        }
+        one(out, item);
+    }
+}
+
+/// The same where items are many or long.
+fn in_pieces<T>(out: &mut Pieces, items: &[T], mut one: impl FnMut(&mut Pieces, &T)) {
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.open().push(b',');
         }
         one(out, item);
     }
@@ -208,26 +221,27 @@ fn write_point(out: &mut Vec<u8>, time_ns: i64, value: f64) {
 }
 
 /// One object per set of labels that the client sees; its lines come in the order asked for.
-fn write_streams(out: &mut Vec<u8>, streams: &[Stream], direction: Direction, categorize: bool) {
-    let mut groups: BTreeMap<&Labels, Vec<(&Stream, &Entry)>> = BTreeMap::new();
+fn write_streams(out: &mut Pieces, streams: &[Stream], direction: Direction, categorize: bool) {
+    // The original compares them as it writes them.
+    let mut groups: BTreeMap<String, (&Labels, Vec<(&Stream, &Entry)>)> = BTreeMap::new();
     for s in streams {
         let shown = if categorize { &s.stream } else { &s.labels };
-        groups.entry(shown).or_default().extend(s.entries.iter().map(|e| (s, e)));
+        groups.entry(shown.to_string()).or_insert((shown, vec![])).1.extend(s.entries.iter().map(|e| (s, e)));
     }
     let mut first = true;
-    for (labels, mut entries) in groups {
+    for (labels, mut entries) in groups.into_values() {
         match direction {
             Direction::Forward => entries.sort_by_key(|(_, e)| e.time_ns),
             Direction::Backward => entries.sort_by_key(|(_, e)| std::cmp::Reverse(e.time_ns)),
         }
         if !std::mem::take(&mut first) {
-            out.push(b',');
+            out.open().push(b',');
         }
-        put(out, "{\"stream\":");
-        write_labels(out, labels.iter());
-        put(out, ",\"values\":[");
-        comma_separated(out, &entries, |out, (s, e)| write_entry(out, s, e, categorize));
-        put(out, "]}");
+        put(out.open(), "{\"stream\":");
+        write_labels(out.open(), labels.iter());
+        put(out.open(), ",\"values\":[");
+        in_pieces(out, &entries, |out, (s, e)| write_entry(out.open(), s, e, categorize));
+        put(out.open(), "]}");
     }
 }
 
@@ -254,7 +268,7 @@ mod tests {
     use crate::query::Points;
 
     fn text(result: &QueryResult, categorize: bool) -> String {
-        String::from_utf8(query(result, &Options { categorize_labels: categorize, warnings: vec![] })).unwrap()
+        String::from_utf8(query(result, &Options { categorize_labels: categorize, warnings: vec![] }).into_bytes()).unwrap()
     }
 
     fn labels(pairs: &[(&str, &str)]) -> Labels {
@@ -320,8 +334,8 @@ mod tests {
             points: vec![(1_500_000_000, f64::NAN), (2_000_000_000, 0.1)],
         }]);
         for body in [
-            query(&m, &Options { categorize_labels: true, warnings: vec!["w\\".into()] }),
-            query(&QueryResult::Scalar(1, f64::INFINITY), &Options::default()),
+            query(&m, &Options { categorize_labels: true, warnings: vec!["w\\".into()] }).into_bytes(),
+            query(&QueryResult::Scalar(1, f64::INFINITY), &Options::default()).into_bytes(),
             strings(&["a\u{0}".into()], &[]),
             series(&[labels(&[("a", "b")])], &["w".into()]),
         ] {

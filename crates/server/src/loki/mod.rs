@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use base::units::SECOND_NS;
-use base::{Error, Result, Tenant};
+use base::{Error, Pieces, Result, Tenant};
 use logs::erase::Left;
 use logs::query::{Context, RangeQuery, Settings};
 use logs::response;
@@ -149,9 +149,10 @@ fn too_many_points() -> Error {
 }
 
 /// Runs a query of the language and answers with its body.
-fn ask<F>(call: &Call, f: F) -> impl Future<Output = Answer> + Send + use<F>
+fn ask<T, F>(call: &Call, f: F) -> impl Future<Output = Answer> + Send + use<T, F>
 where
-    F: FnOnce(Context<'_>, &Missing) -> Result<Vec<u8>> + Send + 'static,
+    T: Into<Pieces>,
+    F: FnOnce(Context<'_>, &Missing) -> Result<T> + Send + 'static,
 {
     let (app, gzip) = (call.app.clone(), call.takes_gzip());
     let body = computed(&call.asking(), move |c, missing| app.keep(f(c, missing)?, gzip));
