@@ -220,10 +220,13 @@ fn write_point(out: &mut Vec<u8>, time_ns: i64, value: f64) {
     put(out, "\"]");
 }
 
+/// The lines under a set of labels.
+type Group<'a> = (&'a Labels, Vec<(&'a Stream, &'a Entry)>);
+
 /// One object per set of labels that the client sees; its lines come in the order asked for.
 fn write_streams(out: &mut Pieces, streams: &[Stream], direction: Direction, categorize: bool) {
     // The original compares them as it writes them.
-    let mut groups: BTreeMap<String, (&Labels, Vec<(&Stream, &Entry)>)> = BTreeMap::new();
+    let mut groups: BTreeMap<String, Group<'_>> = BTreeMap::new();
     for s in streams {
         let shown = if categorize { &s.stream } else { &s.labels };
         groups.entry(shown.to_string()).or_insert((shown, vec![])).1.extend(s.entries.iter().map(|e| (s, e)));
