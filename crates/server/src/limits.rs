@@ -48,12 +48,12 @@ pub const INGEST_WAIT: Duration = Duration::from_secs(10);
 pub const QUERY_WAIT: Duration = Duration::from_secs(20);
 /// How long a push waits until there is memory for its body.
 pub const BODY_MEMORY_WAIT: Duration = Duration::from_secs(10);
-/// Answers from this on are compressed for clients that take it: a compressor is set up in some 0.03 ms, and a shorter one fits in a packet or
-/// three.
+/// Answers from this on are compressed for clients that take it: a shorter one fits in a packet or three, and a compressor takes more memory
+/// than it has bytes.
 pub const GZIP_FROM: usize = 4 << 10;
 /// Answers up to this take no memory that is counted: connections bound how many there are.
 pub const SHORT_ANSWER: usize = 64 << 10;
-/// Answers from this on share memory of their own: dashboards' are shorter.
+/// Answers above this share memory of their own: dashboards' are shorter.
 pub const LONG_ANSWER: usize = 1 << 20;
 /// How long an answer waits, with the query's place, until earlier ones were taken by their clients.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(20);
